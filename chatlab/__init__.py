@@ -1,0 +1,57 @@
+"""chatlab: how do programs talk to each other over a network, and what does it cost?
+
+One chat service, written once; many ways to carry it; every byte explained; numbers that carry their own doubt.
+The house, from the ground up. Imports run down only.
+
+    said      what can be asked, answered, announced?   messages
+    meant     what does it do?                          service, storage, hub
+    spelled   which bytes say it?                       codecs, connection
+    carried   who takes the bytes there?                client, loops, socket_impl, grpc_impl, proto
+    studied   what did we learn?                        harness, results, plots
+
+What a notebook types is below; each name is loaded when it is first used, so `import chatlab` is light.
+"""
+
+import importlib
+
+from . import harness as _harness
+
+__version__ = "0.1.0"
+
+_harness.PROTOCOLS.update({
+    "text": "chatlab.socket_impl:text",
+    "grpc": "chatlab.grpc_impl:unary",
+    "grpc-stream": "chatlab.grpc_impl:stream",
+})  # fmt: skip
+_harness.CARRIER[:] = ["chatlab.socket_impl:SocketImplementation"]
+
+_HOMES = {
+    "harness": ["serve", "connect", "stop_all", "simulate", "implementation", "PROTOCOLS"],
+    "messages": [
+        "ChatError", "ProtocolError", "ConnectionLost", "CODES", "Limits", "Message", "Request", "Reply", "Event",
+        "CreateAccount", "LogIn", "LogOut", "ListAccounts", "Send", "Unread", "Acknowledge", "DeleteMessages",
+        "DeleteAccount", "Deposit", "Withdraw", "ViewBalance", "Join", "Say", "Leave", "Ping",
+        "Account", "Accounts", "Sent", "Mail", "Deleted", "Closed", "Balance", "Joined", "Said", "Done", "Pong",
+        "Refused", "Arrived", "Entered", "Left", "Heard", "LoggedOut", "Goodbye",
+    ],
+    "service": ["Chat", "Session"],
+    "storage": ["MemoryStore"],
+    "hub": ["Hub", "Outbox"],
+    "codecs": ["Codec", "TextCodec"],
+    "connection": ["Connection"],
+    "results": ["Trace"],
+}  # fmt: skip
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+__all__ = list(_HOME_OF)
+
+
+def __getattr__(name: str):
+    if name not in _HOME_OF:
+        raise AttributeError(f"chatlab has no {name!r}; it has {', '.join(__all__)}")
+    value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return [*globals(), *__all__]

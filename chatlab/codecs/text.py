@@ -1,0 +1,251 @@
+r"""The text protocol: lines of UTF-8 that a person can type, with `|` between the fields.
+
+    1|John                          create an account, as a person types it
+    account|1|John|0|0              the answer
+    #7|6|bob|hi                     send, with the tag 7 that the answer repeats
+    #7|sent|3|yes
+
+A request begins with its operation's number, an answer or an event with its word. Before that may stand a tag
+(`#7|`) and a request id (`@rent|`). Inside a field a raw `|` or line end never occurs: they are spelled `\p`, `\n`
+and `\r`, and a backslash is `\\`, so that splitting at `|` is always right. `docs/protocol.md` is the whole grammar.
+"""
+
+import re
+
+from ..messages import (
+    Account, Accounts, Acknowledge, Arrived, Balance, Closed, CreateAccount, Deleted, DeleteAccount, DeleteMessages,
+    Deposit, Done, Entered, Goodbye, Heard, Join, Joined, Leave, Left, ListAccounts, LoggedOut, LogIn, LogOut, Mail,
+    Message, Ping, Pong, ProtocolError, Refused, Said, Say, Send, Sent, Unread, ViewBalance, Withdraw, cut,
+)  # fmt: skip
+
+_NEEDS_ESCAPE = re.compile(r"[|\\\n\r]")
+_ESCAPES = str.maketrans({"|": r"\p", "\\": r"\\", "\n": r"\n", "\r": r"\r"})
+_ESCAPED = re.compile(r"\\([pnr\\])")
+_MEANING = {"p": "|", "n": "\n", "r": "\r", "\\": "\\"}
+
+
+def escape(text: str) -> str:
+    r"""A field without a raw `|` or line end.
+
+    >>> print(escape("a|b"), escape("c:\\dir"))
+    a\pb c:\\dir
+    """
+    return text.translate(_ESCAPES) if _NEEDS_ESCAPE.search(text) else text
+
+
+def unescape(field: str) -> str:
+    r"""What `escape` was given. A backslash before any other character stands for itself.
+
+    >>> unescape(r"a\pb"), unescape(r"1\2")
+    ('a|b', '1\\2')
+    """
+    return _ESCAPED.sub(lambda found: _MEANING[found[1]], field) if "\\" in field else field
+
+
+def _words(*strings: str) -> str:
+    return "".join(["|" + escape(s) for s in strings])
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _letters(mail: Mail) -> str:
+    return "".join(["|" + _letter(message) for message in mail.messages])
+
+
+def _letter(m: Arrived) -> str:
+    return f"{m.number}|{escape(m.sender)}|{_yes(m.returned)}|{escape(m.text)}"
+
+
+#: Every message, and the line that says it.
+SPELLED = {
+    LogIn: lambda m: f"0{_words(m.account, m.password)}" if m.password else f"0{_words(m.account)}",
+    CreateAccount: lambda m: f"1{_words(m.name, m.password)}" if m.password else f"1{_words(m.name)}",
+    Deposit: lambda m: f"2{_words(m.account)}|{m.amount}",
+    Withdraw: lambda m: f"3{_words(m.account)}|{m.amount}",
+    ViewBalance: lambda m: f"4{_words(m.account)}",
+    ListAccounts: lambda m: f"5{_words(m.pattern, m.after)}|{m.limit}",
+    Send: lambda m: f"6|{escape(m.to)}|{escape(m.text)}",
+    Unread: lambda m: f"7|{m.after}|{m.limit}",
+    Acknowledge: lambda m: f"8|{m.number}",
+    DeleteMessages: lambda m: "|".join(["9", *map(str, m.numbers)]),
+    LogOut: lambda m: "10",
+    Join: lambda m: f"11|{escape(m.room)}",
+    Say: lambda m: f"12|{escape(m.text)}",
+    Leave: lambda m: "13",
+    Ping: lambda m: "14",
+    DeleteAccount: lambda m: "15",
+    Account: lambda m: f"account|{m.id}|{escape(m.name)}|{m.unread}|{m.acknowledged}",
+    Accounts: lambda m: f"accounts{_words(m.next, *m.names)}",
+    Sent: lambda m: f"sent|{m.number}|{_yes(m.delivered)}",
+    Mail: lambda m: f"mail|{_yes(m.more)}{_letters(m)}",
+    Deleted: lambda m: f"deleted|{m.count}",
+    Closed: lambda m: f"closed|{m.paid_out}",
+    Balance: lambda m: f"balance|{m.amount}",
+    Joined: lambda m: f"joined|{escape(m.room)}|{m.count}{_words(*m.members)}",
+    Said: lambda m: f"said|{m.heard_by}",
+    Done: lambda m: "done",
+    Pong: lambda m: "pong",
+    Refused: lambda m: f"!{_words(m.code, m.text)}",
+    Arrived: lambda m: f"arrived|{_letter(m)}",
+    Entered: lambda m: f"entered{_words(m.room, m.name)}",
+    Left: lambda m: f"left{_words(m.room, m.name)}",
+    Heard: lambda m: f"heard{_words(m.room, m.sender, m.text)}",
+    LoggedOut: lambda m: f"logged_out|{escape(m.reason)}",
+    Goodbye: lambda m: f"goodbye|{escape(m.reason)}",
+}
+
+
+class _Fields:
+    """The fields of one line, taken from left to right; each error names the field it missed."""
+
+    def __init__(self, word: str, fields: list[str]):
+        self.word, self.fields, self.at = word, fields, 0
+
+    def text(self, what: str, default: str | None = None) -> str:
+        if self.at >= len(self.fields):
+            if default is None:
+                raise ValueError(f"{self.word} needs {what}")
+            return default
+        self.at += 1
+        return unescape(self.fields[self.at - 1])
+
+    def number(self, what: str, default: int | None = None) -> int:
+        field = self.text(what, None if default is None else str(default)) or str(default)
+        return _number(field, what)
+
+    def flag(self, what: str) -> bool:
+        field = self.text(what)
+        if field not in ("yes", "no"):
+            raise ValueError(f"{what} is yes or no, not {cut(field)}")
+        return field == "yes"
+
+    def free_text(self, what: str) -> str:
+        """The last field of a line typed by hand: `|` in it is a character like any other."""
+        if self.at >= len(self.fields):
+            raise ValueError(f"{self.word} needs {what}")
+        rest, self.at = self.fields[self.at :], len(self.fields)
+        return unescape("|".join(rest))
+
+    def rest(self) -> list[str]:
+        rest, self.at = self.fields[self.at :], len(self.fields)
+        return rest
+
+    def letter(self) -> Arrived:
+        number, sender, returned = self.number("a number"), self.text("a sender"), self.flag("returned")
+        return Arrived(number, sender, self.text("a text"), returned)
+
+    def letters(self) -> tuple[Arrived, ...]:
+        return tuple(self.letter() for _ in range((len(self.fields) - self.at) // 4))
+
+    def texts(self) -> tuple[str, ...]:
+        return tuple([unescape(field) for field in self.rest()])
+
+
+def _number(field: str, what: str) -> int:
+    digits = field[1:] if field.startswith("-") else field
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
+        raise ValueError(f"{what} is a whole number, not {cut(field)}")
+    return int(field)
+
+
+#: Every first field, and how to read what follows it.
+READ = {
+    "0": lambda f, id: LogIn(f.text("a name or an id"), f.text("a password", "")),
+    "1": lambda f, id: CreateAccount(f.text("a name"), f.text("a password", "")),
+    "2": lambda f, id: Deposit(account=f.text("an account"), amount=f.number("the amount"), request_id=id),
+    "3": lambda f, id: Withdraw(account=f.text("an account"), amount=f.number("the amount"), request_id=id),
+    "4": lambda f, id: ViewBalance(f.text("an account", "")),
+    "5": lambda f, id: ListAccounts(f.text("a pattern", "*") or "*", f.text("a name", ""), f.number("the limit", 100)),
+    "6": lambda f, id: Send(f.text("a recipient"), f.free_text("a text"), id),
+    "7": lambda f, id: Unread(f.number("a number", 0), f.number("the limit", 100)),
+    "8": lambda f, id: Acknowledge(f.number("a number")),
+    "9": lambda f, id: DeleteMessages(tuple([_number(field, "a message's number") for field in f.rest()])),
+    "10": lambda f, id: LogOut(),
+    "11": lambda f, id: Join(f.text("a room", "lobby") or "lobby"),
+    "12": lambda f, id: Say(f.free_text("a text"), id),
+    "13": lambda f, id: Leave(),
+    "14": lambda f, id: Ping(),
+    "15": lambda f, id: DeleteAccount(),
+    "account": lambda f, id: Account(f.number("an id"), f.text("a name"), f.number("unread"), f.number("acknowledged")),
+    "accounts": lambda f, id: Accounts(next=f.text("a name"), names=f.texts()),
+    "sent": lambda f, id: Sent(f.number("a number"), f.flag("delivered")),
+    "mail": lambda f, id: Mail(more=f.flag("more"), messages=f.letters()),
+    "deleted": lambda f, id: Deleted(f.number("a count")),
+    "closed": lambda f, id: Closed(f.number("an amount")),
+    "balance": lambda f, id: Balance(f.number("an amount")),
+    "joined": lambda f, id: Joined(f.text("a room"), count=f.number("a count"), members=f.texts()),
+    "said": lambda f, id: Said(f.number("a count")),
+    "done": lambda f, id: Done(),
+    "pong": lambda f, id: Pong(),
+    "!": lambda f, id: Refused(f.text("a code"), f.text("a text")),
+    "arrived": lambda f, id: f.letter(),
+    "entered": lambda f, id: Entered(f.text("a room"), f.text("a name")),
+    "left": lambda f, id: Left(f.text("a room"), f.text("a name")),
+    "heard": lambda f, id: Heard(f.text("a room"), f.text("a sender"), f.text("a text")),
+    "logged_out": lambda f, id: LoggedOut(f.text("a reason")),
+    "goodbye": lambda f, id: Goodbye(f.text("a reason")),
+}
+_TAKES_REQUEST_ID = {"2", "3", "6", "12"}
+
+
+class TextCodec:
+    r"""Lines of UTF-8.
+
+    >>> text = TextCodec()
+    >>> text.encode(7, Send("bob", "a|b"))
+    b'#7|6|bob|a\\pb\n'
+    >>> text.decode(b"6|bob|a|b\r\n")
+    (None, Send(to='bob', text='a|b', request_id=''))
+    """
+
+    name = "text"
+
+    def encode(self, tag: int | None, message: Message) -> bytes:
+        line = SPELLED[type(message)](message)
+        request_id = getattr(message, "request_id", "")
+        if request_id:
+            line = f"@{escape(request_id)}|{line}"
+        if tag is not None:
+            line = f"#{tag}|{line}"
+        return (line + "\n").encode()
+
+    def frame_end(self, buffer: bytes, start: int, searched: int) -> int:
+        return buffer.find(b"\n", searched) + 1
+
+    def decode(self, frame: bytes) -> tuple[int | None, Message]:
+        tag = None
+        try:
+            line = frame.decode().removesuffix("\n").removesuffix("\r")
+            fields = line.split("|")
+            if fields[0].startswith("#"):
+                tag = self._tag(fields.pop(0))
+            request_id = ""
+            if fields and fields[0].startswith("@"):
+                request_id = unescape(fields.pop(0)[1:])
+            return tag, self._message(fields, request_id)
+        except UnicodeDecodeError as error:
+            wrong = f"a line is UTF-8; byte {error.start} of it, 0x{frame[error.start]:02x}, is not"
+            raise ProtocolError(wrong, tag, fatal=False) from error
+        except ValueError as error:
+            raise ProtocolError(str(error), tag, fatal=False) from error
+
+    def _tag(self, field: str) -> int:
+        tag = _number(field[1:], "a tag")
+        if not 1 <= tag < 2**63:
+            raise ValueError(f"a tag is from 1 to {2**63 - 1}, not {cut(field)}")
+        return tag
+
+    def _message(self, fields: list[str], request_id: str) -> Message:
+        word = fields[0].strip() if fields else ""
+        read = READ.get(word)
+        if read is None:
+            raise ValueError(f"no operation is called {cut(word)}; a line begins with 0 to 15, as 1|John does")
+        if request_id and word not in _TAKES_REQUEST_ID:
+            raise ValueError(f"{word} takes no request id")
+        taken = _Fields(word, fields[1:])
+        message = read(taken, request_id)
+        if taken.at < len(taken.fields):
+            raise ValueError(f"{word} takes {taken.at} fields, not {len(taken.fields)}")
+        return message

@@ -1,0 +1,105 @@
+"""One end of a conversation without any I/O: bytes go in and messages come out, and the other way round.
+
+A connection keeps what it has not understood yet, finds where frames end, and hands each frame to its codec. It opens
+no socket, reads no clock and starts no thread, so a test can feed it one byte at a time.
+
+>>> from chatlab.codecs import TextCodec
+>>> server = Connection(TextCodec(), hears=Request)
+>>> server.receive(b"#7|1|Jo")
+[]
+>>> server.receive(b"hn\\n")
+[(7, CreateAccount(name='John', password=''))]
+>>> server.send(7, Account(1, "John"))
+b'#7|account|1|John|0|0\\n'
+"""
+
+from .codecs import Codec
+from .messages import Account, Event, Limits, Malformed, Message, ProtocolError, Reply, Request
+
+#: What each role may hear from the other.
+SERVER_HEARS = Request
+CLIENT_HEARS = (Reply, Event)
+
+
+class Connection:
+    """`hears` is the type of message (or types) that this end may be sent; anything else is a `ProtocolError`."""
+
+    def __init__(self, codec: Codec, hears=SERVER_HEARS, max_frame: int = Limits().frame):
+        self.codec = codec
+        self.hears = hears
+        self.max_frame = max_frame
+        self.error: ProtocolError | None = None
+        self._is_server = issubclass(Request, hears)
+        self.frames_in = self.frames_out = 0
+        self._buffer = bytearray()
+        self._searched = 0  # so far into the buffer there is no end of a frame
+        self._frame_end, self._decode, self._encode = codec.frame_end, codec.decode, codec.encode
+
+    def __repr__(self):
+        state = f"failed: {self.error}" if self.error else f"{len(self._buffer)} bytes of an unfinished frame"
+        return f"<Connection over {self.codec.name}: {self.frames_in} in, {self.frames_out} out, {state}>"
+
+    def send(self, tag: int | None, message: Message) -> bytes:
+        """The frame that says `message`. Raises `ProtocolError` where it would be longer than a frame may be."""
+        frame = self._encode(tag, message)
+        if len(frame) > self.max_frame:
+            raise ProtocolError(f"a frame of {len(frame)} bytes is over the limit of {self.max_frame}", tag, fatal=False)
+        self.frames_out += 1
+        return frame
+
+    def receive(self, data: bytes) -> list[tuple[int | None, Message]]:
+        """The messages that `data` completes, each with its tag.
+
+        What cannot be read but can be stepped over comes out as `Malformed`. What cannot be stepped over ends the
+        conversation: the messages before it are returned, and `error` says what was wrong.
+        """
+        if self.error is not None:
+            return []
+        held = self._buffer
+        if held:
+            held += data
+        buffer = held or data
+        messages = []
+        start, size = 0, len(buffer)
+        try:
+            while start < size:
+                end = self._frame_end(buffer, start, max(start, self._searched))
+                if end - start > self.max_frame or (not end and size - start > self.max_frame):
+                    raise ProtocolError(f"a frame is longer than the limit of {self.max_frame} bytes")
+                if not end or end > size:
+                    break
+                messages.append(self._read(bytes(buffer[start:end])))
+                start = end
+        except ProtocolError as error:
+            self.error = error
+            self._buffer, self._searched = bytearray(), 0
+            return messages
+        if held:
+            del held[:start]
+        elif start < size:
+            held += buffer[start:]
+        self._searched = len(held)
+        return messages
+
+    def end(self) -> list[tuple[int | None, Message]]:
+        """The peer sends no more. A frame that it left unfinished is never carried out; it is told so."""
+        if not self._buffer or self.error is not None:
+            return []
+        size, self._buffer = len(self._buffer), bytearray()
+        if self._is_server:
+            return [(None, Malformed(f"the last {size} bytes are not a whole frame and were not carried out"))]
+        self.error = ProtocolError(f"the connection ended inside a frame, after {size} bytes of it")
+        return []
+
+    def _read(self, frame: bytes) -> tuple[int | None, Message]:
+        try:
+            tag, message = self._decode(frame)
+        except ProtocolError as error:
+            if error.fatal or not self._is_server:
+                raise
+            self.frames_in += 1
+            return error.tag, Malformed(error.text)
+        self.frames_in += 1
+        if not isinstance(message, self.hears):
+            raise ProtocolError(f"a {type(message).__name__} may not come from this side of a conversation", tag)
+        return tag, message

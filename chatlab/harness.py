@@ -1,0 +1,442 @@
+"""Servers that start from a notebook cell, clients that follow a script.
+
+The harness sees Implementations and never which one: a protocol is a name in `PROTOCOLS`, a `"module:NAME"`, or an
+object that offers what `Implementation` or `Codec` asks. A server lives on background threads of this process or in a
+process of its own; either way it never prints, ends with the kernel, and is replaced when its cell runs again.
+"""
+
+import atexit
+import base64
+import importlib
+import json
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from .client import Address, AsyncClient, Client, Implementation
+from .hub import Hub, Log
+from .messages import ChatError, Limits
+from .results import Moment, Trace
+from .service import Chat
+
+#: What a protocol's name stands for: the "module:NAME" of an Implementation, a codec, or a maker of either.
+PROTOCOLS: dict[str, str] = {}
+#: The "module:NAME" of what carries a bare codec; it is called with the codec.
+CARRIER: list[str] = []
+ENGINES = ("loop", "threads")
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 5.0
+
+Script = Callable[[Client], object]
+
+
+# ---- protocols by name ------------------------------------------------------------------------------------------
+
+
+def implementation(protocol) -> Implementation:
+    """The Implementation that a protocol's name, a `"module:NAME"`, a codec or an Implementation stands for.
+
+    Raises `ValueError` for a name that nobody knows and `TypeError` for an object that is none of these.
+    """
+    found = _load(protocol) if isinstance(protocol, str) else protocol
+    if isinstance(found, type) or not _carries(found) and not _spells(found) and callable(found):
+        found = found()
+    if _carries(found):
+        return found
+    if _spells(found):
+        return _load(CARRIER[0])(found)
+    raise TypeError(f"{protocol!r} is neither an Implementation (serve, connect) nor a Codec (encode, decode, frame_end)")
+
+
+def _carries(thing) -> bool:
+    return not isinstance(thing, type) and hasattr(thing, "serve") and hasattr(thing, "connect")
+
+
+def _spells(thing) -> bool:
+    return not isinstance(thing, type) and all(hasattr(thing, verb) for verb in ("encode", "decode", "frame_end"))
+
+
+def _load(name: str):
+    path = PROTOCOLS.get(name, name)
+    module, colon, attribute = path.partition(":")
+    if not colon:
+        raise ValueError(f"no protocol is called {name!r}; there are {', '.join(PROTOCOLS)}, and \"module:NAME\"")
+    return getattr(importlib.import_module(module), attribute)
+
+
+# ---- a server ---------------------------------------------------------------------------------------------------
+
+
+class Server:
+    """A chat with one or more doors. A context manager; closing it twice is fine."""
+
+    def __init__(self, name: str, implementations: Mapping[str, Implementation], home: "_Here | _Child"):
+        self.name = name
+        self._implementations = dict(implementations)
+        self._home = home
+        self._guests: list[Client] = []
+
+    def __repr__(self):
+        state = "running" if self.running else "closed"
+        return f"<Server {self.name!r}, {state}: {', '.join(self._implementations)}>"
+
+    @property
+    def addresses(self) -> dict[str, Address]:
+        """Where each protocol is answered: its (host, port)."""
+        return self._home.addresses
+
+    @property
+    def address(self) -> Address:
+        """Where the first protocol is answered."""
+        return next(iter(self.addresses.values()))
+
+    @property
+    def log(self) -> Log:
+        """What happened so far: who connected, who left. `print(server.log)` shows it."""
+        return self._home.log
+
+    @property
+    def running(self) -> bool:
+        return self._home.running
+
+    @property
+    def pid(self) -> int | None:
+        """The server's process where it has one of its own, else None."""
+        return self._home.pid
+
+    def connect(self, protocol: str | None = None) -> Client:
+        """A blocking client, connected and logged in to nothing yet. Raises `ConnectionLost`, `ValueError`."""
+        name, implementation = self._door(protocol)
+        guest = implementation.connect(self.addresses[name])
+        self._guests.append(guest)
+        return guest
+
+    async def connect_async(self, protocol: str | None = None) -> AsyncClient:
+        """An async client for the running event loop."""
+        name, implementation = self._door(protocol)
+        return await implementation.connect_async(self.addresses[name])
+
+    def users(self, *names: str, protocol: str | Mapping[str, str] | None = None) -> list[Client]:
+        """A connected client for each name, its account created, or logged in to where it exists already.
+
+        `protocol` is one for all, or one for each name.
+        """
+        clients = []
+        for name in names:
+            client = self.connect(protocol.get(name) if isinstance(protocol, Mapping) else protocol)
+            try:
+                client.create_account(name)
+            except ChatError as error:
+                if error.code != "NAME_TAKEN":
+                    raise
+                client.log_in(name)
+            clients.append(client)
+        return clients
+
+    def close(self) -> None:
+        """Stop: say goodbye to all clients, free the ports, end the process if there is one."""
+        if _servers.get(self.name) is self:
+            del _servers[self.name]
+        guests, self._guests = self._guests, []
+        for guest in guests:
+            guest.close()
+        self._home.close()
+
+    def __enter__(self):
+        if _servers.get(self.name) is self:
+            del _servers[self.name]  # the with-block ends it; a cell that runs again need not
+            _entered.add(self)
+        return self
+
+    def __exit__(self, *_):
+        _entered.discard(self)
+        self.close()
+
+    def _door(self, protocol: str | None) -> tuple[str, Implementation]:
+        name = next(iter(self._implementations)) if protocol is None else protocol
+        if name not in self._implementations:
+            raise ValueError(f"this server has no door for {name!r}; it has {', '.join(self._implementations)}")
+        return name, self._implementations[name]
+
+
+_servers: dict[str, Server] = {}
+_entered: set[Server] = set()
+
+
+def serve(
+    *protocols,
+    engine: str = "loop",
+    where: str = "thread",
+    host: str = "127.0.0.1",
+    port: int = 0,
+    store=None,
+    name: str | None = None,
+    limits: Limits = Limits(),
+    password_required: bool = False,
+) -> Server:
+    """Start one chat in the background, with a door for each protocol ("text" where none is named).
+
+    `engine` is "loop" (an event loop) or "threads"; `where` is "thread" (of this process) or "process" (its own).
+    With a `port` other than 0 the first door takes it, the next door the one after. A server of the same name, by
+    default the protocols' names, is closed first, unless a with-block holds it.
+
+    Raises `ValueError` for a wrong argument and `OSError` where a port cannot be had.
+    """
+    _check_choice("engine", engine, ENGINES)
+    _check_choice("where", where, ("thread", "process"))
+    protocols = protocols or ("text",)
+    implementations = {each.name: each for each in map(implementation, protocols)}
+    if len(implementations) < len(protocols):
+        raise ValueError(f"each protocol has one door: {', '.join(map(str, protocols))}")
+    name = name or "+".join(implementations)
+    if name in _servers:
+        _servers[name].close()
+    settings = dict(engine=engine, host=host, port=port, store=store, limits=limits)
+    settings["password_required"] = password_required
+    home = _Here(implementations, **settings) if where == "thread" else _Child(protocols, settings)
+    _servers[name] = Server(name, implementations, home)
+    return _servers[name]
+
+
+def stop_all() -> None:
+    """Close every server of this process."""
+    for server in [*_servers.values(), *_entered]:
+        server.close()
+    _entered.clear()
+
+
+atexit.register(stop_all)
+
+
+def connect(host: str, port: int, protocol="text") -> Client:
+    """A blocking client of a server that runs anywhere. Raises `ConnectionLost` where nobody answers."""
+    return implementation(protocol).connect((host, port))
+
+
+def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{what} is {' or '.join(map(repr, choices))}, not {value!r}")
+
+
+# ---- where a server lives ---------------------------------------------------------------------------------------
+
+
+class _Here:
+    """Doors served by background threads of this process."""
+
+    pid = None
+
+    def __init__(self, implementations: Mapping[str, Implementation], engine, host, port, store, limits, password_required):
+        self.log = Log()
+        self._hub = Hub(Chat(store, limits, password_required), limits, self.log)
+        self._doors = []
+        try:
+            for offset, each in enumerate(implementations.values()):
+                self._doors.append(each.serve(self._hub, engine=engine, host=host, port=port and port + offset))
+        except BaseException:
+            self.close()
+            raise
+        self.addresses = {name: door.address for name, door in zip(implementations, self._doors)}
+
+    @property
+    def running(self) -> bool:
+        return bool(self._doors)
+
+    def close(self) -> None:
+        while self._doors:
+            self._doors.pop().close()
+
+
+class _Child:
+    """Doors served by a process of their own.
+
+    It is spawned, never forked (gRPC does not survive a fork), and talks to us over its standard input and output: a
+    line of JSON when it is ready, or why it could not start, and a line for each question. Its input ends when we
+    close it or when this process dies, however it dies; then it ends too.
+    """
+
+    def __init__(self, protocols, settings: dict):
+        spec = {"path": sys.path, "protocols": [_portable(each) for each in protocols], "settings": settings}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "from chatlab.harness import _live_as_child; _live_as_child()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # an interrupt of the kernel reaches its whole process group; not this one
+        )
+        self._asking = threading.Lock()  # guards the pipes: a question and its answer belong together
+        self.pid = self._process.pid
+        self.log = _ChildsLog(self)
+        try:
+            ready = self._ask_child(base64.b64encode(pickle.dumps(spec)).decode())
+        except BaseException:
+            self.close()
+            raise
+        if "error" in ready:
+            self.close()
+            raise OSError(f"the server process could not start: {ready['error']}")
+        self.addresses = {name: tuple(address) for name, address in ready["addresses"].items()}
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        if self._process.stdin.closed:
+            return
+        self.log.keep()
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass  # it has died before; that is what we want
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._process.stderr.close()
+
+    def _ask_child(self, line: str) -> dict:
+        with self._asking:
+            try:
+                self._process.stdin.write(line.encode() + b"\n")
+                self._process.stdin.flush()
+                answer = self._process.stdout.readline()
+            except BrokenPipeError:
+                answer = b""
+        if answer:
+            return json.loads(answer)
+        last_words = self._process.stderr.read().decode(errors="replace").strip().splitlines()
+        return {"error": last_words[-1] if last_words else "it ended without a word"}
+
+
+class _ChildsLog(Log):
+    """The log of a server in another process, fetched when somebody looks."""
+
+    def __init__(self, child: _Child):
+        super().__init__()
+        self._child = child
+
+    def keep(self) -> None:
+        if self._child.running:
+            answer = self._child._ask_child("log")
+            self._lines.clear()
+            self._lines.extend(map(tuple, answer.get("log", ())))
+
+    def __iter__(self):
+        self.keep()
+        return super().__iter__()
+
+    def __str__(self):
+        self.keep()
+        return super().__str__()
+
+    def __len__(self):
+        self.keep()
+        return super().__len__()
+
+    def __repr__(self):
+        self.keep()
+        return super().__repr__()
+
+
+def _portable(protocol) -> str:
+    """What another process can load the protocol by. Raises `ValueError` for what lives only in this one."""
+    if isinstance(protocol, str):
+        return protocol
+    made = protocol if isinstance(protocol, type) else type(protocol)
+    if made.__module__ == "__main__":
+        raise ValueError(
+            f"{made.__name__} is defined in this notebook or script, where another process cannot import it; "
+            'write it to a file and serve "module:NAME", or use where="thread"'
+        )
+    return f"{made.__module__}:{made.__qualname__}"
+
+
+def _live_as_child() -> None:
+    """What the server's own process does: start, say so, answer questions, end when its input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    spec = pickle.loads(base64.b64decode(sys.stdin.buffer.readline()))
+    sys.path[:] = spec["path"]
+    try:
+        home = _Here({each.name: each for each in map(implementation, spec["protocols"])}, **spec["settings"])
+    except (OSError, ValueError, TypeError, ImportError, AttributeError) as error:
+        print(json.dumps({"error": f"{error}"}), flush=True)
+        return
+    print(json.dumps({"addresses": home.addresses}), flush=True)
+    for question in sys.stdin.buffer:
+        if question.strip() == b"log":
+            print(json.dumps({"log": list(home.log._lines)}), flush=True)
+    home.close()
+
+
+# ---- scripts ----------------------------------------------------------------------------------------------------
+
+
+def simulate(
+    server: Server,
+    scripts: Mapping[str, Script],
+    seed: int = 0,
+    protocol: str | Mapping[str, str] | None = None,
+    timeout_s: float = 60.0,
+) -> Trace:
+    """Run one script for each user, each on a thread of its own, and write down who said what to whom and when.
+
+    A script is a function that takes the user's client; `client.random` is a random.Random of its own, seeded by
+    `seed` and the user's name. All accounts exist before the first script starts. An error in a script ends the
+    others and is raised here, with a note that names the script; so does `TimeoutError` after `timeout_s` seconds.
+    """
+    clients = dict(zip(scripts, server.users(*scripts, protocol=protocol)))
+    actors = [_Actor(name, client, scripts[name], seed) for name, client in clients.items()]
+    start = time.perf_counter()
+    try:
+        _play(actors, time.monotonic() + timeout_s)
+    finally:
+        for client in clients.values():
+            client.close()
+    return Trace(tuple(sorted((m for actor in actors for m in actor.moments(start)), key=lambda moment: moment.at_s)))
+
+
+class _Actor(threading.Thread):
+    """One user following a script, and the notes taken meanwhile."""
+
+    def __init__(self, name: str, client: Client, script: Script, seed: int):
+        super().__init__(name=f"chatlab-script-{name}", daemon=True)
+        self.client, self.script = client, script
+        self.who = name
+        self.error: BaseException | None = None
+        self._notes: list[tuple[float, str, object]] = []
+        client.random = random.Random(f"{seed}:{name}")
+        client.listener = lambda what, message: self._notes.append((time.perf_counter(), what, message))
+
+    def run(self) -> None:
+        try:
+            self.script(self.client)
+        except Exception as error:  # whatever a script raises is its author's, and is raised by simulate
+            error.add_note(f"in the script of {self.who}")
+            self.error = error
+
+    def moments(self, start: float):
+        return [Moment(at - start, self.who, what, message) for at, what, message in self._notes]
+
+
+def _play(actors: list[_Actor], deadline: float) -> None:
+    for actor in actors:
+        actor.start()
+    while any(actor.is_alive() for actor in actors):
+        for actor in actors:
+            actor.join(0.02)
+            if actor.error is not None:
+                raise actor.error
+        if time.monotonic() > deadline:
+            waiting = ", ".join(actor.who for actor in actors if actor.is_alive())
+            raise TimeoutError(f"these scripts did not end in time: {waiting}")
+    for actor in actors:
+        if actor.error is not None:
+            raise actor.error

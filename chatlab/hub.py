@@ -1,0 +1,261 @@
+"""Who is connected, and whose turn it is: the one lock between a single-threaded chat and many connections.
+
+A *turn* is one request carried out and everything it causes put into outboxes, reply and events alike, so the order of
+turns is the order that everybody sees. A turn never waits: slow password hashing happens before it, on a thread of its
+own, and writing happens after it, by whoever owns the outbox. The hub knows no transport and no codec.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from .messages import ChatError, CreateAccount, Event, Goodbye, Limits, LogIn, Message, Refused, Reply, Request
+from .service import Chat, Session
+
+
+class Outbox:
+    """What waits to be written to one session, in the order of turns, and bounded.
+
+    Any thread may `put`; one writer at a time may `take`. `wake` is called when there is something to take, from the
+    putting thread and inside its turn, so it must return at once. Past the limit what waits is dropped, except for a
+    last `Goodbye`: `overflowed` is then true, and the session is to be closed when that was written.
+    """
+
+    __slots__ = ("_items", "_bytes", "_awake", "_wake", "_limits", "overflowed", "closed")
+
+    def __init__(self, wake: Callable[[], None], limits: Limits = Limits()):
+        self._items: deque[tuple[object, Message]] = deque()
+        self._bytes = 0
+        self._awake = False
+        self._wake = wake
+        self._limits = limits
+        self.overflowed = False
+        self.closed = False
+
+    def __len__(self):
+        return len(self._items)
+
+    def __repr__(self):
+        state = "closed" if self.closed else "overflowed" if self.overflowed else "open"
+        return f"<Outbox {state}, {len(self._items)} waiting>"
+
+    def put(self, tag, message: Message) -> None:
+        """Append a reply (with its request's tag) or an event (with None). After the end it is dropped."""
+        if self.closed:
+            return
+        self._items.append((tag, message))
+        self._bytes += len(getattr(message, "text", ""))
+        if len(self._items) > self._limits.outbox or self._bytes > self._limits.outbox_bytes:
+            self._overflow()
+        if not self._awake:
+            self._awake = True
+            self._wake()
+
+    def end(self, reason: str = "") -> None:
+        """Nothing comes after this: what waits is still written, then the reason, then the connection closes."""
+        if not self.closed:
+            if reason:
+                self.put(None, Goodbye(reason))
+            self.closed = True
+            self._awake = True
+            self._wake()
+
+    def take(self) -> list[tuple[object, Message]]:
+        """All that waits. A `put` after this wakes the writer again."""
+        self._awake = False  # before emptying: a message put from now on is either taken below or wakes us again
+        items = self._items
+        taken = []
+        while items:
+            taken.append(items.popleft())
+        self._bytes = 0
+        return taken
+
+    def _overflow(self) -> None:
+        waiting = len(self._items)
+        self._items.clear()
+        self._items.append((None, Goodbye(f"you read too slowly: {waiting} messages were waiting; your mail is kept")))
+        self.overflowed = self.closed = True
+        self._wake()
+
+
+class Hub:
+    """All sessions of one chat. Doors open sessions, ask in their name, and close them; any thread may call."""
+
+    def __init__(self, chat: Chat | None = None, limits: Limits = Limits(), log: Callable[[str], None] | None = None):
+        self.chat = Chat(limits=limits) if chat is None else chat
+        self.limits = limits
+        self.log = (lambda line: None) if log is None else log
+        self._turn = threading.Lock()  # guards the chat, its store, the set of sessions and the order of outboxes
+        self._sessions: set[Session] = set()
+        self._hashing: ThreadPoolExecutor | None = None
+
+    def __repr__(self):
+        return f"<Hub of {len(self._sessions)} sessions, {self.chat!r}>"
+
+    def open(self, outbox: Outbox, peer: str = "") -> Session:
+        """A session for a new connection. Raises `ChatError` SERVER_FULL."""
+        session = Session(peer, outbox)
+        with self._turn:
+            if len(self._sessions) >= self.limits.sessions:
+                raise ChatError("SERVER_FULL", f"the server has {len(self._sessions)} sessions and takes no more")
+            self._sessions.add(session)
+        return session
+
+    def ask(self, session: Session, tag, request: Request) -> None:
+        """Carry out a request in a turn; the answer goes to the session's outbox under `tag`, whatever `tag` is.
+
+        Requests of one session are answered in the order asked, even where one of them waits for a slow hash.
+        """
+        with self._turn:
+            if session.waiting is not None:
+                self._queue(session, tag, request)
+            elif self._is_slow(request):
+                session.waiting = deque()
+                self._hash_then_answer(session, tag, request)
+            else:
+                self._answer(session, tag, request)
+
+    def end(self, session: Session) -> None:
+        """The session asks nothing more: when all it asked is answered, its outbox ends."""
+        with self._turn:
+            if session.waiting is None:
+                session.outbox.end()
+            else:
+                session.waiting.append((None, None))
+
+    def close(self, session: Session) -> None:
+        """The session's connection is gone. Closing twice is fine."""
+        with self._turn:
+            if session not in self._sessions:
+                return
+            self._sessions.remove(session)
+            name = session.name
+            self._post(self.chat.depart(session))
+            session.outbox.closed = True
+        if name:
+            self.log(f"Client {session.peer} is offline  [ {name} ]")
+
+    def dismiss(self, reason: str) -> None:
+        """Say goodbye to everybody: the server stops."""
+        with self._turn:
+            for session in self._sessions:
+                session.outbox.end(reason)
+
+    # ---- inside a turn
+
+    def _answer(self, session: Session, tag, request: Request) -> None:
+        try:
+            reply, posts = self.chat.handle(session, request)
+        except ChatError as error:
+            reply, posts = Refused(error.code, error.text), ()
+        session.outbox.put(tag, reply)
+        for other, event in posts:
+            other.outbox.put(None, event)
+        if type(request) in _LOGS_IN:
+            self._log_arrival(session, reply)
+
+    def _post(self, posts: list[tuple[Session, Event]]) -> None:
+        for session, event in posts:
+            session.outbox.put(None, event)
+
+    def _log_arrival(self, session: Session, reply: Reply) -> None:
+        if not isinstance(reply, Refused):
+            self.log(f"Client {session.peer} connected  [ {session.name} ]")
+
+    def _queue(self, session: Session, tag, request: Request) -> None:
+        session.waiting.append((tag, request))
+        if len(session.waiting) > self.limits.outbox:
+            session.waiting.clear()
+            session.outbox.end("you asked too much while a log-in was being checked")
+
+    # ---- passwords: hashed outside the turn, answered in one
+
+    def _is_slow(self, request: Request) -> bool:
+        return type(request) in _LOGS_IN and bool(request.password)
+
+    def _hash_then_answer(self, session: Session, tag, request: CreateAccount | LogIn) -> None:
+        if self._hashing is None:
+            self._hashing = ThreadPoolExecutor(2, thread_name_prefix="chatlab-hashing")
+        stored = self.chat.secret_of(request.account) if isinstance(request, LogIn) else ""
+        self._hashing.submit(self._finish_log_in, session, tag, request, stored)
+
+    def _finish_log_in(self, session: Session, tag, request: CreateAccount | LogIn, stored: str) -> None:
+        if isinstance(request, CreateAccount):
+            secret, act = hash_password(request.password), self.chat.create_account
+        else:
+            secret, act = stored if stored and fits_password(stored, request.password) else "", self.chat.log_in
+        with self._turn:
+            waiting, session.waiting = session.waiting, None
+            if session not in self._sessions:  # gone while we hashed: nobody logs in
+                return
+            try:
+                reply, _ = act(session, request, secret)
+            except ChatError as error:
+                reply = Refused(error.code, error.text)
+            session.outbox.put(tag, reply)
+            self._log_arrival(session, reply)
+            self._catch_up(session, waiting)
+
+    def _catch_up(self, session: Session, waiting: deque) -> None:
+        while waiting:
+            tag, request = waiting.popleft()
+            if request is None:
+                session.outbox.end()
+            elif self._is_slow(request):
+                session.waiting = waiting  # what is left waits for this one in its turn
+                self._hash_then_answer(session, tag, request)
+                return
+            else:
+                self._answer(session, tag, request)
+
+
+_LOGS_IN = {CreateAccount, LogIn}
+
+
+def hash_password(password: str) -> str:
+    """A salted Argon2id hash with the library's parameters (RFC 9106). Takes tens of milliseconds, on purpose."""
+    from argon2 import PasswordHasher
+
+    return PasswordHasher().hash(password)
+
+
+def fits_password(stored: str, password: str) -> bool:
+    """Whether the hash was made from this password."""
+    from argon2 import PasswordHasher
+    from argon2.exceptions import VerificationError
+
+    try:
+        return PasswordHasher().verify(stored, password)
+    except VerificationError:
+        return False
+
+
+class Log:
+    """What a server has to tell, in a ring buffer: background threads never print. `print(server.log)` shows it."""
+
+    def __init__(self, lines: int = 1_000):
+        self._lines: deque[tuple[float, str]] = deque(maxlen=lines)
+        self._follower: Callable[[str], None] | None = None
+
+    def __call__(self, line: str) -> None:
+        self._lines.append((time.time(), line))
+        if self._follower is not None:
+            self._follower(line)
+
+    def __iter__(self):
+        return iter([line for _, line in self._lines])
+
+    def __len__(self):
+        return len(self._lines)
+
+    def __str__(self):
+        return "\n".join(f"{time.strftime('%H:%M:%S', time.localtime(at))}  {line}" for at, line in list(self._lines))
+
+    def __repr__(self):
+        return f"<Log of {len(self._lines)} lines; print() it>"
+
+    def follow(self, follower: Callable[[str], None]) -> None:
+        """Also hand each new line to `follower`, on whichever thread it is written."""
+        self._follower = follower

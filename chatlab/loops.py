@@ -1,0 +1,41 @@
+"""One event loop on one background thread, and a blocking way to ask it for things.
+
+Every event-loop server of the process shares it: two `grpc.aio` loops in one process disturb each other, and posting
+between a socket door and a gRPC door then needs no thread hop. uvloop where it is installed, asyncio otherwise.
+"""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+
+_starting = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """A uvloop where it is installed, else the standard library's loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def background_loop() -> asyncio.AbstractEventLoop:
+    """The loop, running; started at the first call, on a daemon thread."""
+    global _loop
+    with _starting:
+        if _loop is None:
+            _loop = new_event_loop()
+            threading.Thread(target=_loop.run_forever, name="chatlab-loop", daemon=True).start()
+    return _loop
+
+
+def run(coroutine: Coroutine, timeout_s: float | None = None):
+    """Its result, computed in the background loop. A keyboard interrupt ends the wait and cancels it."""
+    future = asyncio.run_coroutine_threadsafe(coroutine, background_loop())
+    try:
+        return future.result(timeout_s)
+    except BaseException:
+        future.cancel()
+        raise

@@ -1,0 +1,367 @@
+"""Everything that can be said in the chat: requests, their replies, events, and the errors.
+
+A message is a frozen value. It knows what it means to a person and nothing of bytes, sockets or stores:
+how it is spelled is a codec's business, what it does is the service's. The names here are the names everywhere:
+in the service, on every wire, in the `.proto`, in the client's verbs.
+"""
+
+from typing import NamedTuple
+
+from msgspec import Struct
+
+
+class Message(Struct, frozen=True, gc=False):
+    """A value that travels. Compared with `==`; never changed after it is made."""
+
+
+class Request(Message, frozen=True, gc=False):
+    """What a client asks. Every request is answered by exactly one `Reply`."""
+
+
+class Reply(Message, frozen=True, gc=False):
+    """What the server answers to one request."""
+
+
+class Event(Message, frozen=True, gc=False):
+    """What the server announces unasked."""
+
+
+# ---- requests ---------------------------------------------------------------------------------------------------
+
+
+class CreateAccount(Request, frozen=True, gc=False):
+    """Create an account and log in to it. Answered by `Account`."""
+
+    name: str
+    password: str = ""
+
+
+class LogIn(Request, frozen=True, gc=False):
+    """Log in to an account by its name or by its id in decimal digits. Answered by `Account`."""
+
+    account: str
+    password: str = ""
+
+
+class LogOut(Request, frozen=True, gc=False):
+    """Stop speaking for the account; the connection lives on. Answered by `Done`."""
+
+
+class ListAccounts(Request, frozen=True, gc=False):
+    """One page of the names that match `pattern` (`*` any run, `?` any one character) and sort after `after`.
+
+    Answered by `Accounts`.
+    """
+
+    pattern: str = "*"
+    after: str = ""
+    limit: int = 100
+
+
+class Send(Request, frozen=True, gc=False):
+    """Put a text into somebody's mailbox, and push it at once where they are on-line. Answered by `Sent`."""
+
+    to: str
+    text: str
+    request_id: str = ""
+
+
+class Unread(Request, frozen=True, gc=False):
+    """One page of the mailbox: the messages numbered above `after`, oldest first. Answered by `Mail`."""
+
+    after: int = 0
+    limit: int = 100
+
+
+class Acknowledge(Request, frozen=True, gc=False):
+    """Everything in the mailbox up to and including `number` has been shown; drop it. Answered by `Done`."""
+
+    number: int
+
+
+class DeleteMessages(Request, frozen=True, gc=False):
+    """Delete these messages from the own mailbox; numbers that are not there are passed over. Answered by `Deleted`."""
+
+    numbers: tuple[int, ...]
+
+
+class DeleteAccount(Request, frozen=True, gc=False):
+    """Delete the own account; unread mail goes back to its senders. Answered by `Closed`."""
+
+
+class Deposit(Request, frozen=True, gc=False):
+    """Add whole credits to the own balance. `account` may repeat the own id or name. Answered by `Balance`."""
+
+    amount: int
+    account: str = ""
+    request_id: str = ""
+
+
+class Withdraw(Request, frozen=True, gc=False):
+    """Take whole credits from the own balance; never below zero. Answered by `Balance`."""
+
+    amount: int
+    account: str = ""
+    request_id: str = ""
+
+
+class ViewBalance(Request, frozen=True, gc=False):
+    """Ask for the own balance. Answered by `Balance`."""
+
+    account: str = ""
+
+
+class Join(Request, frozen=True, gc=False):
+    """Enter a room, leaving the one before. Answered by `Joined`."""
+
+    room: str = "lobby"
+
+
+class Say(Request, frozen=True, gc=False):
+    """Say something to everybody else in the room. Answered by `Said`."""
+
+    text: str
+    request_id: str = ""
+
+
+class Leave(Request, frozen=True, gc=False):
+    """Leave the room. Answered by `Done`."""
+
+
+class Ping(Request, frozen=True, gc=False):
+    """Ask whether anybody is there. Answered by `Pong`."""
+
+
+class Malformed(Request, frozen=True, gc=False):
+    """What a connection yields in place of a frame it could not read but could step over. Never on a wire.
+
+    It keeps its place among the requests around it, so that answers without a tag stay in order.
+    """
+
+    text: str
+
+
+# ---- replies ----------------------------------------------------------------------------------------------------
+
+
+class Account(Reply, frozen=True, gc=False):
+    """You are logged in. `unread` counts the mailbox; mail up to `acknowledged` was dropped from it long ago."""
+
+    id: int
+    name: str
+    unread: int = 0
+    acknowledged: int = 0
+
+
+class Accounts(Reply, frozen=True, gc=False):
+    """Names in order. `next` is the `after` of the following page, or empty when there is none.
+
+    A page may hold fewer names than were asked for: the server bounds the work of one request.
+    """
+
+    names: tuple[str, ...]
+    next: str = ""
+
+
+class Sent(Reply, frozen=True, gc=False):
+    """Accepted, as message `number` of the recipient's mailbox; `delivered` tells whether it was also pushed."""
+
+    number: int
+    delivered: bool = False
+
+
+class Deleted(Reply, frozen=True, gc=False):
+    """So many messages were there and are gone."""
+
+    count: int
+
+
+class Closed(Reply, frozen=True, gc=False):
+    """The account is gone; `paid_out` credits were on it."""
+
+    paid_out: int
+
+
+class Balance(Reply, frozen=True, gc=False):
+    """The balance after the request, in whole credits."""
+
+    amount: int
+
+
+class Joined(Reply, frozen=True, gc=False):
+    """You are in the room. `members` are the first hundred names, in order; `count` is everybody, you included."""
+
+    room: str
+    members: tuple[str, ...]
+    count: int
+
+
+class Said(Reply, frozen=True, gc=False):
+    """So many other sessions in the room were told."""
+
+    heard_by: int
+
+
+class Done(Reply, frozen=True, gc=False):
+    """It is done; there is nothing more to tell."""
+
+
+class Pong(Reply, frozen=True, gc=False):
+    """Somebody is there."""
+
+
+class Refused(Reply, frozen=True, gc=False):
+    """The request was refused and changed nothing. `code` is a key of `CODES`, `text` is for the user."""
+
+    code: str
+    text: str
+
+
+# ---- events -----------------------------------------------------------------------------------------------------
+
+
+class Arrived(Event, frozen=True, gc=False):
+    """A message of the mailbox. `returned`: it is your own, back from the mailbox of an account that is gone."""
+
+    number: int
+    sender: str
+    text: str
+    returned: bool = False
+
+
+class Entered(Event, frozen=True, gc=False):
+    """Somebody came into the room."""
+
+    room: str
+    name: str
+
+
+class Left(Event, frozen=True, gc=False):
+    """Somebody left the room."""
+
+    room: str
+    name: str
+
+
+class Heard(Event, frozen=True, gc=False):
+    """Somebody said something in the room."""
+
+    room: str
+    sender: str
+    text: str
+
+
+class LoggedOut(Event, frozen=True, gc=False):
+    """The server logged this session out; the connection lives."""
+
+    reason: str
+
+
+class Goodbye(Event, frozen=True, gc=False):
+    """The last word before the server closes the connection."""
+
+    reason: str
+
+
+class Mail(Reply, frozen=True, gc=False):
+    """A page of the mailbox; `more` tells whether messages follow it."""
+
+    messages: tuple[Arrived, ...]
+    more: bool = False
+
+
+REQUESTS = (
+    LogIn, CreateAccount, Deposit, Withdraw, ViewBalance, ListAccounts, Send, Unread, Acknowledge, DeleteMessages,
+    LogOut, Join, Say, Leave, Ping, DeleteAccount,
+)  # fmt: skip
+REPLIES = (Account, Accounts, Sent, Mail, Deleted, Closed, Balance, Joined, Said, Done, Pong, Refused)
+EVENTS = (Arrived, Entered, Left, Heard, LoggedOut, Goodbye)
+
+
+# ---- limits -----------------------------------------------------------------------------------------------------
+
+
+class Limits(Struct, frozen=True):
+    """What one peer may cost another. Sizes in bytes, times in seconds, the rest are counts."""
+
+    frame: int = 1 << 20  #: the longest frame, whole
+    text: int = 64 << 10  #: the longest text of a message, in UTF-8
+    mailbox: int = 100_000  #: messages that wait for one account
+    outbox: int = 10_000  #: messages that wait for one slow connection
+    outbox_bytes: int = 16 << 20  #: and the text in them
+    first_frame_s: float = 30.0  #: until a newcomer's first complete frame
+    linger_s: float = 1.0  #: for the last words to a peer that does not read
+    sessions: int = 10_000  #: connections of one server
+    streams: int = 64  #: event streams of a thread-pool gRPC server: each holds a thread
+
+
+# ---- errors -----------------------------------------------------------------------------------------------------
+
+
+class Code(NamedTuple):
+    """One way to be refused: the gRPC status that carries it, and what it means in a sentence."""
+
+    status: str
+    sentence: str
+
+
+CODES = {
+    "BAD_NAME": Code("INVALID_ARGUMENT", "A name is 1 to 64 letters, digits or _ . -, and not digits alone."),
+    "NAME_TAKEN": Code("ALREADY_EXISTS", "Somebody has an account of that name."),
+    "NO_SUCH_ACCOUNT": Code("NOT_FOUND", "There is no account of that name or number."),
+    "WRONG_PASSWORD": Code("PERMISSION_DENIED", "The password is not the account's."),
+    "PASSWORD_REQUIRED": Code("INVALID_ARGUMENT", "This server takes only accounts with a password."),
+    "NOT_LOGGED_IN": Code("FAILED_PRECONDITION", "Create an account or log in first."),
+    "ALREADY_LOGGED_IN": Code("FAILED_PRECONDITION", "This connection speaks for another account; log out first."),
+    "NOT_YOUR_ACCOUNT": Code("PERMISSION_DENIED", "A balance is touched only by its owner."),
+    "TEXT_TOO_LONG": Code("INVALID_ARGUMENT", "The text is over the server's limit."),
+    "BAD_VALUE": Code("INVALID_ARGUMENT", "A value is outside what the request allows."),
+    "OVERDRAFT": Code("FAILED_PRECONDITION", "There is less on the account than would be taken."),
+    "OVERFLOW": Code("OUT_OF_RANGE", "The balance would pass the largest number it can hold."),
+    "NOT_IN_ROOM": Code("FAILED_PRECONDITION", "Join a room first."),
+    "MAILBOX_FULL": Code("RESOURCE_EXHAUSTED", "The recipient must read or delete something first."),
+    "REQUEST_ID_REUSED": Code("ABORTED", "That request id stands for another request."),
+    "SERVER_FULL": Code("RESOURCE_EXHAUSTED", "The server has as many sessions as it takes; try again later."),
+    "NO_SESSION": Code("UNAUTHENTICATED", "Open the event stream first and send its session token."),
+    "MALFORMED": Code("INVALID_ARGUMENT", "The request could not be read."),
+    "FRAME_TOO_LONG": Code("RESOURCE_EXHAUSTED", "The request is longer than a frame may be."),
+}
+
+
+class ChatError(Exception):
+    """Refused: the *user* must act. Nothing was changed and the connection lives. `code` is a key of `CODES`."""
+
+    def __init__(self, code: str, text: str = ""):
+        super().__init__(code, text or CODES[code].sentence)
+        self.code, self.text = self.args
+
+    def __str__(self):
+        return f"{self.code}: {self.text}"
+
+
+class ProtocolError(Exception):
+    """The *peer* sent nonsense. It is told why; after a `fatal` one the connection closes.
+
+    `tag` is the tag of the frame where that much could be read.
+    """
+
+    def __init__(self, text: str, tag: int | None = None, fatal: bool = True):
+        super().__init__(text)
+        self.text, self.tag, self.fatal = text, tag, fatal
+
+
+class ConnectionLost(ConnectionError):
+    """*Nobody knows*: the connection ended before the answer came. The request may have been carried out or not."""
+
+
+def cut(value: object, limit: int = 40) -> str:
+    """A wrong value as an error text shows it: quoted, with at most `limit` bytes of it.
+
+    >>> cut("x" * 100)
+    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…'"
+    """
+    text = value if isinstance(value, str) else repr(value) if not isinstance(value, bytes) else value.decode("utf-8", "replace")
+    raw = text.encode("utf-8", "replace")
+    if len(raw) <= limit:
+        return repr(text)
+    return repr(raw[:limit].decode("utf-8", "ignore") + "…")

@@ -1,0 +1,613 @@
+"""The chat over TCP sockets: two servers and two clients that carry frames and do not care how they are spelled.
+
+`ThreadServer` and `LoopServer` have the same shape, under the same names in the same order, so that what differs
+between them is what differs between threads and an event loop:
+
+    a *reader*  gives what it receives to the Connection and asks the hub, frame by frame;
+    the *outbox* holds what the hub wants said, in the order of turns;
+    a *writer*  spells all that waits in the outbox and sends it in one go, once per wake-up.
+
+Nothing here decides what a request means (the service does) or which bytes say it (the codec does).
+"""
+
+import asyncio
+import itertools
+import queue
+import select
+import socket
+import threading
+import time
+
+from .client import Address, AsyncClient, Client
+from .codecs import Codec
+from .connection import CLIENT_HEARS, SERVER_HEARS, Connection
+from .hub import Hub, Outbox
+from .loops import background_loop, run
+from .messages import ChatError, ConnectionLost, Goodbye, Limits, Message, ProtocolError, Refused, Reply, Request
+
+BACKLOG = 1024
+RECEIVE_BYTES = 256 << 10
+SWEEP_S = 0.25  # how often a server looks for newcomers that say nothing and for peers that do not read
+DIAL_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 2.0
+
+
+class SocketImplementation:
+    """Our frames over TCP, in the spelling of one codec."""
+
+    def __init__(self, codec: Codec):
+        self.codec = codec
+        self.name = codec.name
+
+    def __repr__(self):
+        return f"<{self.name} over sockets>"
+
+    def serve(self, hub: Hub, engine: str = "loop", host: str = "127.0.0.1", port: int = 0):
+        """Open a door to the hub: `engine` "threads" has two threads for each client, "loop" one for all."""
+        server = {"threads": ThreadServer, "loop": LoopServer}[engine]
+        return server(hub, self.codec, listen(host, port))
+
+    def connect(self, address: Address) -> "SocketClient":
+        return SocketClient(self.codec, address)
+
+    async def connect_async(self, address: Address) -> "AsyncSocketClient":
+        client = AsyncSocketClient(self.codec, address)
+        await client._connect()
+        return client
+
+
+def text() -> SocketImplementation:
+    from .codecs.text import TextCodec
+
+    return SocketImplementation(TextCodec())
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket. Raises `OSError` that says which address could not be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named because asyncio turns Nagle's algorithm off only on sockets that say IPPROTO_TCP.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"cannot listen at {host}, port {port}: {error.strerror or error}") from error
+    return listener
+
+
+# ---- a server with threads --------------------------------------------------------------------------------------
+
+
+class ThreadServer:
+    """Two threads for each client: one blocks in `recv`, one blocks until the outbox holds something."""
+
+    def __init__(self, hub: Hub, codec: Codec, listener: socket.socket):
+        self.hub, self.codec = hub, codec
+        self.address: Address = listener.getsockname()[:2]
+        self._listener = listener
+        self._clients: set[_ThreadClient] = set()
+        self._refused: list[tuple[float, socket.socket]] = []
+        self._closing = False
+        self._acceptor = _start(self._accept, "chatlab-accept")
+
+    def __repr__(self):
+        return f"<ThreadServer over {self.codec.name}, {len(self._clients)} clients>"
+
+    def close(self) -> None:
+        """Stop listening, say goodbye to everybody, and return when all threads have ended."""
+        self._closing = True
+        self._acceptor.join()
+        for client in list(self._clients):
+            client.outbox.end("the server stops")
+        deadline = time.monotonic() + self.hub.limits.linger_s
+        for client in list(self._clients):
+            client.writer.join(max(0, deadline - time.monotonic()))
+            client.cut()
+            client.reader.join()
+            client.writer.join()
+
+    def _accept(self) -> None:
+        with self._listener:
+            while not self._closing:
+                ready, _, _ = select.select([self._listener], [], [], SWEEP_S)
+                if ready:
+                    try:
+                        self._welcome(*self._listener.accept())
+                    except OSError as error:  # the newcomer left already, or the process has no more files to open
+                        self.hub.log(f"a newcomer was lost: {error}")
+                self._sweep(time.monotonic())
+
+    def _welcome(self, sock: socket.socket, peer: Address) -> None:
+        client = _ThreadClient(self, sock, str(peer[:2]))
+        try:
+            client.session = self.hub.open(client.outbox, client.peer)
+        except ChatError as full:
+            sock.sendall(self.codec.encode(None, Refused(full.code, full.text)))
+            sock.shutdown(socket.SHUT_WR)
+            # Closed at once, a request on its way would reset the connection and the refusal be lost.
+            self._refused.append((time.monotonic() + self.hub.limits.linger_s, sock))
+            return
+        self._clients.add(client)
+        client.start()
+
+    def _sweep(self, now: float) -> None:
+        for client in list(self._clients):
+            client.sweep(now)
+        while self._refused and now > self._refused[0][0]:
+            self._refused.pop(0)[1].close()
+
+    def forget(self, client: "_ThreadClient") -> None:
+        self._clients.discard(client)
+        self.hub.close(client.session)
+
+
+class _ThreadClient:
+    """The server's side of one connection."""
+
+    def __init__(self, server: ThreadServer, sock: socket.socket, peer: str):
+        self.server, self.sock, self.peer = server, sock, peer
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.connection = Connection(server.codec, SERVER_HEARS, server.hub.limits.frame)
+        self._awake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.outbox = Outbox(self._wake, server.hub.limits)
+        self.patience = _Patience(server.hub.limits)
+        self.reader = threading.Thread(target=self._read, name="chatlab-reader", daemon=True)
+        self.writer = threading.Thread(target=self._write, name="chatlab-writer", daemon=True)
+
+    def start(self) -> None:
+        self.writer.start()
+        self.reader.start()
+
+    def _read(self) -> None:
+        hub, session, connection = self.server.hub, self.session, self.connection
+        while data := _receive(self.sock):
+            for tag, request in connection.receive(data):
+                hub.ask(session, tag, request)
+            if connection.error is not None:
+                break
+        if data is None:  # the connection broke: nobody is there to be answered
+            self.outbox.closed = True
+            self._wake()
+        elif connection.error is not None:
+            self.outbox.end(f"protocol error: {connection.error.text}")
+        else:
+            for tag, request in connection.end():
+                hub.ask(session, tag, request)
+            hub.end(session)
+        self.writer.join()
+        self.sock.close()
+        self.server.forget(self)
+
+    def _write(self) -> None:
+        try:
+            while True:
+                self._awake.get()
+                waiting = self.outbox.take()
+                if waiting:
+                    self.sock.sendall(spell(self.connection, waiting))
+                elif self.outbox.closed:
+                    break
+                if self.outbox.closed and not self.outbox:
+                    break
+        except OSError:
+            pass  # the peer is gone; the reader hears of it too
+        self.cut()
+
+    def _wake(self) -> None:
+        self._awake.put(None)
+
+    def sweep(self, now: float) -> None:
+        """Close it where the peer has said nothing for too long, or does not read its last words."""
+        verdict = self.patience.verdict(now, self.connection, self.outbox)
+        if verdict == "cut":
+            self.cut()
+        elif verdict:
+            self.outbox.end(verdict)
+
+    def cut(self) -> None:
+        """End the connection in both directions; a blocked `recv` or `sendall` returns."""
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it was over already
+
+
+# ---- a server with an event loop --------------------------------------------------------------------------------
+
+
+class LoopServer:
+    """One thread for all clients: the loop calls whoever has received something, and nobody ever blocks."""
+
+    def __init__(self, hub: Hub, codec: Codec, listener: socket.socket):
+        self.hub, self.codec = hub, codec
+        self.address: Address = listener.getsockname()[:2]
+        self._listener = listener
+        self._clients: set[_LoopClient] = set()
+        self.loop = background_loop()
+        self._awake: list[_LoopClient] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        run(self._accept())
+
+    def __repr__(self):
+        return f"<LoopServer over {self.codec.name}, {len(self._clients)} clients>"
+
+    def close(self) -> None:
+        """Stop listening, say goodbye to everybody, and return when all connections have ended."""
+        run(self._close())
+
+    async def _close(self) -> None:
+        self._sweeper.cancel()
+        self._acceptor.close()
+        for client in list(self._clients):
+            client.outbox.end("the server stops")
+        deadline = self.loop.time() + self.hub.limits.linger_s
+        while self._clients and self.loop.time() < deadline:
+            await asyncio.sleep(0.005)
+        for client in list(self._clients):
+            client.cut()
+        while self._clients:
+            await asyncio.sleep(0)
+
+    async def _accept(self) -> None:
+        self._thread = threading.get_ident()
+        self._acceptor = await self.loop.create_server(lambda: _LoopClient(self), sock=self._listener, backlog=BACKLOG)
+        self._sweep()
+
+    def _welcome(self, client: "_LoopClient") -> None:
+        try:
+            client.session = self.hub.open(client.outbox, client.peer)
+        except ChatError as full:
+            client.transport.write(self.codec.encode(None, Refused(full.code, full.text)))
+            client.transport.write_eof()
+            # Closed at once, a request on its way would reset the connection and the refusal be lost.
+            self.loop.call_later(self.hub.limits.linger_s, client.transport.abort)
+            return
+        self._clients.add(client)
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for client in list(self._clients):
+            client.sweep(now)
+        self._sweeper = self.loop.call_later(SWEEP_S, self._sweep)
+
+    def forget(self, client: "_LoopClient") -> None:
+        self._clients.discard(client)
+        self.hub.close(client.session)
+
+    def wake(self, client: "_LoopClient") -> None:
+        """Have the client's outbox written when this round of the loop has heard everybody; any thread may call."""
+        if threading.get_ident() == self._thread:
+            if not self._awake:
+                self.loop.call_soon(self._write)
+            self._awake.append(client)
+        else:
+            self.loop.call_soon_threadsafe(self.wake, client)
+
+    def _write(self) -> None:
+        awake, self._awake = self._awake, []
+        for client in awake:
+            client.write()
+
+
+class _LoopClient(asyncio.Protocol):
+    """The server's side of one connection."""
+
+    def __init__(self, server: LoopServer):
+        self.server = server
+        self.connection = Connection(server.codec, SERVER_HEARS, server.hub.limits.frame)
+        self.outbox = Outbox(self._wake, server.hub.limits)
+        self.patience = _Patience(server.hub.limits)
+        self.session = None
+        self._paused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.peer = str(transport.get_extra_info("peername")[:2])
+        self._hub = self.server.hub
+        self.server._welcome(self)
+
+    def data_received(self, data: bytes) -> None:
+        hub, session, connection = self._hub, self.session, self.connection
+        if session is None:
+            return  # it was refused
+        for tag, request in connection.receive(data):
+            hub.ask(session, tag, request)
+        if connection.error is not None:
+            self.outbox.end(f"protocol error: {connection.error.text}")
+            self.transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        if self.session is not None and self.connection.error is None:
+            for tag, request in self.connection.end():
+                self._hub.ask(self.session, tag, request)
+            self._hub.end(self.session)
+        return True  # we close it ourselves, when all is answered
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self.session is not None:
+            self.server.forget(self)
+
+    def write(self) -> None:
+        if self._paused or self.transport.is_closing():
+            return  # the peer reads slowly: let the outbox fill, up to its limit
+        waiting = self.outbox.take()
+        if waiting:
+            self.transport.write(spell(self.connection, waiting))
+        if self.outbox.closed:
+            self.transport.close()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self.write()
+
+    def _wake(self) -> None:
+        self.server.wake(self)
+
+    def sweep(self, now: float) -> None:
+        """Close it where the peer has said nothing for too long, or does not read its last words."""
+        verdict = self.patience.verdict(now, self.connection, self.outbox)
+        if verdict == "cut":
+            self.cut()
+        elif verdict:
+            self.outbox.end(verdict)
+
+    def cut(self) -> None:
+        """End the connection in both directions, whatever still waits."""
+        self.transport.abort()
+
+
+# ---- what both servers do the same way --------------------------------------------------------------------------
+
+
+def spell(connection: Connection, waiting: list[tuple[int | None, Message]]) -> bytes:
+    """The frames of all that waits, in one piece."""
+    if len(waiting) == 1:
+        tag, message = waiting[0]
+        return _spell(connection, tag, message)
+    return b"".join([_spell(connection, tag, message) for tag, message in waiting])
+
+
+def _spell(connection: Connection, tag: int | None, message: Message) -> bytes:
+    try:
+        return connection.send(tag, message)
+    except ProtocolError as too_long:
+        if isinstance(message, Reply):  # an event that fits no frame is in the mailbox all the same
+            return connection.send(tag, Refused("FRAME_TOO_LONG", f"the answer does not fit: {too_long.text}"))
+        return b""
+
+
+class _Patience:
+    """How long a server waits for a newcomer's first frame, and for a closing peer to read its last words."""
+
+    __slots__ = ("_limits", "_first_frame_by", "_cut_at")
+
+    def __init__(self, limits: Limits):
+        self._limits = limits
+        self._first_frame_by: float | None = time.monotonic() + limits.first_frame_s
+        self._cut_at: float | None = None
+
+    def verdict(self, now: float, connection: Connection, outbox: Outbox) -> str:
+        """Empty to go on, "cut" to end the connection now, or the reason to say goodbye with."""
+        if outbox.closed:
+            self._cut_at = self._cut_at or now + self._limits.linger_s
+            return "cut" if now > self._cut_at else ""
+        if self._first_frame_by is not None:
+            if connection.frames_in:
+                self._first_frame_by = None
+            elif now > self._first_frame_by:
+                return f"no complete request within {self._limits.first_frame_s:g} s"
+        return ""
+
+
+def _receive(sock: socket.socket) -> bytes | None:
+    """Some bytes; none at the end of the stream; None where the connection broke."""
+    try:
+        return sock.recv(RECEIVE_BYTES)
+    except OSError:
+        return None
+
+
+def _start(target, name: str) -> threading.Thread:
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+# ---- clients ----------------------------------------------------------------------------------------------------
+
+
+class SocketClient(Client):
+    """A blocking client: the caller writes its request, a reader thread finds the answer's owner by its tag."""
+
+    def __init__(self, codec: Codec, address: Address):
+        super().__init__(codec.name)
+        self.codec, self.address = codec, address
+        self._tags = itertools.count(1)
+        self._writing = threading.Lock()  # guards the socket's sending side: a frame goes out whole
+        self._connect()
+
+    def _connect(self) -> None:
+        try:
+            self._sock = socket.create_connection(self.address, DIAL_TIMEOUT_S)
+        except OSError as error:
+            raise ConnectionLost(f"nobody answers at {self.address[0]}, port {self.address[1]}: {error}") from error
+        self._sock.settimeout(None)
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._connection = Connection(self.codec, CLIENT_HEARS)
+        self._waiting: dict[int, queue.SimpleQueue[Reply | Exception]] = {}
+        self._reader = _start(self._read, "chatlab-client")
+
+    def _exchange(self, request: Request) -> Reply:
+        tag = next(self._tags)
+        answer: queue.SimpleQueue[Reply | Exception] = queue.SimpleQueue()
+        self._waiting[tag] = answer
+        try:
+            self._write(tag, request)
+            reply = answer.get(timeout=self.answer_timeout_s)
+        except queue.Empty:
+            raise ConnectionLost(f"no answer within {self.answer_timeout_s:g} s; nobody knows if it was done") from None
+        finally:
+            self._waiting.pop(tag, None)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def _tell(self, request: Request) -> None:
+        self._write(next(self._tags), request)
+
+    def _write(self, tag: int, request: Request) -> None:
+        if self._lost is not None:
+            raise self._lost
+        try:
+            frame = self._connection.send(tag, request)
+        except ProtocolError as error:
+            raise ChatError("FRAME_TOO_LONG", error.text) from error
+        try:
+            with self._writing:
+                self._sock.sendall(frame)
+        except OSError as error:
+            raise self._lost or ConnectionLost(f"the connection broke while writing: {error}") from error
+        except BaseException:
+            self._cut()  # interrupted inside a frame: whatever came next would be nonsense
+            raise
+
+    def _read(self) -> None:
+        sock, connection = self._sock, self._connection
+        goodbye = ""
+        while data := _receive(sock):
+            for tag, message in connection.receive(data):
+                if isinstance(message, Goodbye):
+                    goodbye = message.reason
+                if isinstance(message, Reply):
+                    self._settle(tag, message)
+                else:
+                    self._arrive(message)
+            if connection.error is not None:
+                break
+        connection.end()
+        self._fail(connection.error or ConnectionLost(goodbye or "the connection is over"))
+        sock.close()
+
+    def _settle(self, tag: int | None, reply: Reply) -> None:
+        answer = self._waiting.get(tag)
+        if answer is not None:
+            answer.put(reply)
+        elif tag is None and isinstance(reply, Refused):  # no place for us: the server's first and last word
+            self._fail(ConnectionLost(f"{reply.code}: {reply.text}"))
+
+    def _fail(self, error: ConnectionLost | ProtocolError) -> None:
+        lost = error if isinstance(error, ConnectionLost) else ConnectionLost(f"the server sent nonsense: {error}")
+        self._end(lost)
+        for answer in list(self._waiting.values()):
+            answer.put(self._lost)
+
+    def _cut(self) -> None:
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it was over already
+
+    def close(self) -> None:
+        """Half-close, so that all that was asked is carried out, and return when the server has closed too."""
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # it was over already
+        self._reader.join(CLOSE_TIMEOUT_S)
+        self._cut()
+
+
+class AsyncSocketClient(AsyncClient):
+    """The same client in an event loop: a reader task finds the answer's owner by its tag."""
+
+    def __init__(self, codec: Codec, address: Address):
+        super().__init__(codec.name)
+        self.codec, self.address = codec, address
+        self._tags = itertools.count(1)
+
+    async def _connect(self) -> None:
+        try:
+            dialing = asyncio.open_connection(*self.address, limit=RECEIVE_BYTES)
+            self._stream, self._sink = await asyncio.wait_for(dialing, DIAL_TIMEOUT_S)
+        except OSError as error:
+            raise ConnectionLost(f"nobody answers at {self.address[0]}, port {self.address[1]}: {error}") from error
+        self._connection = Connection(self.codec, CLIENT_HEARS)
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._reader = asyncio.ensure_future(self._read())
+
+    async def _exchange(self, request: Request) -> Reply:
+        tag = next(self._tags)
+        answer = self._waiting[tag] = asyncio.get_running_loop().create_future()
+        try:
+            await self._write(tag, request)
+            async with asyncio.timeout(self.answer_timeout_s):
+                return await answer
+        except TimeoutError:
+            raise ConnectionLost(f"no answer within {self.answer_timeout_s:g} s; nobody knows if it was done") from None
+        finally:
+            self._waiting.pop(tag, None)
+
+    async def _tell(self, request: Request) -> None:
+        await self._write(next(self._tags), request)
+
+    async def _write(self, tag: int, request: Request) -> None:
+        if self._lost is not None:
+            raise self._lost
+        try:
+            frame = self._connection.send(tag, request)
+        except ProtocolError as error:
+            raise ChatError("FRAME_TOO_LONG", error.text) from error
+        try:
+            self._sink.write(frame)
+            await self._sink.drain()
+        except OSError as error:
+            raise self._lost or ConnectionLost(f"the connection broke while writing: {error}") from error
+
+    async def _read(self) -> None:
+        connection = self._connection
+        goodbye = ""
+        try:
+            while data := await self._stream.read(RECEIVE_BYTES):
+                for tag, message in connection.receive(data):
+                    if isinstance(message, Goodbye):
+                        goodbye = message.reason
+                    if isinstance(message, Reply):
+                        self._settle(tag, message)
+                    else:
+                        self._arrive(message)
+                if connection.error is not None:
+                    break
+        except OSError:
+            pass  # broken rather than ended; for the user it is the same
+        connection.end()
+        self._fail(connection.error or ConnectionLost(goodbye or "the connection is over"))
+        self._sink.close()
+
+    def _settle(self, tag: int | None, reply: Reply) -> None:
+        answer = self._waiting.get(tag)
+        if answer is not None and not answer.done():
+            answer.set_result(reply)
+        elif tag is None and isinstance(reply, Refused):  # no place for us: the server's first and last word
+            self._fail(ConnectionLost(f"{reply.code}: {reply.text}"))
+
+    def _fail(self, error: ConnectionLost | ProtocolError) -> None:
+        lost = error if isinstance(error, ConnectionLost) else ConnectionLost(f"the server sent nonsense: {error}")
+        self._end(lost)
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(self._lost)
+
+    async def close(self) -> None:
+        """Half-close, so that all that was asked is carried out, and return when the server has closed too."""
+        if self._lost is None:
+            try:
+                self._sink.write_eof()
+            except OSError:
+                pass  # it was over already
+        await asyncio.wait([self._reader], timeout=CLOSE_TIMEOUT_S)
+        self._sink.close()
