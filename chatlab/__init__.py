@@ -19,14 +19,18 @@ from . import harness as _harness
 __version__ = "0.1.0"
 
 _harness.PROTOCOLS.update({
-    "text": "chatlab.socket_impl:text",
+    "text": "chatlab.codecs.text:TextCodec",
+    "json": "chatlab.codecs.json_lines:JsonCodec",
+    "binary": "chatlab.codecs.binary:BinaryCodec",
+    "protobuf": "chatlab.codecs.protobuf:ProtobufCodec",
     "grpc": "chatlab.grpc_impl:unary",
     "grpc-stream": "chatlab.grpc_impl:stream",
 })  # fmt: skip
+_harness.PORTS.update(zip(["text", "grpc", "grpc-stream", "json", "binary", "protobuf"], range(2428, 2434)))
 _harness.CARRIER[:] = ["chatlab.socket_impl:SocketImplementation"]
 
 _HOMES = {
-    "harness": ["serve", "connect", "stop_all", "simulate", "implementation", "PROTOCOLS"],
+    "harness": ["serve", "connect", "stop_all", "simulate", "implementation", "PROTOCOLS", "PORTS"],
     "messages": [
         "ChatError", "ProtocolError", "ConnectionLost", "CODES", "Limits", "Message", "Request", "Reply", "Event",
         "CreateAccount", "LogIn", "LogOut", "ListAccounts", "Send", "Unread", "Acknowledge", "DeleteMessages",
@@ -40,6 +44,7 @@ _HOMES = {
     "codecs": ["Codec", "TextCodec"],
     "connection": ["Connection"],
     "results": ["Trace"],
+    "views": ["claim", "exercise", "show", "side_by_side"],
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = list(_HOME_OF)

@@ -14,7 +14,7 @@ b'#7|account|1|John|0|0\\n'
 """
 
 from .codecs import Codec
-from .messages import Account, Event, Limits, Malformed, Message, ProtocolError, Reply, Request
+from .messages import Account, Event, Limits, Malformed, Message, ProtocolError, Reply, Request, cut
 
 #: What each role may hear from the other.
 SERVER_HEARS = Request
@@ -30,6 +30,8 @@ class Connection:
         self.max_frame = max_frame
         self.error: ProtocolError | None = None
         self._is_server = issubclass(Request, hears)
+        #: What the client says first, once, to name the protocol and its version; still to be said or heard.
+        self._preface = getattr(codec, "preface", b"")
         self.frames_in = self.frames_out = 0
         self._buffer = bytearray()
         self._searched = 0  # so far into the buffer there is no end of a frame
@@ -45,6 +47,8 @@ class Connection:
         if len(frame) > self.max_frame:
             raise ProtocolError(f"a frame of {len(frame)} bytes is over the limit of {self.max_frame}", tag, fatal=False)
         self.frames_out += 1
+        if self._preface and not self._is_server:
+            frame, self._preface = self._preface + frame, b""
         return frame
 
     def receive(self, data: bytes) -> list[tuple[int | None, Message]]:
@@ -56,20 +60,24 @@ class Connection:
         if self.error is not None:
             return []
         held = self._buffer
+        if self._preface and self._is_server:
+            data = self._after_preface(data)
+            if self._preface:
+                return []
         if held:
             held += data
         buffer = held or data
         messages = []
-        start, size = 0, len(buffer)
+        start, size, searched = 0, len(buffer), self._searched
         try:
             while start < size:
-                end = self._frame_end(buffer, start, max(start, self._searched))
-                if end - start > self.max_frame or (not end and size - start > self.max_frame):
+                end = self._frame_end(buffer, start, searched)
+                if (end or size) - start > self.max_frame:
                     raise ProtocolError(f"a frame is longer than the limit of {self.max_frame} bytes")
                 if not end or end > size:
                     break
                 messages.append(self._read(bytes(buffer[start:end])))
-                start = end
+                start = searched = end
         except ProtocolError as error:
             self.error = error
             self._buffer, self._searched = bytearray(), 0
@@ -90,6 +98,22 @@ class Connection:
             return [(None, Malformed(f"the last {size} bytes are not a whole frame and were not carried out"))]
         self.error = ProtocolError(f"the connection ended inside a frame, after {size} bytes of it")
         return []
+
+    def _after_preface(self, data: bytes) -> bytes:
+        """Hold what has come until it is a whole preface, and take that off."""
+        wanted, begun = self._preface, bytes(self._buffer) + data
+        self._buffer.clear()
+        if begun.startswith(wanted):
+            self._preface = b""
+            return begun[len(wanted) :]
+        if wanted.startswith(begun):
+            self._buffer += begun
+        elif begun.startswith(wanted[:-1]):
+            versions = f"version {begun[len(wanted) - 1]} of {self.codec.name}; this server speaks version {wanted[-1]}"
+            self.error = ProtocolError(f"you speak {versions}")
+        else:
+            self.error = ProtocolError(f"{self.codec.name} begins with {cut(wanted)}, not with {cut(begun)}")
+        return b""
 
     def _read(self, frame: bytes) -> tuple[int | None, Message]:
         try:

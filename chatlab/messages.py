@@ -10,7 +10,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 
-class Message(Struct, frozen=True, gc=False):
+class Message(Struct, frozen=True, gc=False, omit_defaults=True):
     """A value that travels. Compared with `==`; never changed after it is made."""
 
 
@@ -112,9 +112,9 @@ class ViewBalance(Request, frozen=True, gc=False):
 
 
 class Join(Request, frozen=True, gc=False):
-    """Enter a room, leaving the one before. Answered by `Joined`."""
+    """Enter a room, leaving the one before; without a name it is the lobby. Answered by `Joined`."""
 
-    room: str = "lobby"
+    room: str = ""
 
 
 class Say(Request, frozen=True, gc=False):
@@ -288,7 +288,7 @@ class Limits(Struct, frozen=True):
     text: int = 64 << 10  #: the longest text of a message, in UTF-8
     mailbox: int = 100_000  #: messages that wait for one account
     outbox: int = 10_000  #: messages that wait for one slow connection
-    outbox_bytes: int = 16 << 20  #: and the text in them
+    outbox_bytes: int = 16 << 20  #: and the characters of text in them
     first_frame_s: float = 30.0  #: until a newcomer's first complete frame
     linger_s: float = 1.0  #: for the last words to a peer that does not read
     sessions: int = 10_000  #: connections of one server

@@ -17,11 +17,12 @@ from .messages import (
 )  # fmt: skip
 from .storage import Letter, MemoryStore, Record
 
-MAX_BALANCE = 2**63 - 1  # what every spelling and every store can hold
+MAX_NUMBER = 2**63 - 1  # what every spelling and every store can hold
 PAGE = 1_000  # names, messages or numbers in one request or reply
 PAGE_BYTES = 128 << 10  # of text in one page of mail: escaped sixfold it still fits a frame
 SEARCH_STEPS = 100_000  # characters compared in one search, so that it cannot hold the turn
 MEMBERS_SHOWN = 100
+LOBBY = "lobby"  # the room that has no need to be named
 
 Posts = list[tuple["Session", Event]]
 
@@ -184,7 +185,7 @@ class Chat:
         limit = checked_limit(request.limit)
         page: list[Arrived] = []
         size = 0
-        for letter in self.store.mail(session.id, request.after):
+        for letter in self.store.mail(session.id, min(request.after, MAX_NUMBER)):
             size += len(letter.text.encode())
             if page and (len(page) == limit or size > PAGE_BYTES):
                 return Mail(tuple(page), more=True), []
@@ -192,13 +193,14 @@ class Chat:
         return Mail(tuple(page)), []
 
     def acknowledge(self, session: Session, request: Acknowledge):
-        self.store.acknowledge(session.id, request.number)
+        self.store.acknowledge(session.id, min(request.number, MAX_NUMBER))
         return Done(), []
 
     def delete_messages(self, session: Session, request: DeleteMessages):
         if len(request.numbers) > PAGE:
             raise ChatError("BAD_VALUE", f"at most {PAGE} messages at once, not {len(request.numbers)}")
-        return Deleted(self.store.remove(session.id, request.numbers)), []
+        numbers = [number for number in request.numbers if 0 < number <= MAX_NUMBER]
+        return Deleted(self.store.remove(session.id, numbers)), []
 
     # ---- balance
 
@@ -211,14 +213,14 @@ class Chat:
     def _move(self, session: Session, request: Deposit | Withdraw):
         self._must_own(session, request.account)
         amount = request.amount
-        if not 1 <= amount <= MAX_BALANCE:
-            raise ChatError("BAD_VALUE", f"an amount is a whole number from 1 to {MAX_BALANCE}, not {cut(amount)}")
+        if not 1 <= amount <= MAX_NUMBER:
+            raise ChatError("BAD_VALUE", f"an amount is a whole number from 1 to {MAX_NUMBER}, not {cut(amount)}")
         before = self.store.balance(session.id)
         after = before + amount if isinstance(request, Deposit) else before - amount
         if after < 0:
             raise ChatError("OVERDRAFT", f"there are {before} credits, {amount} cannot be taken")
-        if after > MAX_BALANCE:
-            raise ChatError("OVERFLOW", f"there are {before} credits, a balance cannot pass {MAX_BALANCE}")
+        if after > MAX_NUMBER:
+            raise ChatError("OVERFLOW", f"there are {before} credits, a balance cannot pass {MAX_NUMBER}")
         self.store.set_balance(session.id, after)
         return Balance(after), []
 
@@ -229,7 +231,7 @@ class Chat:
     # ---- rooms
 
     def join(self, session: Session, request: Join):
-        room = checked_name(request.room, what="a room's name", digits_alone=True)
+        room = checked_name(request.room or LOBBY, what="a room's name", digits_alone=True)
         posts = self._leave_room(session) if session.room != room else []
         members = self._rooms.setdefault(room, {})
         if session.room != room:

@@ -1,18 +1,20 @@
 """Where accounts, mail and balances are kept; the store knows no rule of the chat.
 
 It is asked inside a turn, one caller at a time, so it needs no lock. It never refuses: whether a request is allowed
-is the service's question. `MemoryStore` forgets everything when the process ends.
+is the service's question. `MemoryStore` forgets everything when the process ends; `storage_sqlite` does not.
 """
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from operator import attrgetter
+
+from msgspec import Struct
 
 REMEMBERED_ANSWERS = 1_000  # for each account; the oldest is forgotten first
 
 
-class Letter(NamedTuple):
+class Letter(Struct, frozen=True, gc=False):
     """A message in a mailbox. The sender's id outlives a name that somebody else takes later."""
 
     number: int
@@ -31,7 +33,7 @@ class Record:
         self.id, self.name, self.secret = id, name, secret
         self.balance = 0
         self.last_number = self.acknowledged = 0
-        self.mailbox: dict[int, Letter] = {}
+        self.mailbox: list[Letter] = []  # in the order of their numbers
         self.answers: dict[str, tuple[object, object]] = {}
 
     def __repr__(self):
@@ -49,6 +51,12 @@ class MemoryStore:
 
     def __repr__(self):
         return f"<MemoryStore of {len(self._by_id)} accounts>"
+
+    def commit(self) -> None:
+        """The turn is over: all it wrote is kept. Here it was kept at once."""
+
+    def close(self) -> None:
+        """Nothing is asked any more."""
 
     # ---- accounts
 
@@ -86,13 +94,13 @@ class MemoryStore:
         """Append to a mailbox; the message's number there, counted from 1 and never used twice."""
         record = self._by_id[id]
         record.last_number = number = record.last_number + 1
-        record.mailbox[number] = Letter(number, sender_id, sender, text, returned)
+        record.mailbox.append(Letter(number, sender_id, sender, text, returned))
         return number
 
     def mail(self, id: int, after: int = 0) -> Iterator[Letter]:
         """What waits in the mailbox with a number above `after`, oldest first."""
         mailbox = self._by_id[id].mailbox
-        return (letter for number, letter in mailbox.items() if number > after)
+        return (mailbox[at] for at in range(_count_up_to(mailbox, after), len(mailbox)))
 
     def unread(self, id: int) -> int:
         return len(self._by_id[id].mailbox)
@@ -107,17 +115,14 @@ class MemoryStore:
         if number <= record.acknowledged:
             return
         record.acknowledged = number
-        mailbox = record.mailbox
-        while mailbox:
-            oldest = next(iter(mailbox))
-            if oldest > number:
-                break
-            del mailbox[oldest]
+        del record.mailbox[: _count_up_to(record.mailbox, number)]
 
     def remove(self, id: int, numbers: Iterable[int]) -> int:
         """Drop these messages; how many of them there were."""
-        mailbox = self._by_id[id].mailbox
-        return sum(mailbox.pop(number, None) is not None for number in numbers)
+        record, unwanted = self._by_id[id], set(numbers)
+        before = len(record.mailbox)
+        record.mailbox = [letter for letter in record.mailbox if letter.number not in unwanted]
+        return before - len(record.mailbox)
 
     # ---- balance, and answers already given
 
@@ -136,3 +141,7 @@ class MemoryStore:
         answers[request_id] = (request, answer)
         if len(answers) > REMEMBERED_ANSWERS:
             del answers[next(iter(answers))]
+
+
+def _count_up_to(mailbox: list[Letter], number: int) -> int:
+    return bisect_right(mailbox, number, key=attrgetter("number"))

@@ -20,6 +20,7 @@ class Codec(Protocol):
     """
 
     name: str
+    preface: bytes = b""  #: what a client says first, once: the protocol, and as the last byte its version
 
     def encode(self, tag: int | None, message: Message) -> bytes:
         """One whole frame."""

@@ -1,0 +1,226 @@
+r"""The compact protocol: what both sides know already does not travel.
+
+    08 46 07 03 62 6f 62 68 69      Send("bob", "hi") with the tag 7
+    |  |  |  |  b  o  b  h  i
+    |  |  |  3 bytes of `to`; `text` comes last, so the end of the frame is its end
+    |  |  the tag
+    |  message 6, a tag follows
+    8 bytes follow
+
+A connection opens with `CLB` and the version. A frame is its length, one byte that says which message it is, a tag and
+a request id where there are any, and the fields in the order of the schema, without names. Whole numbers are varints
+(LEB128, as in protobuf and DWARF) in their shortest form. A yes or no is a bit of the second byte.
+"""
+
+from ..messages import EVENTS, REPLIES, REQUESTS, Arrived, Message, ProtocolError, Request
+
+#: The number of a message is its place here. Append only: the places are the protocol.
+NUMBERED: tuple[type[Message], ...] = (*REQUESTS, *REPLIES, *EVENTS)
+NUMBER_OF = {message: number for number, message in enumerate(NUMBERED)}
+HAS_TAG = 0x40
+FLAG = 0x80  # of a request: a request id follows; of any other message: its yes-or-no field is yes
+MAX_LENGTH_BYTES = 5
+
+
+def _shape(message: type[Message]) -> tuple[tuple[tuple[str, type], ...], str]:
+    """The fields that travel in their own bytes, and the one that travels as `FLAG` (or an empty name)."""
+    fields = [(name, kind) for name, kind in message.__annotations__.items() if name != "request_id"]
+    flag = next((name for name, kind in fields if kind is bool), "")
+    return tuple((name, kind) for name, kind in fields if kind is not bool), flag
+
+
+SHAPE = {message: _shape(message) for message in NUMBERED}
+
+
+def varint(number: int) -> bytes:
+    """LEB128: seven bits a byte, the lowest first. A negative number is its 64-bit two's complement.
+
+    >>> varint(1).hex(" "), varint(300).hex(" ")
+    ('01', 'ac 02')
+    """
+    if 0 <= number < 0x80:
+        return bytes((number,))
+    rest = number & 0xFFFF_FFFF_FFFF_FFFF
+    digits = bytearray()
+    while rest >= 0x80:
+        digits.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    digits.append(rest)
+    return bytes(digits)
+
+
+def _led(text: str) -> bytes:
+    raw = text.encode()
+    return varint(len(raw)) + raw
+
+
+def _spell_letter(letter: Arrived) -> bytes:
+    return varint(letter.number) + _led(letter.sender) + bytes((letter.returned,)) + _led(letter.text)
+
+
+#: How one element of a list is spelled, by the list's type.
+_ELEMENT = {tuple[int, ...]: varint, tuple[str, ...]: _led, tuple[Arrived, ...]: _spell_letter}
+
+
+def _spell(kind: type, value, last: bool) -> bytes:
+    if kind is int:
+        return varint(value)
+    if kind is str:
+        return value.encode() if last else _led(value)
+    elements = b"".join(map(_ELEMENT[kind], value))
+    return elements if last else varint(len(value)) + elements
+
+
+class _Reader:
+    """One frame, read from left to right. With `spans` it also notes which bytes said what."""
+
+    def __init__(self, frame: bytes, spans: list | None = None):
+        self.frame, self.at, self.spans = frame, 0, spans
+
+    def note(self, start: int, name: str, value) -> None:
+        if self.spans is not None:
+            self.spans.append((start, self.at, name, value))
+
+    def byte(self, name: str) -> int:
+        if self.at >= len(self.frame):
+            raise ValueError(f"the frame ends before {name}")
+        self.at += 1
+        return self.frame[self.at - 1]
+
+    def varint(self, name: str) -> int:
+        start, number, shift = self.at, 0, 0
+        while True:
+            digit = self.byte(name)
+            number |= (digit & 0x7F) << shift
+            shift += 7
+            if digit < 0x80:
+                break
+        if number >= 2**64 or (digit == 0 and shift > 7):
+            raise ValueError(f"{name} is not a varint of 64 bits in its shortest form")
+        number = number if number < 2**63 else number - 2**64
+        self.note(start, name, number)
+        return number
+
+    def text(self, name: str, size: int | None = None) -> str:
+        if size is None:
+            size = self.varint(f"length of {name}")
+        start = self.at
+        if not 0 <= size <= len(self.frame) - start:
+            raise ValueError(f"{name} has {size} bytes, but {len(self.frame) - start} are left in the frame")
+        self.at = start + size
+        value = self.frame[start : self.at].decode()
+        if size:
+            self.note(start, name, value)
+        return value
+
+    def letter(self, name: str) -> Arrived:
+        number, sender, start = self.varint(f"{name} number"), self.text(f"{name} sender"), self.at
+        returned = self.byte(f"{name} returned")
+        if returned > 1:
+            raise ValueError(f"{name} returned is 0 or 1, not {returned}")
+        self.note(start, f"{name} returned", bool(returned))
+        return Arrived(number, sender, self.text(f"{name} text"), bool(returned))
+
+    def field(self, name: str, kind: type, last: bool):
+        if kind is int:
+            return self.varint(name)
+        if kind is str:
+            return self.text(name, len(self.frame) - self.at if last else None)
+        element = {tuple[int, ...]: self.varint, tuple[str, ...]: self.text, tuple[Arrived, ...]: self.letter}[kind]
+        elements = []
+        if last:
+            while self.at < len(self.frame):
+                elements.append(element(f"{name}[{len(elements)}]"))
+        else:
+            for index in range(self.varint(f"count of {name}")):
+                elements.append(element(f"{name}[{index}]"))
+        return tuple(elements)
+
+    def message(self) -> tuple[int | None, Message]:
+        self.varint("length")
+        start, kind = self.at, self.byte("message")
+        number = kind & 0x3F
+        if number >= len(NUMBERED):
+            raise ValueError(f"version 1 of this protocol has no message {number}")
+        message = NUMBERED[number]
+        self.note(start, "message", message.__name__)
+        tag = self.varint("tag") if kind & HAS_TAG else None
+        if tag is not None and tag < 1:
+            raise ValueError(f"a tag is from 1 to {2**63 - 1}, not {tag}")
+        return tag, self._body(message, bool(kind & FLAG), tag)
+
+    def _body(self, message: type[Message], flagged: bool, tag: int | None) -> Message:
+        shape, flag = SHAPE[message]
+        values = {}
+        try:
+            if issubclass(message, Request):
+                if flagged and "request_id" not in message.__annotations__:
+                    raise ValueError(f"{message.__name__} takes no request id")
+                if flagged:
+                    values["request_id"] = self.text("request_id")
+            elif flag:
+                values[flag] = flagged
+            elif flagged:
+                raise ValueError(f"{message.__name__} has nothing that is yes or no")
+            for name, kind in shape:
+                values[name] = self.field(name, kind, name == shape[-1][0])
+            if self.at < len(self.frame):
+                raise ValueError(f"{len(self.frame) - self.at} bytes follow the last field of {message.__name__}")
+            return message(**values)
+        except ValueError as error:
+            raise ProtocolError(f"not a message in binary: {error}", tag, fatal=False) from error
+
+
+class BinaryCodec:
+    r"""Varints and texts in the order of the schema.
+
+    >>> from chatlab.messages import Send
+    >>> BinaryCodec().encode(7, Send("bob", "hi")).hex(" ")
+    '08 46 07 03 62 6f 62 68 69'
+    """
+
+    name = "binary"
+    preface = b"CLB\x01"  # what a client says first, once: which protocol, and the version
+
+    def encode(self, tag: int | None, message: Message) -> bytes:
+        kind = NUMBER_OF[type(message)]
+        shape, flag = SHAPE[type(message)]
+        head = b""
+        if tag is not None:
+            kind |= HAS_TAG
+            head = varint(tag)
+        request_id = getattr(message, "request_id", "")
+        if request_id:
+            kind |= FLAG
+            head += _led(request_id)
+        elif flag and getattr(message, flag):
+            kind |= FLAG
+        last = shape[-1][0] if shape else ""
+        body = head + b"".join([_spell(of, getattr(message, name), name == last) for name, of in shape])
+        return varint(len(body) + 1) + bytes((kind,)) + body
+
+    def frame_end(self, buffer: bytes, start: int, searched: int) -> int:
+        size = shift = 0
+        for at in range(start, min(len(buffer), start + MAX_LENGTH_BYTES)):
+            digit = buffer[at]
+            size |= (digit & 0x7F) << shift
+            shift += 7
+            if digit < 0x80:
+                if not size:
+                    raise ProtocolError("a frame holds at least one byte, not 0")
+                return at + 1 + size
+        if shift == 7 * MAX_LENGTH_BYTES:
+            raise ProtocolError(f"a frame's length has at most {MAX_LENGTH_BYTES} bytes")
+        return 0
+
+    def decode(self, frame: bytes) -> tuple[int | None, Message]:
+        try:
+            return _Reader(frame).message()
+        except ValueError as error:
+            raise ProtocolError(f"not a message in binary: {error}", fatal=False) from error
+
+    def spans(self, frame: bytes) -> list[tuple[int, int, str, object]]:
+        """Which bytes of the frame say what: (start, end, name, value), without gaps, as the decoder read them."""
+        spans: list[tuple[int, int, str, object]] = []
+        _Reader(frame, spans).message()
+        return spans

@@ -1,0 +1,73 @@
+r"""Protobuf in frames of our own: what gRPC sends, without HTTP/2.
+
+    00 00 00 00 0d  08 07 42 09 0a 03 62 6f 62 12 02 68 69      Send("bob", "hi") with the tag 7
+
+A frame is what gRPC calls a length-prefixed message: one byte, four bytes of length (big-endian), and a message of
+`chat.proto`: `Ask` from a client, `Told` from a server. In gRPC the first byte tells whether the message is compressed;
+here it tells which of the two follows. So the difference between this and `"grpc-stream"` is HTTP/2, to the byte.
+"""
+
+from struct import Struct
+
+from google.protobuf.message import DecodeError
+
+from ..messages import Message, ProtocolError, Request
+from ..proto import chat_pb2, convert, walk
+
+PREFIX = Struct(">BI")
+ASK, TOLD = 0, 1
+
+
+class ProtobufCodec:
+    r"""gRPC's length-prefixed messages.
+
+    >>> from chatlab.messages import Ping
+    >>> ProtobufCodec().encode(7, Ping()).hex(" ")
+    '00 00 00 00 04 08 07 7a 00'
+    """
+
+    name = "protobuf"
+    preface = b"CLP\x01"  # what a client says first, once: which protocol, and the version
+
+    def encode(self, tag: int | None, message: Message) -> bytes:
+        if isinstance(message, Request):
+            which, wrapped = ASK, convert.to_ask(tag, message)
+        else:
+            which, wrapped = TOLD, convert.to_told(tag, message)
+        body = wrapped.SerializeToString()
+        return PREFIX.pack(which, len(body)) + body
+
+    def frame_end(self, buffer: bytes, start: int, searched: int) -> int:
+        if len(buffer) - start < PREFIX.size:
+            return 0
+        which, size = PREFIX.unpack_from(buffer, start)
+        if which not in (ASK, TOLD):
+            raise ProtocolError(f"a frame begins with 0 (Ask) or 1 (Told), not with {which}")
+        return start + PREFIX.size + size
+
+    def decode(self, frame: bytes) -> tuple[int | None, Message]:
+        try:
+            if frame[0] == ASK:
+                return convert.from_ask(chat_pb2.Ask.FromString(frame[PREFIX.size :]))
+            return convert.from_told(chat_pb2.Told.FromString(frame[PREFIX.size :]))
+        except DecodeError as error:
+            raise ProtocolError(f"not a message in protobuf: {error}", fatal=False) from error
+
+    def spans(self, frame: bytes) -> list[tuple[int, int, str, object]]:
+        """Which bytes of the frame say what: (start, end, name, value), without gaps, as the decoder read them."""
+        _, message = self.decode(frame)
+        which = (chat_pb2.Told, chat_pb2.Ask)[frame[0] == ASK].DESCRIPTOR
+        head = [(0, 1, "which", which.name), (1, PREFIX.size, "length", len(frame) - PREFIX.size)]
+        return head + [_plain(span, message) for span in walk.spans(frame, which, PREFIX.size)]
+
+
+def _plain(span: tuple, message: Message) -> tuple[int, int, str, object]:
+    """The field's name as the message has it: `send.to` is `to`, and the key of `send` is what says which message."""
+    start, end, name, value = span
+    head, of, path = name.rpartition(" of ")
+    word, dot, rest = path.partition(".")
+    if dot:
+        return start, end, head + of + rest.replace(".", " "), value
+    if path in ("tag", "unreadable") or path.startswith("field "):
+        return span
+    return (start, end, "message", type(message).__name__) if head == "key" else (start, end, f"{head}{of}message", value)

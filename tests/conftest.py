@@ -1,0 +1,52 @@
+"""What the tests share: doors on both engines, and a watch over background threads."""
+
+import logging
+import threading
+
+import pytest
+from hypothesis import settings
+
+from voices import House
+
+settings.register_profile("chatlab", deadline=None, max_examples=50, derandomize=True)
+settings.load_profile("chatlab")
+
+
+@pytest.fixture
+def quiet(capfd, caplog):
+    """Fails the test where a background thread raised, or a server printed or logged."""
+    raised = []
+    hook, threading.excepthook = threading.excepthook, raised.append
+    with caplog.at_level(logging.WARNING):
+        yield
+    threading.excepthook = hook
+    assert not raised, f"a background thread raised {raised[0].exc_type.__name__}: {raised[0].exc_value}"
+    assert not caplog.records, caplog.text
+    said = capfd.readouterr()
+    assert not said.out + said.err, f"a server printed {said.out + said.err!r}"
+
+
+@pytest.fixture(params=["threads", "loop"])
+def engine(request) -> str:
+    """Each test that asks for it runs on the server with threads and on the server with an event loop."""
+    return request.param
+
+
+@pytest.fixture
+def open_house(engine, quiet):
+    """Opens as many houses as a test needs, with what `House` takes, and closes them all."""
+    houses = []
+
+    def open_house(*args, **options) -> House:
+        houses.append(House(engine, *args, **options).__enter__())
+        return houses[-1]
+
+    yield open_house
+    for house in houses:
+        house.__exit__()
+
+
+@pytest.fixture
+def house(open_house) -> House:
+    """A house with the default limits."""
+    return open_house()
