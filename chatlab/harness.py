@@ -8,11 +8,9 @@ process of its own; either way it never prints, ends with the kernel, and is rep
 import atexit
 import base64
 import importlib
-import json
+import os
 import pickle
 import random
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -21,6 +19,7 @@ from collections.abc import Callable, Mapping
 from .client import Address, AsyncClient, Client, Implementation
 from .hub import Hub, Log
 from .messages import ChatError, Limits
+from .process import Worker, answer_questions
 from .results import Moment, Trace
 from .service import Chat
 
@@ -28,6 +27,8 @@ from .service import Chat
 PROTOCOLS: dict[str, str] = {}
 #: The "module:NAME" of what carries a bare codec; it is called with the codec.
 CARRIER: list[str] = []
+#: The port at which a protocol is served and looked for where none is named, by `chatlab serve` and `chatlab chat` alike.
+PORTS: dict[str, int] = {}
 ENGINES = ("loop", "threads")
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
@@ -173,7 +174,7 @@ def serve(
     engine: str = "loop",
     where: str = "thread",
     host: str = "127.0.0.1",
-    port: int = 0,
+    port: int | Mapping[str, int] = 0,
     store=None,
     name: str | None = None,
     limits: Limits = Limits(),
@@ -182,8 +183,9 @@ def serve(
     """Start one chat in the background, with a door for each protocol ("text" where none is named).
 
     `engine` is "loop" (an event loop) or "threads"; `where` is "thread" (of this process) or "process" (its own).
-    With a `port` other than 0 the first door takes it, the next door the one after. A server of the same name, by
-    default the protocols' names, is closed first, unless a with-block holds it.
+    `store` is None (memory), the path of an SQLite file, or a store. With a `port` other than 0 the first door takes
+    it, the next door the one after; a mapping names each protocol's
+    own. A server of the same name, by default the protocols' names, is closed first, unless a with-block holds it.
 
     Raises `ValueError` for a wrong argument and `OSError` where a port cannot be had.
     """
@@ -223,6 +225,17 @@ def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{what} is {' or '.join(map(repr, choices))}, not {value!r}")
 
 
+def opened(store):
+    """The store that `serve` was given: None for memory, a path for an SQLite file, or a store. Raises `ValueError`."""
+    if not isinstance(store, str | os.PathLike):
+        return store
+    from .codecs.json_lines import JsonCodec
+    from .storage_sqlite import SqliteStore
+
+    spelling = JsonCodec()  # of remembered answers: a line that anybody can read in the file
+    return SqliteStore(os.fspath(store), lambda message: spelling.encode(None, message), lambda line: spelling.decode(line)[1])
+
+
 # ---- where a server lives ---------------------------------------------------------------------------------------
 
 
@@ -233,11 +246,14 @@ class _Here:
 
     def __init__(self, implementations: Mapping[str, Implementation], engine, host, port, store, limits, password_required):
         self.log = Log()
-        self._hub = Hub(Chat(store, limits, password_required), limits, self.log)
+        kept = opened(store)
+        self._own_store = kept if kept is not store else None  # a store that we were handed is not ours to close
+        self._hub = Hub(Chat(kept, limits, password_required), limits, self.log)
         self._doors = []
         try:
-            for offset, each in enumerate(implementations.values()):
-                self._doors.append(each.serve(self._hub, engine=engine, host=host, port=port and port + offset))
+            for offset, (name, each) in enumerate(implementations.items()):
+                own = port.get(name, 0) if isinstance(port, Mapping) else port and port + offset
+                self._doors.append(each.serve(self._hub, engine=engine, host=host, port=own))
         except BaseException:
             self.close()
             raise
@@ -250,70 +266,43 @@ class _Here:
     def close(self) -> None:
         while self._doors:
             self._doors.pop().close()
+        if self._own_store is not None:
+            self._own_store.close()
 
 
 class _Child:
-    """Doors served by a process of their own.
-
-    It is spawned, never forked (gRPC does not survive a fork), and talks to us over its standard input and output: a
-    line of JSON when it is ready, or why it could not start, and a line for each question. Its input ends when we
-    close it or when this process dies, however it dies; then it ends too.
-    """
+    """Doors served by a process of their own, which ends when this process does."""
 
     def __init__(self, protocols, settings: dict):
-        spec = {"path": sys.path, "protocols": [_portable(each) for each in protocols], "settings": settings}
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", "from chatlab.harness import _live_as_child; _live_as_child()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # an interrupt of the kernel reaches its whole process group; not this one
-        )
-        self._asking = threading.Lock()  # guards the pipes: a question and its answer belong together
-        self.pid = self._process.pid
+        spec = {"path": sys.path, "protocols": [portable(each) for each in protocols], "settings": settings}
+        self._worker = Worker("chatlab.harness:_live_as_child")
+        self.pid = self._worker.pid
         self.log = _ChildsLog(self)
+        self._closed = False
         try:
-            ready = self._ask_child(base64.b64encode(pickle.dumps(spec)).decode())
+            ready = self.ask(base64.b64encode(pickle.dumps(spec)).decode(), START_TIMEOUT_S)
+            if "error" in ready:
+                raise OSError(f"the server process could not start: {ready['error']}")
         except BaseException:
-            self.close()
+            self._worker.end(0)
             raise
-        if "error" in ready:
-            self.close()
-            raise OSError(f"the server process could not start: {ready['error']}")
         self.addresses = {name: tuple(address) for name, address in ready["addresses"].items()}
 
     @property
     def running(self) -> bool:
-        return self._process.poll() is None
+        return self._worker.running
+
+    def ask(self, question: str, timeout_s: float = STOP_TIMEOUT_S) -> dict:
+        return self._worker.ask(question, timeout_s)
 
     def close(self) -> None:
-        if self._process.stdin.closed:
-            return
-        self.log.keep()
-        try:
-            self._process.stdin.close()
-        except BrokenPipeError:
-            pass  # it has died before; that is what we want
-        try:
-            self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
-        self._process.stderr.close()
-
-    def _ask_child(self, line: str) -> dict:
-        with self._asking:
+        if not self._closed:
+            self._closed = True
             try:
-                self._process.stdin.write(line.encode() + b"\n")
-                self._process.stdin.flush()
-                answer = self._process.stdout.readline()
-            except BrokenPipeError:
-                answer = b""
-        if answer:
-            return json.loads(answer)
-        last_words = self._process.stderr.read().decode(errors="replace").strip().splitlines()
-        return {"error": last_words[-1] if last_words else "it ended without a word"}
+                self.log.keep()
+            except TimeoutError:
+                pass  # it hangs: so much the more should it end
+            self._worker.end(STOP_TIMEOUT_S)
 
 
 class _ChildsLog(Log):
@@ -325,7 +314,7 @@ class _ChildsLog(Log):
 
     def keep(self) -> None:
         if self._child.running:
-            answer = self._child._ask_child("log")
+            answer = self._child.ask("log")
             self._lines.clear()
             self._lines.extend(map(tuple, answer.get("log", ())))
 
@@ -346,7 +335,7 @@ class _ChildsLog(Log):
         return super().__repr__()
 
 
-def _portable(protocol) -> str:
+def portable(protocol) -> str:
     """What another process can load the protocol by. Raises `ValueError` for what lives only in this one."""
     if isinstance(protocol, str):
         return protocol
@@ -360,20 +349,23 @@ def _portable(protocol) -> str:
 
 
 def _live_as_child() -> None:
-    """What the server's own process does: start, say so, answer questions, end when its input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    spec = pickle.loads(base64.b64decode(sys.stdin.buffer.readline()))
-    sys.path[:] = spec["path"]
-    try:
-        home = _Here({each.name: each for each in map(implementation, spec["protocols"])}, **spec["settings"])
-    except (OSError, ValueError, TypeError, ImportError, AttributeError) as error:
-        print(json.dumps({"error": f"{error}"}), flush=True)
-        return
-    print(json.dumps({"addresses": home.addresses}), flush=True)
-    for question in sys.stdin.buffer:
-        if question.strip() == b"log":
-            print(json.dumps({"log": list(home.log._lines)}), flush=True)
-    home.close()
+    """What the server's own process does: start, say so, answer questions, end when there are no more."""
+    homes: list[_Here] = []
+
+    def answer(question: bytes) -> dict:
+        if homes:
+            return {"log": list(homes[0].log._lines)}
+        spec = pickle.loads(base64.b64decode(question))
+        sys.path[:] = spec["path"]
+        try:
+            homes.append(_Here({each.name: each for each in map(implementation, spec["protocols"])}, **spec["settings"]))
+        except (OSError, ValueError, TypeError, ImportError, AttributeError) as error:
+            return {"error": f"{error}"}
+        return {"addresses": homes[0].addresses}
+
+    answer_questions(answer)
+    for home in homes:
+        home.close()
 
 
 # ---- scripts ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from .messages import ChatError, CreateAccount, Event, Goodbye, Limits, LogIn, Message, Refused, Reply, Request
+from .messages import (
+    Accounts, ChatError, CreateAccount, Event, Goodbye, Limits, LogIn, Mail, Message, Refused, Reply, Request,
+)  # fmt: skip
 from .service import Chat, Session
 
 
@@ -23,14 +25,14 @@ class Outbox:
     last `Goodbye`: `overflowed` is then true, and the session is to be closed when that was written.
     """
 
-    __slots__ = ("_items", "_bytes", "_awake", "_wake", "_limits", "overflowed", "closed")
+    __slots__ = ("_items", "_bytes", "_awake", "_wake", "_most", "_most_bytes", "overflowed", "closed")
 
     def __init__(self, wake: Callable[[], None], limits: Limits = Limits()):
         self._items: deque[tuple[object, Message]] = deque()
         self._bytes = 0
         self._awake = False
         self._wake = wake
-        self._limits = limits
+        self._most, self._most_bytes = limits.outbox, limits.outbox_bytes
         self.overflowed = False
         self.closed = False
 
@@ -38,7 +40,7 @@ class Outbox:
         return len(self._items)
 
     def __repr__(self):
-        state = "closed" if self.closed else "overflowed" if self.overflowed else "open"
+        state = "overflowed" if self.overflowed else "closed" if self.closed else "open"
         return f"<Outbox {state}, {len(self._items)} waiting>"
 
     def put(self, tag, message: Message) -> None:
@@ -46,8 +48,9 @@ class Outbox:
         if self.closed:
             return
         self._items.append((tag, message))
-        self._bytes += len(getattr(message, "text", ""))
-        if len(self._items) > self._limits.outbox or self._bytes > self._limits.outbox_bytes:
+        weigh = _PAGES.get(type(message))
+        self._bytes += len(getattr(message, "text", "")) if weigh is None else weigh(message)
+        if len(self._items) > self._most or self._bytes > self._most_bytes:
             self._overflow()
         if not self._awake:
             self._awake = True
@@ -65,8 +68,7 @@ class Outbox:
     def take(self) -> list[tuple[object, Message]]:
         """All that waits. A `put` after this wakes the writer again."""
         self._awake = False  # before emptying: a message put from now on is either taken below or wakes us again
-        items = self._items
-        taken = []
+        items, taken = self._items, []
         while items:
             taken.append(items.popleft())
         self._bytes = 0
@@ -74,10 +76,17 @@ class Outbox:
 
     def _overflow(self) -> None:
         waiting = len(self._items)
-        self._items.clear()
-        self._items.append((None, Goodbye(f"you read too slowly: {waiting} messages were waiting; your mail is kept")))
+        # A new deque: a writer on another thread may be counting on what the old one holds.
+        self._items = deque([(None, Goodbye(f"you read too slowly: {waiting} messages were waiting; your mail is kept"))])
         self.overflowed = self.closed = True
         self._wake()
+
+
+#: Answers that are long without a text of their own.
+_PAGES = {
+    Mail: lambda page: sum([len(letter.text) for letter in page.messages]),
+    Accounts: lambda page: sum(map(len, page.names)),
+}
 
 
 class Hub:
@@ -88,6 +97,7 @@ class Hub:
         self.limits = limits
         self.log = (lambda line: None) if log is None else log
         self._turn = threading.Lock()  # guards the chat, its store, the set of sessions and the order of outboxes
+        self._commit = self.chat.store.commit
         self._sessions: set[Session] = set()
         self._hashing: ThreadPoolExecutor | None = None
 
@@ -111,7 +121,7 @@ class Hub:
         with self._turn:
             if session.waiting is not None:
                 self._queue(session, tag, request)
-            elif self._is_slow(request):
+            elif type(request) in _LOGS_IN and request.password:
                 session.waiting = deque()
                 self._hash_then_answer(session, tag, request)
             else:
@@ -148,6 +158,7 @@ class Hub:
     def _answer(self, session: Session, tag, request: Request) -> None:
         try:
             reply, posts = self.chat.handle(session, request)
+            self._commit()  # before anybody is told
         except ChatError as error:
             reply, posts = Refused(error.code, error.text), ()
         session.outbox.put(tag, reply)
@@ -172,9 +183,6 @@ class Hub:
 
     # ---- passwords: hashed outside the turn, answered in one
 
-    def _is_slow(self, request: Request) -> bool:
-        return type(request) in _LOGS_IN and bool(request.password)
-
     def _hash_then_answer(self, session: Session, tag, request: CreateAccount | LogIn) -> None:
         if self._hashing is None:
             self._hashing = ThreadPoolExecutor(2, thread_name_prefix="chatlab-hashing")
@@ -192,6 +200,7 @@ class Hub:
                 return
             try:
                 reply, _ = act(session, request, secret)
+                self._commit()
             except ChatError as error:
                 reply = Refused(error.code, error.text)
             session.outbox.put(tag, reply)
@@ -203,7 +212,7 @@ class Hub:
             tag, request = waiting.popleft()
             if request is None:
                 session.outbox.end()
-            elif self._is_slow(request):
+            elif type(request) in _LOGS_IN and request.password:
                 session.waiting = waiting  # what is left waits for this one in its turn
                 self._hash_then_answer(session, tag, request)
                 return
