@@ -6,13 +6,15 @@ The house, from the ground up. Imports run down only.
     said      what can be asked, answered, announced?   messages
     meant     what does it do?                          service, storage, hub
     spelled   which bytes say it?                       codecs, connection
-    carried   who takes the bytes there?                client, loops, socket_impl, grpc_impl, proto
-    studied   what did we learn?                        harness, results, plots
+    carried   who takes the bytes there?                client, loops, socket_impl, grpc_impl, proto, relay
+    studied   what did we learn?                        harness, trace, workload, counting, measure, results, tables, plots
 
 What a notebook types is below; each name is loaded when it is first used, so `import chatlab` is light.
 """
 
 import importlib
+import sys
+import types
 
 from . import harness as _harness
 
@@ -43,9 +45,30 @@ _HOMES = {
     "hub": ["Hub", "Outbox"],
     "codecs": ["Codec", "TextCodec"],
     "connection": ["Connection"],
-    "results": ["Trace"],
+    "dissect": ["dissect", "dissect_tape", "Field", "Frame", "Frames"],
+    "costs": ["account", "information", "LAYERS"],
+    "capture": ["to_pcapng", "lua_dissector"],
+    "relay": ["relay", "Relay", "Chunk", "Traffic"],
+    "workload": ["Workload"],
+    "counting": ["count_bytes"],
+    "measure": ["measure", "compare"],
+    "trace": ["Trace"],
+    "results": ["ByteTable", "Run", "Comparison"],
+    "conformance": ["check", "Report"],
+    "foreign": ["Foreign"],
     "views": ["claim", "exercise", "show", "side_by_side"],
 }  # fmt: skip
+
+
+class _Map(types.ModuleType):
+    """This package. Importing a file called relay.py or measure.py must not hide the function of that name."""
+
+    def __setattr__(self, name, value):
+        if not (isinstance(value, types.ModuleType) and name in _HOME_OF):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Map
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = list(_HOME_OF)
 

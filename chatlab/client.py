@@ -23,6 +23,16 @@ ACKNOWLEDGE_EVERY = 64  # shown messages, while more are waiting to be shown
 ANSWER_TIMEOUT_S = 30.0
 
 
+def label(address: Address | None) -> str:
+    """How a log line names a peer: `(127.0.0.1, 51638)`. None, where it was gone before it could be asked, is `(?, 0)`.
+
+    >>> label(("127.0.0.1", 51638))
+    '(127.0.0.1, 51638)'
+    """
+    host, port, *_ = address or ("?", 0)
+    return f"({host}, {port})"
+
+
 class Door(Protocol):
     """One address at which a server answers. `close` returns when the port is free again."""
 
@@ -187,6 +197,8 @@ class Memory(Verbs):
         return reply if learn is None else learn(self, request, reply)
 
     def _learn_account(self, request: Request, reply: Account) -> Account:
+        if self.account is not None and self.account.id != reply.id:
+            self._forget()  # the server had logged us out, and that event waits there too
         self.account = reply
         if self._shown is None or self._shown.account != reply.id:
             self._shown = Shown(reply.id, reply.acknowledged)
@@ -202,6 +214,7 @@ class Memory(Verbs):
     def _learn_done(self, request: Request, reply: Done) -> None:
         if isinstance(request, LogOut):
             self.account = None
+            self._forget()
         elif isinstance(request, Acknowledge):
             self._shown.told = max(self._shown.told, request.number)
             self._shown.floor = max(self._shown.floor, request.number)
@@ -213,6 +226,7 @@ class Memory(Verbs):
 
     def _learn_closed(self, request: DeleteAccount, reply: Closed) -> int:
         self.account = self._shown = None
+        self._forget()
         return reply.paid_out
 
     def _is_new(self, event: Event) -> bool:
@@ -232,6 +246,15 @@ class Memory(Verbs):
             return None
         shown.told = shown.floor
         return Acknowledge(shown.floor)
+
+    def _forget(self) -> None:
+        """Drop the events that wait: they are of an account this client no longer speaks for, and so are their numbers."""
+        try:
+            while True:
+                self._events.get_nowait()
+        except (queue.Empty, asyncio.QueueEmpty):
+            if self._lost is not None:
+                self._events.put_nowait(self._lost)
 
 
 _LEARN = {
@@ -289,15 +312,17 @@ class Client(Memory):
         checked(request)
         if self._lost is not None and isinstance(request, (LogIn, CreateAccount)):
             self._reconnect()
+        if isinstance(request, LogOut):
+            self._acknowledge(now=True)
         self._heard("asked", request)
         result = self._result(request, self._exchange(request))
         if isinstance(request, Unread):
             self._acknowledge()
         return result
 
-    def _acknowledge(self) -> None:
-        """Tell the server what was shown: at once when nothing waits to be shown, in batches otherwise."""
-        due = self._due(1 if self._events.empty() else ACKNOWLEDGE_EVERY)
+    def _acknowledge(self, now: bool = False) -> None:
+        """Tell the server what was shown: now, or when nothing waits to be shown, in batches otherwise."""
+        due = self._due(1 if now or self._events.empty() else ACKNOWLEDGE_EVERY)
         if due is not None and self._lost is None:
             try:
                 self._tell(due)
@@ -318,9 +343,10 @@ class Client(Memory):
         self._events.put(event)
 
     def _end(self, lost: ConnectionLost) -> None:
+        events = self._events  # once `_lost` is set, the user may connect again and have new ones
         if self._lost is None:
             self._lost = lost
-            self._events.put(lost)
+            events.put(lost)
 
     # ---- what a transport supplies
 
@@ -377,14 +403,16 @@ class AsyncClient(Memory):
         checked(request)
         if self._lost is not None and isinstance(request, (LogIn, CreateAccount)):
             await self._reconnect()
+        if isinstance(request, LogOut):
+            await self._acknowledge(now=True)
         self._heard("asked", request)
         result = self._result(request, await self._exchange(request))
         if isinstance(request, Unread):
             await self._acknowledge()
         return result
 
-    async def _acknowledge(self) -> None:
-        due = self._due(1 if self._events.empty() else ACKNOWLEDGE_EVERY)
+    async def _acknowledge(self, now: bool = False) -> None:
+        due = self._due(1 if now or self._events.empty() else ACKNOWLEDGE_EVERY)
         if due is not None and self._lost is None:
             try:
                 await self._tell(due)

@@ -20,8 +20,8 @@ from .client import Address, AsyncClient, Client, Implementation
 from .hub import Hub, Log
 from .messages import ChatError, Limits
 from .process import Worker, answer_questions
-from .results import Moment, Trace
 from .service import Chat
+from .trace import Moment, Trace
 
 #: What a protocol's name stands for: the "module:NAME" of an Implementation, a codec, or a maker of either.
 PROTOCOLS: dict[str, str] = {}
@@ -184,8 +184,8 @@ def serve(
 
     `engine` is "loop" (an event loop) or "threads"; `where` is "thread" (of this process) or "process" (its own).
     `store` is None (memory), the path of an SQLite file, or a store. With a `port` other than 0 the first door takes
-    it, the next door the one after; a mapping names each protocol's
-    own. A server of the same name, by default the protocols' names, is closed first, unless a with-block holds it.
+    it, the next door the one after; a mapping names each protocol's own. A server of the same name, by default the
+    protocols' names, is closed first, unless a with-block holds it.
 
     Raises `ValueError` for a wrong argument and `OSError` where a port cannot be had.
     """
@@ -266,8 +266,9 @@ class _Here:
     def close(self) -> None:
         while self._doors:
             self._doors.pop().close()
-        if self._own_store is not None:
-            self._own_store.close()
+        own, self._own_store = self._own_store, None
+        if own is not None:
+            own.close()
 
 
 class _Child:

@@ -77,7 +77,8 @@ class Outbox:
     def _overflow(self) -> None:
         waiting = len(self._items)
         # A new deque: a writer on another thread may be counting on what the old one holds.
-        self._items = deque([(None, Goodbye(f"you read too slowly: {waiting} messages were waiting; your mail is kept"))])
+        reason = f"you read too slowly: {waiting} messages were waiting; your mail is kept"
+        self._items = deque([(None, Goodbye(reason))])
         self.overflowed = self.closed = True
         self._wake()
 
@@ -119,6 +120,8 @@ class Hub:
         Requests of one session are answered in the order asked, even where one of them waits for a slow hash.
         """
         with self._turn:
+            if session.outbox.closed:
+                return  # it was told goodbye, or is gone: nobody is there to log in, or to be answered
             if session.waiting is not None:
                 self._queue(session, tag, request)
             elif type(request) in _LOGS_IN and request.password:

@@ -1,101 +1,295 @@
 """What was learned: values that are compared, saved and shown; nothing here measures or draws.
 
-A result is frozen. Its `repr` is stable from run to run, so that a notebook's text does not change with the weather;
-the numbers are in its fields, its `to_frame()`, its HTML form and its plot.
+A result is frozen. Its `repr` is stable from run to run, so that a notebook's text does not change with the weather; the
+numbers are in its fields, its `to_frame()`, its HTML form, its plot, and in what `print` shows of it.
 """
 
+import statistics
 from dataclasses import dataclass
-from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
 
-from .messages import Arrived, Heard, Message, Say, Send, Sent
+import msgspec
+
+from .relay import Traffic
+from .trace import Flight, Moment, Trace
+from .workload import Workload
+
+__all__ = [
+    "ByteRow", "ByteTable", "Comparison", "Environment", "Flight", "Moment", "Round", "Run", "Spread", "Trace", "Traffic",
+]  # fmt: skip
+
+FORMAT = 1  # of saved files; raised when a field changes its meaning
+GENERATOR_LIMIT = 0.85  # of one processor: from here on the clients are as busy as they can be
+
+
+class Shown:
+    """How every result is printed, shown in a notebook, saved and loaded."""
+
+    def __str__(self):
+        from .tables import as_text
+
+        return as_text(self)
+
+    def _repr_html_(self):
+        from .tables import as_html
+
+        return as_html(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write it to a file of JSON, which `load` reads. Returns the path."""
+        saved = {"chatlab": type(self).__name__, "format": FORMAT, "result": self}
+        path = Path(path)
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(saved), indent=1) + b"\n")
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path):
+        """The result that was saved there. Raises `ValueError` where the file holds something else."""
+        data = Path(path).read_bytes()
+        try:
+            head = msgspec.json.decode(data, type=_Head)
+            if (head.chatlab, head.format) != (cls.__name__, FORMAT):
+                raise ValueError(f"{path} holds a {head.chatlab} in format {head.format}, not a {cls.__name__} in format {FORMAT}")
+            return msgspec.convert(msgspec.json.decode(data)["result"], cls)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"{path} is not a result that chatlab has saved: {error}") from error
+
+
+class _Head(msgspec.Struct):
+    chatlab: str
+    format: int
 
 
 @dataclass(frozen=True)
-class Moment:
-    """Something that one user did or saw. `what` is "asked", "answered" or "received"; `at_s` counts from the start."""
+class Environment:
+    """Where and with what a number was found."""
 
-    at_s: float
-    who: str
-    what: str
-    message: Message
+    python: str
+    system: str
+    processor: str
+    cores: int
+    packages: tuple[tuple[str, str], ...]  #: name and version
+    pinned: str = ""  #: who ran on which core, or empty
+    load: float | None = None  #: runnable processes before the start, where the system tells
+    stolen: float | None = None  #: share of the processors' time that the host took meanwhile
+
+    @property
+    def warning(self) -> str:
+        if self.load is None or self.load <= self.cores:
+            return ""
+        return f"the machine was busy with other things (load {self.load:.1f} on {self.cores} cores): measure again when it is not"
+
+    def __str__(self):
+        packages = ", ".join(f"{name} {version}" for name, version in self.packages)
+        parts = [f"Python {self.python}", packages, self.system, f"{self.cores} cores", self.pinned]
+        if self.load is not None:
+            parts.append(f"load {self.load:.1f} before")
+        if self.stolen is not None:
+            parts.append(f"{self.stolen:.0%} stolen")
+        return ", ".join(part for part in parts if part)
+
+
+# ---- bytes ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Flight:
-    """A text on its way from one user to another. `received_s` is None where it was not shown before the end."""
+class ByteRow:
+    """What one operation costs at the socket: asked for the first time on a connection, and in steady state."""
 
-    sender: str
-    recipient: str
-    text: str
-    sent_s: float
-    received_s: float | None
+    protocol: str
+    operation: str
+    first: Traffic
+    steady: Traffic
 
 
-@dataclass(frozen=True)
-class Trace:
-    """A simulation, moment by moment, in order of time."""
+@dataclass(frozen=True, repr=False)
+class ByteTable(Shown):
+    """Bytes at the socket for each protocol and operation, exact: the same versions give the same table again."""
 
-    moments: tuple[Moment, ...]
+    rows: tuple[ByteRow, ...]
+    environment: Environment
 
     def __repr__(self):
-        who = sorted({moment.who for moment in self.moments})
-        return f"<Trace of {', '.join(who)}: {len(self.moments)} moments, {len(self.flights)} texts>"
+        return f"<ByteTable of {', '.join(self.protocols)}: {len(self.operations)} operations>"
 
-    def transcript(self) -> dict[str, list[str]]:
-        """What each user asked, was answered and received, in that user's order and without times.
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.protocol for row in self.rows))
 
-        Equal for the same scripts over any protocol, unless a script races with itself.
-        """
-        said: dict[str, list[str]] = {}
-        for moment in self.moments:
-            said.setdefault(moment.who, []).append(f"{moment.what} {moment.message}")
-        return said
+    @property
+    def operations(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.operation for row in self.rows))
 
-    @cached_property
-    def flights(self) -> tuple[Flight, ...]:
-        """Every text that was sent to somebody or said in a room and shown, with the two times."""
-        return tuple(sorted(_letters(self.moments) + _sayings(self.moments), key=lambda flight: flight.sent_s))
-
-    def plot(self, ax=None):
-        """A space-time diagram: a line for each user, time downwards, an arrow for each text. Returns the Axes."""
-        from .plots import space_time
-
-        return space_time(self, ax)
+    def __getitem__(self, protocol_and_operation: tuple[str, str]) -> ByteRow:
+        for row in self.rows:
+            if (row.protocol, row.operation) == protocol_and_operation:
+                return row
+        raise KeyError(protocol_and_operation)
 
     def to_frame(self):
-        """A pandas DataFrame, a row for each moment: at_s, who, what, message."""
+        """A pandas DataFrame: a row for each protocol and operation, in bytes."""
         import pandas
 
-        rows = [(moment.at_s, moment.who, moment.what, str(moment.message)) for moment in self.moments]
-        return pandas.DataFrame(rows, columns=["at_s", "who", "what", "message"])
+        columns = ["protocol", "operation", "first_up", "first_down", "steady_up", "steady_down"]
+        rows = [(r.protocol, r.operation, r.first.up, r.first.down, r.steady.up, r.steady.down) for r in self.rows]
+        return pandas.DataFrame(rows, columns=columns)
+
+    def plot(self, ax=None):
+        """A bar for each protocol and operation. Returns the Axes."""
+        from .plots import bytes_per_operation
+
+        return bytes_per_operation(self, ax)
 
 
-def _letters(moments) -> list[Flight]:
-    shown = {(m.who, m.message.number): m.at_s for m in moments if isinstance(m.message, Arrived)}
-    asked: dict[str, Moment] = {}
-    flights = []
-    for moment in moments:
-        if isinstance(moment.message, Send):
-            asked[moment.who] = moment
-        elif isinstance(moment.message, Sent):
-            ask = asked[moment.who]
-            to, text = ask.message.to, ask.message.text
-            flights.append(Flight(moment.who, to, text, ask.at_s, shown.get((to, moment.message.number))))
-    return flights
+# ---- rates ------------------------------------------------------------------------------------------------------
 
 
-def _sayings(moments) -> list[Flight]:
-    said: dict[tuple[str, str], list[float]] = {}
-    for moment in moments:
-        if isinstance(moment.message, Say):
-            said.setdefault((moment.who, moment.message.text), []).append(moment.at_s)
-    flights = []
-    heard: dict[tuple[str, str, str], int] = {}
-    for moment in moments:
-        if isinstance(moment.message, Heard):
-            sender, text = moment.message.sender, moment.message.text
-            nth = heard[sender, text, moment.who] = heard.get((sender, text, moment.who), -1) + 1
-            times = said.get((sender, text), ())
-            if nth < len(times):
-                flights.append(Flight(sender, moment.who, text, times[nth], moment.at_s))
-    return flights
+class Spread(NamedTuple):
+    """The median of several rounds, and between which values they lay."""
+
+    median: float
+    least: float
+    most: float
+
+
+def spread(values) -> Spread:
+    values = list(values)
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+@dataclass(frozen=True)
+class Round:
+    """One measurement with a fresh server: `messages` were done in `seconds`."""
+
+    seconds: float
+    messages: int
+    server_cpu_s: float | None  #: None where it could not be read from outside
+    generator_cpu_s: float
+
+    @property
+    def rate(self) -> float:
+        """Messages per second."""
+        return self.messages / self.seconds
+
+    @property
+    def server_cpu_us(self) -> float | None:
+        """The server's processor time for a message, in microseconds: sent, pushed, acknowledged."""
+        return None if self.server_cpu_s is None else self.server_cpu_s / self.messages * 1e6
+
+    @property
+    def generator_share(self) -> float:
+        """How much of one processor the clients used."""
+        return self.generator_cpu_s / self.seconds
+
+
+@dataclass(frozen=True, repr=False)
+class Run(Shown):
+    """One protocol under one load, in one or more rounds. Runs of the same load add up with `+`."""
+
+    protocol: str
+    workload: Workload
+    rounds: tuple[Round, ...]
+    environment: Environment
+
+    def __repr__(self):
+        return f"<Run of {self.protocol}: {self.workload}, {_rounds(len(self.rounds))}>"
+
+    def __add__(self, other: "Run") -> "Run":
+        if (self.protocol, self.workload) != (other.protocol, other.workload):
+            raise ValueError(f"{self!r} and {other!r} are not the same measurement")
+        return Run(self.protocol, self.workload, self.rounds + other.rounds, self.environment)
+
+    @property
+    def rate(self) -> Spread:
+        """Messages per second."""
+        return spread(each.rate for each in self.rounds)
+
+    @property
+    def server_cpu_us(self) -> Spread | None:
+        """The server's processor time for a message, in microseconds."""
+        if any(each.server_cpu_s is None for each in self.rounds):
+            return None
+        return spread(each.server_cpu_us for each in self.rounds)
+
+    @property
+    def generator_share(self) -> Spread:
+        """How much of one processor the clients used."""
+        return spread(each.generator_share for each in self.rounds)
+
+    @property
+    def limited_by_clients(self) -> bool:
+        """Whether the clients were as busy as they can be, so that the rate says more about them than about the server."""
+        return self.generator_share.median > GENERATOR_LIMIT
+
+    @property
+    def warning(self) -> str:
+        return "the clients, not the server, set this number" if self.limited_by_clients else ""
+
+    def to_frame(self):
+        """A pandas DataFrame: a row for each round."""
+        return _frame([self])
+
+    def plot(self, ax=None):
+        """Its rate. Returns the Axes."""
+        return Comparison((self,), self.environment).plot(ax)
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
+    """Runs of several protocols under several loads, their rounds interleaved."""
+
+    runs: tuple[Run, ...]
+    environment: Environment
+
+    def __repr__(self):
+        clients = ", ".join(map(str, self.clients))
+        return f"<Comparison of {', '.join(self.protocols)} with {clients} clients, {_rounds(len(self.runs[0].rounds))}>"
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(run.protocol for run in self.runs))
+
+    @property
+    def clients(self) -> tuple[int, ...]:
+        return tuple(sorted({run.workload.clients for run in self.runs}))
+
+    def __getitem__(self, protocol_and_clients: tuple[str, int]) -> Run:
+        for run in self.runs:
+            if (run.protocol, run.workload.clients) == protocol_and_clients:
+                return run
+        raise KeyError(protocol_and_clients)
+
+    def to_frame(self):
+        """A pandas DataFrame: a row for each protocol, number of clients and round."""
+        return _frame(self.runs)
+
+    def plot(self, ax=None):
+        """Messages per second over the number of clients, a line for each protocol. Returns the Axes."""
+        from .plots import rate_by_clients
+
+        return rate_by_clients(self, ax)
+
+
+def _rounds(count: int) -> str:
+    return f"{count} round" if count == 1 else f"{count} rounds"
+
+
+def _frame(runs):
+    import pandas
+
+    rows = [
+        {
+            "protocol": run.protocol,
+            "clients": run.workload.clients,
+            "round": number,
+            "messages": each.messages,
+            "seconds": each.seconds,
+            "rate": each.rate,
+            "server_cpu_us": each.server_cpu_us,
+            "generator_share": each.generator_share,
+        }
+        for run in runs
+        for number, each in enumerate(run.rounds, 1)
+    ]
+    return pandas.DataFrame(rows)

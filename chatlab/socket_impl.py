@@ -13,12 +13,11 @@ Nothing here decides what a request means (the service does) or which bytes say 
 import asyncio
 import itertools
 import queue
-import select
 import socket
 import threading
 import time
 
-from .client import Address, AsyncClient, Client
+from .client import Address, AsyncClient, Client, label
 from .codecs import Codec
 from .connection import CLIENT_HEARS, SERVER_HEARS, Connection
 from .hub import Hub, Outbox
@@ -90,6 +89,7 @@ class ThreadServer:
         self._clients: set[_ThreadClient] = set()
         self._refused: list[tuple[float, socket.socket]] = []
         self._closing = False
+        self._sweep_at = 0.0
         self._acceptor = _start(self._accept, "chatlab-accept")
 
     def __repr__(self):
@@ -98,6 +98,10 @@ class ThreadServer:
     def close(self) -> None:
         """Stop listening, say goodbye to everybody, and return when all threads have ended."""
         self._closing = True
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the acceptor
+        except OSError:
+            pass  # not on every system; there it looks up every SWEEP_S
         self._acceptor.join()
         for client in list(self._clients):
             client.outbox.end("the server stops")
@@ -109,18 +113,22 @@ class ThreadServer:
             client.writer.join()
 
     def _accept(self) -> None:
+        self._listener.settimeout(SWEEP_S)  # and not `select`, which knows no file above the 1023rd
         with self._listener:
             while not self._closing:
-                ready, _, _ = select.select([self._listener], [], [], SWEEP_S)
-                if ready:
-                    try:
-                        self._welcome(*self._listener.accept())
-                    except OSError as error:  # the newcomer left already, or the process has no more files to open
+                try:
+                    self._welcome(*self._listener.accept())
+                except TimeoutError:
+                    pass  # nobody came
+                except OSError as error:  # the newcomer left already, or the process has no more files to open
+                    if not self._closing:
                         self.hub.log(f"a newcomer was lost: {error}")
                 self._sweep(time.monotonic())
+        for _, sock in self._refused:
+            sock.close()
 
     def _welcome(self, sock: socket.socket, peer: Address) -> None:
-        client = _ThreadClient(self, sock, str(peer[:2]))
+        client = _ThreadClient(self, sock, label(peer))
         try:
             client.session = self.hub.open(client.outbox, client.peer)
         except ChatError as full:
@@ -133,6 +141,9 @@ class ThreadServer:
         client.start()
 
     def _sweep(self, now: float) -> None:
+        if now < self._sweep_at:
+            return
+        self._sweep_at = now + SWEEP_S
         for client in list(self._clients):
             client.sweep(now)
         while self._refused and now > self._refused[0][0]:
@@ -163,15 +174,15 @@ class _ThreadClient:
     def _read(self) -> None:
         hub, session, connection = self.server.hub, self.session, self.connection
         while data := _receive(self.sock):
+            if self.outbox.closed:
+                continue  # it was told goodbye
             for tag, request in connection.receive(data):
                 hub.ask(session, tag, request)
             if connection.error is not None:
-                break
+                self.outbox.end(f"protocol error: {connection.error.text}")
         if data is None:  # the connection broke: nobody is there to be answered
             self.outbox.closed = True
             self._wake()
-        elif connection.error is not None:
-            self.outbox.end(f"protocol error: {connection.error.text}")
         else:
             for tag, request in connection.end():
                 hub.ask(session, tag, request)
@@ -191,9 +202,11 @@ class _ThreadClient:
                     break
                 if self.outbox.closed and not self.outbox:
                     break
+            # Only this direction: were what the peer still sends left unread, a reset would overtake our last words.
+            self.sock.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # the peer is gone; the reader hears of it too
-        self.cut()
+            self.cut()  # the peer is gone; the reader hears of it too
+        self.server.hub.close(self.session)
 
     def _wake(self) -> None:
         self._awake.put(None)
@@ -243,7 +256,7 @@ class LoopServer:
         for client in list(self._clients):
             client.outbox.end("the server stops")
         deadline = self.loop.time() + self.hub.limits.linger_s
-        while self._clients and self.loop.time() < deadline:
+        while not all(client.said_all for client in self._clients) and self.loop.time() < deadline:
             await asyncio.sleep(0.005)
         for client in list(self._clients):
             client.cut()
@@ -300,26 +313,29 @@ class _LoopClient(asyncio.Protocol):
         self.outbox = Outbox(self._wake, server.hub.limits)
         self.patience = _Patience(server.hub.limits)
         self.session = None
+        self.said_all = self._heard_all = False
         self._paused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
-        self.peer = str(transport.get_extra_info("peername")[:2])
+        self.peer = label(transport.get_extra_info("peername"))
         self._hub = self.server.hub
         self.server._welcome(self)
 
     def data_received(self, data: bytes) -> None:
         hub, session, connection = self._hub, self.session, self.connection
-        if session is None:
-            return  # it was refused
+        if session is None or self.outbox.closed:
+            return  # it was refused, or told goodbye
         for tag, request in connection.receive(data):
             hub.ask(session, tag, request)
         if connection.error is not None:
             self.outbox.end(f"protocol error: {connection.error.text}")
-            self.transport.pause_reading()
 
     def eof_received(self) -> bool:
-        if self.session is not None and self.connection.error is None:
+        self._heard_all = True
+        if self.said_all:
+            return False  # both have said all: it closes
+        if self.session is not None:
             for tag, request in self.connection.end():
                 self._hub.ask(self.session, tag, request)
             self._hub.end(self.session)
@@ -330,13 +346,22 @@ class _LoopClient(asyncio.Protocol):
             self.server.forget(self)
 
     def write(self) -> None:
-        if self._paused or self.transport.is_closing():
+        if self._paused or self.said_all or self.transport.is_closing():
             return  # the peer reads slowly: let the outbox fill, up to its limit
         waiting = self.outbox.take()
         if waiting:
             self.transport.write(spell(self.connection, waiting))
         if self.outbox.closed:
+            self._end()
+
+    def _end(self) -> None:
+        self.said_all = True
+        if self._heard_all:
             self.transport.close()
+        else:
+            # Only this direction: were what the peer still sends left unread, a reset would overtake our last words.
+            self.transport.write_eof()
+            self._hub.close(self.session)
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -366,19 +391,15 @@ class _LoopClient(asyncio.Protocol):
 
 def spell(connection: Connection, waiting: list[tuple[int | None, Message]]) -> bytes:
     """The frames of all that waits, in one piece."""
-    if len(waiting) == 1:
-        tag, message = waiting[0]
-        return _spell(connection, tag, message)
-    return b"".join([_spell(connection, tag, message) for tag, message in waiting])
-
-
-def _spell(connection: Connection, tag: int | None, message: Message) -> bytes:
-    try:
-        return connection.send(tag, message)
-    except ProtocolError as too_long:
-        if isinstance(message, Reply):  # an event that fits no frame is in the mailbox all the same
-            return connection.send(tag, Refused("FRAME_TOO_LONG", f"the answer does not fit: {too_long.text}"))
-        return b""
+    frames = []
+    for tag, message in waiting:
+        try:
+            frames.append(connection.send(tag, message))
+        except ProtocolError as too_long:
+            if isinstance(message, Reply):  # an event that fits no frame is in the mailbox all the same
+                refusal = Refused("FRAME_TOO_LONG", f"the answer does not fit: {too_long.text}")
+                frames.append(connection.send(tag, refusal))
+    return b"".join(frames)
 
 
 class _Patience:
@@ -428,7 +449,7 @@ class SocketClient(Client):
         super().__init__(codec.name)
         self.codec, self.address = codec, address
         self._tags = itertools.count(1)
-        self._writing = threading.Lock()  # guards the socket's sending side: a frame goes out whole
+        self._writing = threading.Lock()  # guards the connection's and the socket's sending side: frames go out whole
         self._connect()
 
     def _connect(self) -> None:
@@ -463,26 +484,23 @@ class SocketClient(Client):
     def _write(self, tag: int, request: Request) -> None:
         if self._lost is not None:
             raise self._lost
-        try:
-            frame = self._connection.send(tag, request)
-        except ProtocolError as error:
-            raise ChatError("FRAME_TOO_LONG", error.text) from error
-        try:
-            with self._writing:
-                self._sock.sendall(frame)
-        except OSError as error:
-            raise self._lost or ConnectionLost(f"the connection broke while writing: {error}") from error
-        except BaseException:
-            self._cut()  # interrupted inside a frame: whatever came next would be nonsense
-            raise
+        with self._writing:
+            try:
+                self._sock.sendall(self._connection.send(tag, request))
+            except ProtocolError as error:
+                raise ChatError("FRAME_TOO_LONG", error.text) from error
+            except OSError as error:
+                raise self._lost or ConnectionLost(f"the connection broke while writing: {error}") from error
+            except BaseException:
+                self._cut()  # interrupted inside a frame: whatever came next would be nonsense
+                raise
 
     def _read(self) -> None:
         sock, connection = self._sock, self._connection
-        goodbye = ""
-        while data := _receive(sock):
+        last_word = ""
+        while not last_word and (data := _receive(sock)):
             for tag, message in connection.receive(data):
-                if isinstance(message, Goodbye):
-                    goodbye = message.reason
+                last_word = last_word or _last_word(tag, message)
                 if isinstance(message, Reply):
                     self._settle(tag, message)
                 else:
@@ -490,21 +508,20 @@ class SocketClient(Client):
             if connection.error is not None:
                 break
         connection.end()
-        self._fail(connection.error or ConnectionLost(goodbye or "the connection is over"))
+        self._fail(connection.error or ConnectionLost(last_word or "the connection is over"))
         sock.close()
 
     def _settle(self, tag: int | None, reply: Reply) -> None:
         answer = self._waiting.get(tag)
         if answer is not None:
             answer.put(reply)
-        elif tag is None and isinstance(reply, Refused):  # no place for us: the server's first and last word
-            self._fail(ConnectionLost(f"{reply.code}: {reply.text}"))
 
     def _fail(self, error: ConnectionLost | ProtocolError) -> None:
         lost = error if isinstance(error, ConnectionLost) else ConnectionLost(f"the server sent nonsense: {error}")
+        waiting = self._waiting  # once `_end` has told the user, there may soon be a new connection with its own
         self._end(lost)
-        for answer in list(self._waiting.values()):
-            answer.put(self._lost)
+        for answer in list(waiting.values()):
+            answer.put(lost)
 
     def _cut(self) -> None:
         try:
@@ -514,12 +531,22 @@ class SocketClient(Client):
 
     def close(self) -> None:
         """Half-close, so that all that was asked is carried out, and return when the server has closed too."""
+        self._acknowledge(now=True)
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # it was over already
         self._reader.join(CLOSE_TIMEOUT_S)
         self._cut()
+
+
+def _last_word(tag: int | None, message: Message) -> str:
+    """Why the server closes the connection, where this message says so; nothing comes after it."""
+    if isinstance(message, Goodbye):
+        return message.reason
+    if tag is None and isinstance(message, Refused):  # all that we ask has a tag: we were not let in
+        return f"{message.code}: {message.text}"
+    return ""
 
 
 class AsyncSocketClient(AsyncClient):
@@ -570,12 +597,11 @@ class AsyncSocketClient(AsyncClient):
 
     async def _read(self) -> None:
         connection = self._connection
-        goodbye = ""
+        last_word = ""
         try:
-            while data := await self._stream.read(RECEIVE_BYTES):
+            while not last_word and (data := await self._stream.read(RECEIVE_BYTES)):
                 for tag, message in connection.receive(data):
-                    if isinstance(message, Goodbye):
-                        goodbye = message.reason
+                    last_word = last_word or _last_word(tag, message)
                     if isinstance(message, Reply):
                         self._settle(tag, message)
                     else:
@@ -585,26 +611,25 @@ class AsyncSocketClient(AsyncClient):
         except OSError:
             pass  # broken rather than ended; for the user it is the same
         connection.end()
-        self._fail(connection.error or ConnectionLost(goodbye or "the connection is over"))
+        self._fail(connection.error or ConnectionLost(last_word or "the connection is over"))
         self._sink.close()
 
     def _settle(self, tag: int | None, reply: Reply) -> None:
         answer = self._waiting.get(tag)
         if answer is not None and not answer.done():
             answer.set_result(reply)
-        elif tag is None and isinstance(reply, Refused):  # no place for us: the server's first and last word
-            self._fail(ConnectionLost(f"{reply.code}: {reply.text}"))
 
     def _fail(self, error: ConnectionLost | ProtocolError) -> None:
         lost = error if isinstance(error, ConnectionLost) else ConnectionLost(f"the server sent nonsense: {error}")
         self._end(lost)
         for answer in self._waiting.values():
             if not answer.done():
-                answer.set_exception(self._lost)
+                answer.set_exception(lost)
 
     async def close(self) -> None:
         """Half-close, so that all that was asked is carried out, and return when the server has closed too."""
         if self._lost is None:
+            await self._acknowledge(now=True)
             try:
                 self._sink.write_eof()
             except OSError:

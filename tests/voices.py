@@ -17,7 +17,7 @@ from chatlab.messages import Limits
 from chatlab.service import Chat
 from chatlab.socket_impl import SocketImplementation
 
-DEADLINE_S = 5.0
+DEADLINE_S = 10.0
 TEXT = SocketImplementation(TextCodec())
 
 

@@ -47,7 +47,7 @@ class ProtobufCodec:
 
     def decode(self, frame: bytes) -> tuple[int | None, Message]:
         try:
-            if frame[0] == ASK:
+            if frame[:1] == b"\0":
                 return convert.from_ask(chat_pb2.Ask.FromString(frame[PREFIX.size :]))
             return convert.from_told(chat_pb2.Told.FromString(frame[PREFIX.size :]))
         except DecodeError as error:
@@ -55,13 +55,13 @@ class ProtobufCodec:
 
     def spans(self, frame: bytes) -> list[tuple[int, int, str, object]]:
         """Which bytes of the frame say what: (start, end, name, value), without gaps, as the decoder read them."""
-        _, message = self.decode(frame)
-        which = (chat_pb2.Told, chat_pb2.Ask)[frame[0] == ASK].DESCRIPTOR
+        self.decode(frame)
+        which = (chat_pb2.Told, chat_pb2.Ask)[frame[:1] == b"\0"].DESCRIPTOR
         head = [(0, 1, "which", which.name), (1, PREFIX.size, "length", len(frame) - PREFIX.size)]
-        return head + [_plain(span, message) for span in walk.spans(frame, which, PREFIX.size)]
+        return head + [_plain(span) for span in walk.spans(frame, which, PREFIX.size)]
 
 
-def _plain(span: tuple, message: Message) -> tuple[int, int, str, object]:
+def _plain(span: tuple) -> tuple[int, int, str, object]:
     """The field's name as the message has it: `send.to` is `to`, and the key of `send` is what says which message."""
     start, end, name, value = span
     head, of, path = name.rpartition(" of ")
@@ -70,4 +70,6 @@ def _plain(span: tuple, message: Message) -> tuple[int, int, str, object]:
         return start, end, head + of + rest.replace(".", " "), value
     if path in ("tag", "unreadable") or path.startswith("field "):
         return span
-    return (start, end, "message", type(message).__name__) if head == "key" else (start, end, f"{head}{of}message", value)
+    if head == "key":
+        return start, end, "message", path.title().replace("_", "")
+    return start, end, f"{head}{of}message", value

@@ -118,8 +118,8 @@ class _Fields:
         return unescape(self.fields[self.at - 1])
 
     def number(self, what: str, default: int | None = None) -> int:
-        field = self.text(what, None if default is None else str(default)) or str(default)
-        return _number(field, what)
+        field = self.text(what, None if default is None else "")
+        return _number(field, what) if field or default is None else default
 
     def flag(self, what: str) -> bool:
         return _flag(self.text(what), what)
@@ -147,6 +147,8 @@ class _Fields:
 
 
 def _number(field: str, what: str) -> int:
+    if len(field) < 19 and field.isdigit() and field.isascii():  # nearly every number, in half the time
+        return int(field)
     digits = field[1:] if field[:1] == "-" else field
     if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
         raise ValueError(f"{what} is a whole number, not {cut(field)}")
@@ -201,13 +203,13 @@ READ = {
 }
 _TAKES_REQUEST_ID = {"2", "3", "6", "12"}
 
-#: What a relayed message is made of, where a line has exactly so many fields: read in a third of the time, to the same end.
+#: What a relayed message is made of, in lines of exactly so many fields with nothing escaped: a third of the time.
 READ_WHOLE = {
-    "6": (3, lambda f: Send(unescape(f[1]), unescape(f[2]))),
+    "6": (3, lambda f: Send(f[1], f[2])),
     "8": (2, lambda f: Acknowledge(_number(f[1], "a number"))),
     "sent": (3, lambda f: Sent(_number(f[1], "a number"), _flag(f[2], "delivered"))),
     "done": (1, lambda f: Done()),
-    "arrived": (5, lambda f: Arrived(_number(f[1], "a number"), unescape(f[2]), unescape(f[4]), _flag(f[3], "returned"))),
+    "arrived": (5, lambda f: Arrived(_number(f[1], "a number"), f[2], f[4], _flag(f[3], "returned"))),
 }
 _OTHERWISE = (0, None)
 
@@ -302,7 +304,7 @@ class TextCodec:
                 tag = self._tag(fields.pop(0))
                 fields = fields or [""]
             count, read = READ_WHOLE.get(fields[0], _OTHERWISE)
-            if count == len(fields):
+            if count == len(fields) and "\\" not in line:
                 return tag, read(fields)
             request_id = ""
             if fields[0][:1] == "@":
@@ -328,7 +330,7 @@ class TextCodec:
         word = fields[0].strip() if fields else ""
         read = READ.get(word)
         if read is None:
-            raise ValueError(f"no operation is called {cut(word)}; a line begins with 0 to 15, as 1|John does")
+            raise ValueError(f"no operation is called {cut(word)}; a line begins with a number from 0 to 15")
         if request_id and word not in _TAKES_REQUEST_ID:
             raise ValueError(f"{word} takes no request id")
         taken = _Fields(word, fields[1:])

@@ -1,0 +1,213 @@
+"""How many bytes does each operation take? Counted at the socket, where frames, headers and all are in them.
+
+Each operation has a fresh server, and two users, each behind a tap of their own. Before and after the operation its user
+pings until a ping costs what a ping always costs, so nothing is still on its way; then the pings are taken off again.
+gRPC's flow control joins two of its frames to one where they happen to meet, so before the pings we let the line become
+quiet, and a count stands when two fresh servers agree on it. Where a protocol's bytes depend on how often it was used,
+they are those of the tenth to hundredth request of a connection, and of messages whose number has one digit.
+"""
+
+import itertools
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from .client import Client
+from .environment import environment
+from .harness import PROTOCOLS, implementation, serve
+from .messages import Unread
+from .relay import Mark, Relay, relay
+from .results import ByteRow, ByteTable, Traffic
+
+WARM_UP = 10  # requests: until a tag, say, has two digits
+REPEATS = 5  # within which an operation must have come to cost the same twice in a row
+PATIENCE = 60  # pings, until whatever is on its way has arrived
+DEADLINE_S = 10.0
+_numbers = itertools.count(1)
+
+
+class Restless(AssertionError):
+    """Something keeps passing that nobody asked for, so that nothing can be counted exactly."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is counted. `prepare` is done once and `before` before each time, both uncounted; ann or bob is watched."""
+
+    name: str
+    act: Callable[["Scene"], object]
+    prepare: Callable[["Scene"], object] = lambda scene: None
+    before: Callable[["Scene"], object] = lambda scene: None
+    watched: str = "ann"
+
+
+class User:
+    """A client behind a tap, who can wait until nothing is on its way."""
+
+    def __init__(self, server, name: str):
+        self.tap: Relay = relay(server)
+        self.client: Client = self.tap.connect()
+        self.client.create_account(name)
+        self._idle = self.client.ping
+        self.idle_costs: list[Traffic] = []  # one by one, until they were all the same
+        self.idle_cost = Traffic()
+
+    def come_to_rest(self, idle: Callable[[], object]) -> None:
+        """Do something idle until it costs the same three times in a row, and remember what."""
+        self._idle = idle
+        self.tap.wait_until_quiet()
+        costs = self.idle_costs = [self._cost(idle) for _ in range(WARM_UP)]
+        while len(set(costs[-3:])) > 1:
+            if len(costs) > PATIENCE:
+                raise Restless(f"{idle.__name__} costs {costs[-3:]} by turns")
+            costs.append(self._cost(idle))
+        self.idle_cost = costs[-1]
+
+    def count(self, act: Callable[[], object], is_over: Callable[[], bool] = lambda: True) -> Traffic:
+        """What passes because of `act`, its echoes included."""
+        mark = self.tap.mark()
+        act()
+        return self._rest_since(mark, is_over)
+
+    def rest(self) -> None:
+        """Wait until nothing is on its way."""
+        self._rest_since(self.tap.mark(), lambda: True)
+
+    def _rest_since(self, mark: Mark, is_over: Callable[[], bool]) -> Traffic:
+        self.tap.wait_until_quiet()
+        costs = []
+        while costs[-2:] != [self.idle_cost] * 2 or not is_over():
+            if len(costs) > PATIENCE:
+                raise Restless(f"a {self._idle.__name__} costs {costs[-2:]}, and {self.idle_cost} before")
+            costs.append(self._cost(self._idle))
+        return self.tap.since(mark) - self.idle_cost * len(costs)
+
+    def _cost(self, act: Callable[[], object]) -> Traffic:
+        mark = self.tap.mark()
+        act()
+        return self.tap.since(mark)
+
+
+class Scene:
+    """A fresh server with ann and bob, at rest."""
+
+    def __init__(self, protocol, stack: ExitStack):
+        self.server = stack.enter_context(serve(protocol, name=f"counting bytes {next(_numbers)}"))
+        self.users = {name: User(self.server, name) for name in ("ann", "bob")}
+        for user in self.users.values():
+            stack.callback(user.tap.close)
+        self.ann, self.bob = (user.client for user in self.users.values())
+        self.steps = itertools.count(1)
+
+
+# ---- what is counted --------------------------------------------------------------------------------------------
+
+CREATE = "create_account"
+SHORT, LONG = "hi", "All human beings are born free and equal in dignity"[:50]
+
+
+def _mail_waits(scene: Scene, letters: int = 1) -> None:
+    scene.ann.log_out()
+    for _ in range(letters):
+        scene.bob.send("ann", SHORT)
+    scene.ann.log_in("ann")
+
+
+def _both_join(scene: Scene) -> None:
+    scene.ann.join()
+    scene.bob.join()
+    scene.ann.receive(DEADLINE_S)  # that bob came
+
+
+OPERATIONS = (
+    Operation(CREATE, lambda s: s.ann.create_account(f"an{next(s.steps)}"), before=lambda s: s.ann.log_out()),
+    Operation("send 2 characters", lambda s: s.ann.send("bob", SHORT), prepare=lambda s: s.bob.log_out()),
+    Operation("send 50 characters", lambda s: s.ann.send("bob", LONG), prepare=lambda s: s.bob.log_out()),
+    Operation("send 2, recipient on-line", lambda s: s.ann.send("bob", SHORT)),
+    Operation("push 2 to the recipient", lambda s: s.ann.send("bob", SHORT), watched="bob"),
+    Operation("acknowledge", lambda s: s.ann.acknowledge(next(s.steps)), prepare=lambda s: _mail_waits(s, REPEATS)),
+    Operation("say 2 characters", lambda s: s.ann.say(SHORT), prepare=_both_join),
+    Operation("balance", lambda s: s.ann.balance()),
+    Operation("search, 1 found", lambda s: s.ann.list_accounts("a*")),
+    Operation("unread, 1 message", lambda s: s.ann._exchange(Unread()), prepare=_mail_waits),  # without its acknowledgement
+)
+
+
+def count_bytes(*protocols) -> ByteTable:
+    """Count the bytes of every operation at the socket, for each protocol (all that chatlab brings, if none is named).
+
+    Raises `Restless` for a protocol that talks unasked, so that nothing can be counted exactly.
+    """
+    rows = [row for protocol in protocols or PROTOCOLS for row in _count(protocol)]
+    return ByteTable(tuple(rows), environment())
+
+
+def _count(protocol):
+    name = implementation(protocol).name
+    first_ping, ping = _agreed(lambda: _count_ping(protocol))
+    for operation in OPERATIONS:
+        first, steady = _agreed(lambda: _count_operation(protocol, operation))
+        if operation.name == CREATE:
+            first = _agreed(lambda: _count_set_up(protocol, first_ping - ping))
+        yield ByteRow(name, operation.name, first, steady)
+        if operation.name == CREATE:
+            yield ByteRow(name, "ping", first_ping, ping)
+
+
+def _agreed(count: Callable[[], object]):
+    """The count on which two fresh servers agree."""
+    counts: list[object] = []
+    while not counts or counts[-1] not in counts[:-1]:
+        if len(counts) == REPEATS:
+            raise Restless(f"every server counts differently: {counts}")
+        counts.append(count())
+    return counts[-1]
+
+
+def _count_operation(protocol, operation: Operation) -> tuple[Traffic, Traffic]:
+    """The first time, and when it costs the same twice in a row."""
+    with ExitStack() as stack:
+        scene = Scene(protocol, stack)
+        for user in scene.users.values():
+            user.come_to_rest(user.client.ping)
+        operation.prepare(scene)
+        counts: list[Traffic] = []
+        while len(counts) < 2 or counts[-1] != counts[-2]:
+            if len(counts) == REPEATS:
+                raise Restless(f"{operation.name} costs {counts} by turns")
+            operation.before(scene)
+            scene.users[operation.watched].rest()
+            counts.append(_count_once(scene, operation))
+        return counts[0], counts[-1]
+
+
+def _count_once(scene: Scene, operation: Operation) -> Traffic:
+    watched = scene.users[operation.watched]
+    if operation.watched == "ann":
+        return watched.count(lambda: operation.act(scene))
+    count = watched.count(lambda: operation.act(scene), lambda: not watched.client._events.empty())
+    watched.client.receive(DEADLINE_S)  # it is there; from here on what passes is the acknowledgement
+    return count
+
+
+def _count_ping(protocol) -> tuple[Traffic, Traffic]:
+    """Pings cannot be taken off from pings, so here the idle thing to do is to look at the balance."""
+    with ExitStack() as stack:
+        ann = Scene(protocol, stack).users["ann"]
+        ann.come_to_rest(ann.client.balance)
+        counts = [ann.count(ann.client.ping) for _ in range(2)]
+        return counts[0], counts[-1]
+
+
+def _count_set_up(protocol, first_ping_more: Traffic) -> Traffic:
+    """What passed since the connection was opened, without the pings that brought it to rest.
+
+    A ping that costs more than a ping was met by what create_account left on its way, except that a protocol may charge
+    more for a first ping; one that costs less (its tag was shorter) is taken off as it is.
+    """
+    with ExitStack() as stack:
+        ann = Scene(protocol, stack).users["ann"]
+        ann.come_to_rest(ann.client.ping)
+        most = ann.idle_cost
+        pings = [Traffic(min(cost.up, most.up), min(cost.down, most.down)) for cost in ann.idle_costs]
+        return ann.tap.since() - sum(pings, first_ping_more)

@@ -1,0 +1,1079 @@
+"""The chat over gRPC: two servers that speak both of its styles, and a client for each style.
+
+`ThreadServer` and `LoopServer` are the twins of those in `socket_impl`, under the same names in the same order; what is
+missing beside them is what gRPC does by itself (framing, tags for calls, keeping connections alive):
+
+    a *reader*  takes the calls, or the asks of a stream, and asks the hub;
+    the *outbox* holds what the hub wants said, in the order of turns; what answers a call goes to that call instead;
+    a *writer*  hands gRPC one message after the other, each when it has taken the one before.
+
+A session is a stream. In the style "grpc" it is the Events stream, and each verb is a call that names the session by a
+token; in the style "grpc-stream" it is the Stream that carries everything. When the stream ends, however it ends, the
+session is off-line. Nothing here decides what a request means (the service does).
+"""
+
+import asyncio
+import errno
+import itertools
+import logging
+import os
+import queue
+import secrets
+import socket
+import threading
+import time
+from concurrent import futures
+from functools import partial
+from types import SimpleNamespace
+from urllib.parse import unquote
+
+# gRPC's core writes to stderr from its own threads, which in a notebook lands in whatever cell runs just then.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import grpc
+from google.protobuf.message import DecodeError, Message as Proto
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from .client import Address, AsyncClient, Client, label
+from .hub import Hub, Outbox
+from .loops import background_loop, run
+from .messages import (
+    CODES, REQUESTS, Acknowledge, ChatError, ConnectionLost, CreateAccount, DeleteAccount, DeleteMessages, Event,
+    Goodbye, Limits, LogIn, LogOut, Malformed, Message, ProtocolError, Refused, Reply, Request, Unread,
+)  # fmt: skip
+from .proto import chat_pb2 as pb
+from .proto.chat_pb2_grpc import ChatStub, add_ChatServicer_to_server
+from .proto.convert import from_ask, from_event, from_proto, from_told, to_ask, to_event, to_proto, to_told
+
+SERVICE = "chatlab.v1.Chat"
+SESSION = "session"  # the metadata key of a session's token
+CODE = "code"  # the metadata key of a refusal's code
+EVENTS_BEFORE = "events"  # the metadata key of how many events were announced to the session before this answer
+SPARE_THREADS = 16  # of a thread server, for calls, while every stream that it takes holds one
+WAITING_CALLS = 1024  # of a thread server, for one of those
+SWEEP_S = 0.25  # how often a server looks for newcomers that ask nothing and for peers that do not read
+KEEPALIVE_S = 30.0  # of silence, then a ping; long enough that no short measurement has pings in it
+KEEPALIVE_TIMEOUT_S = 10.0
+DIAL_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 2.0
+
+
+class GrpcImplementation:
+    """One style of speaking gRPC. Every server of ours understands both, so the two differ in their clients only."""
+
+    def __init__(self, name: str, client: type["GrpcClient"], async_client: type["AsyncGrpcClient"]):
+        self.name = name
+        self._client, self._async_client = client, async_client
+
+    def __repr__(self):
+        return f"<{self.name}>"
+
+    def serve(self, hub: Hub, engine: str = "loop", host: str = "127.0.0.1", port: int = 0):
+        """Open a door to the hub: `engine` "threads" is gRPC's pool of threads, "loop" is grpc.aio."""
+        return {"threads": ThreadServer, "loop": LoopServer}[engine](hub, host, port)
+
+    def connect(self, address: Address) -> "GrpcClient":
+        return self._client(self.name, address)
+
+    async def connect_async(self, address: Address) -> "AsyncGrpcClient":
+        client = self._async_client(self.name, address)
+        await client._connect()
+        return client
+
+
+def unary() -> GrpcImplementation:
+    """A call for each verb, and a stream of events: the idiomatic way."""
+    return GrpcImplementation("grpc", GrpcClient, AsyncGrpcClient)
+
+
+def stream() -> GrpcImplementation:
+    """Everything over one bidirectional stream."""
+    return GrpcImplementation("grpc-stream", GrpcStreamClient, AsyncGrpcStreamClient)
+
+
+def listen(server: "grpc.Server | grpc.aio.Server", host: str, port: int) -> Address:
+    """Have gRPC listen. Raises `OSError` that says which address could not be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:  # it knows why an address cannot be had; gRPC does not tell
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise OSError(error.errno, f"cannot listen at {host}, port {port}: {error.strerror or error}") from error
+        number = probe.getsockname()[0]
+    try:
+        return number, server.add_insecure_port(_target((number, port)))
+    except RuntimeError as error:
+        raise OSError(errno.EADDRINUSE, f"cannot listen at {host}, port {port}: {error}") from error
+
+
+# ---- a server with threads --------------------------------------------------------------------------------------
+
+
+class ThreadServer:
+    """A pool of threads: a stream holds one of them for as long as it lives, a call for as long as it takes."""
+
+    def __init__(self, hub: Hub, host: str, port: int):
+        self.hub = hub
+        self._clients: dict[str, _ThreadClient] = {}  # by token
+        self._places = threading.Semaphore(hub.limits.streams)
+        self._pool = _Pool(hub.limits.streams + SPARE_THREADS)
+        most = hub.limits.streams + SPARE_THREADS + WAITING_CALLS
+        self._server = grpc.server(self._pool, options=_server_options(hub.limits), maximum_concurrent_rpcs=most)
+        self.address = listen(self._server, host, port)
+        self._closing = threading.Event()
+        self._accept()
+
+    def __repr__(self):
+        return f"<ThreadServer over gRPC, {len(self._clients)} clients>"
+
+    def close(self) -> None:
+        """Stop listening, say goodbye to everybody, and return when all streams have ended."""
+        self._closing.set()
+        stopped = self._server.stop(self.hub.limits.linger_s)
+        for client in list(self._clients.values()):
+            client.outbox.end("the server stops")
+        stopped.wait()
+        for client in list(self._clients.values()):
+            client.lost()
+        self._sweeper.join()
+        self._pool.shutdown()
+
+    def _accept(self) -> None:
+        add_ChatServicer_to_server(_servicer(self), self._server)
+        checks = health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(checks, self._server)
+        for service in ("", SERVICE):
+            checks.set(service, health_pb2.HealthCheckResponse.SERVING)
+        reflection.enable_server_reflection(_REFLECTED, self._server)
+        self._server.start()
+        self._sweeper = _start(self._sweep, "chatlab-sweeper")
+
+    def _welcome(self, context: grpc.ServicerContext) -> "_ThreadClient":
+        client = _ThreadClient(self, context)
+        if not self._places.acquire(blocking=False):
+            most = self.hub.limits.streams
+            self._refuse(context, Refused("SERVER_FULL", f"the server has threads for {most} sessions and takes no more"))
+        try:
+            client.session = self.hub.open(client.outbox, client.peer)
+        except ChatError as full:
+            self._places.release()
+            self._refuse(context, Refused(full.code, full.text))
+        self._clients[client.token] = client
+        if not context.add_callback(client.lost):
+            client.lost()  # the newcomer left already
+        return client
+
+    def _sweep(self) -> None:
+        while not self._closing.wait(SWEEP_S):
+            now = time.monotonic()
+            for client in list(self._clients.values()):
+                client.sweep(now)
+
+    def forget(self, client: "_ThreadClient") -> None:
+        if self._clients.pop(client.token, None) is not None:
+            self.hub.close(client.session)
+            self._places.release()
+
+    def _find(self, context: grpc.ServicerContext) -> "_ThreadClient":
+        client = self._clients.get(_value(context.invocation_metadata(), SESSION))
+        if client is None:
+            self._refuse(context, Refused("NO_SESSION", CODES["NO_SESSION"].sentence))
+        return client
+
+    def _refuse(self, context: grpc.ServicerContext, refused: Refused | pb.Refused) -> None:
+        context.set_trailing_metadata(((CODE, refused.code),))
+        context.abort(_status(refused), refused.text)
+
+    # ---- the calls of chat.proto
+
+    def verb(self, request: Proto, context: grpc.ServicerContext) -> Proto:
+        reply, events_before = self._find(context).answer(from_proto(request))
+        proto = _spell_reply(reply, self.hub.limits.frame)
+        if isinstance(proto, pb.Refused):
+            self._refuse(context, proto)
+        if type(request) in _TELLS_EVENTS_BEFORE:
+            context.set_trailing_metadata(((EVENTS_BEFORE, str(events_before)),))
+        return proto
+
+    def events(self, request: pb.Subscribe, context: grpc.ServicerContext):
+        return self._welcome(context).write(_spell_event)
+
+    def end(self, request: pb.Unsubscribe, context: grpc.ServicerContext) -> pb.Done:
+        self.hub.end(self._find(context).session)
+        return pb.Done()
+
+    def stream(self, asks, context: grpc.ServicerContext):
+        client = self._welcome(context)
+        _start(partial(client.read, asks), "chatlab-reader")
+        return client.write(_spell_told)
+
+
+class _ThreadClient:
+    """The server's side of one session."""
+
+    def __init__(self, server: ThreadServer, context: grpc.ServicerContext):
+        self.server, self.context, self.peer = server, context, _peer(context)
+        self.token = secrets.token_urlsafe(12)
+        self._awake: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.outbox = _Outbox(self._wake, server.hub.limits)
+        self.patience = _Patience(server.hub.limits)
+        self._calls: set = set()  # where the answers go that calls are waiting for
+        self._gone = False
+
+    def answer(self, request: Request) -> tuple[Reply, int]:
+        """Ask the hub; the answer comes at once, or from another thread when a password has been hashed."""
+        self.patience.asked = True
+        answer: queue.SimpleQueue[tuple[Reply, int]] = queue.SimpleQueue()
+        self._calls.add(answer.put)
+        self.server.hub.ask(self.session, answer.put, request)
+        if self._gone:  # after its calls were told so, perhaps, so this one would wait for ever
+            answer.put(_GONE)
+        reply = answer.get()
+        self._calls.discard(answer.put)
+        return reply
+
+    def read(self, asks) -> None:
+        try:
+            for ask in asks:
+                self.patience.asked = True
+                self.server.hub.ask(self.session, *_understand(ask))
+        except grpc.RpcError:
+            return  # the stream broke: `lost` hears of it too
+        self.server.hub.end(self.session)
+
+    def write(self, spell):
+        """What the stream's own thread hands to gRPC, which asks for the next when it has taken the one before."""
+        self.context.send_initial_metadata(((SESSION, self.token),))
+        while not self.outbox.closed or self.outbox:
+            self._awake.get()
+            for tag, message in self.outbox.take():
+                yield from spell(tag, message, self.server.hub.limits.frame)
+        self.server.forget(self)  # before the peer is told that it is over
+
+    def _wake(self) -> None:
+        self._awake.put(None)
+
+    def sweep(self, now: float) -> None:
+        """Close it where the peer has asked nothing for too long, or does not read its last words."""
+        verdict = self.patience.verdict(now, self.outbox)
+        if verdict == "cut":
+            self.cut()
+        elif verdict:
+            self.outbox.end(verdict)
+
+    def cut(self) -> None:
+        """End the stream, whatever still waits; a writer that gRPC keeps waiting returns, and `lost` is called."""
+        self.context.cancel()
+
+    def lost(self) -> None:
+        """The stream is over; gRPC calls this from a thread of its own."""
+        self._gone = True
+        self.server.forget(self)
+        self._wake()  # the writer, so that its thread is free again
+        for answer in list(self._calls):
+            answer(_GONE)
+
+
+# ---- a server with an event loop --------------------------------------------------------------------------------
+
+
+class LoopServer:
+    """One thread for all clients: a stream and a call are coroutines, and waiting costs no thread."""
+
+    def __init__(self, hub: Hub, host: str, port: int):
+        self.hub = hub
+        self._clients: dict[str, _LoopClient] = {}  # by token
+        self.loop = background_loop()
+        self._sweeper: asyncio.TimerHandle | None = None
+        run(self._accept(host, port))
+
+    def __repr__(self):
+        return f"<LoopServer over gRPC, {len(self._clients)} clients>"
+
+    def close(self) -> None:
+        """Stop listening, say goodbye to everybody, and return when all streams have ended."""
+        run(self._close())
+
+    async def _close(self) -> None:
+        self._sweeper.cancel()
+        stopping = asyncio.ensure_future(self._server.stop(self.hub.limits.linger_s))
+        for client in list(self._clients.values()):
+            client.outbox.end("the server stops")
+        await stopping
+        for client in list(self._clients.values()):
+            client.cut()
+        while self._clients:
+            await asyncio.sleep(0)
+
+    async def _accept(self, host: str, port: int) -> None:
+        self._thread = threading.get_ident()
+        self._server = grpc.aio.server(options=_server_options(self.hub.limits))
+        self.address = listen(self._server, host, port)
+        add_ChatServicer_to_server(_servicer(self), self._server)
+        checks = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(checks, self._server)
+        for service in ("", SERVICE):
+            await checks.set(service, health_pb2.HealthCheckResponse.SERVING)
+        reflection.enable_server_reflection(_REFLECTED, self._server)
+        await self._server.start()
+        self._sweep()
+
+    async def _welcome(self, context: grpc.aio.ServicerContext) -> "_LoopClient":
+        client = _LoopClient(self, context)
+        try:
+            client.session = self.hub.open(client.outbox, client.peer)
+        except ChatError as full:
+            await self._refuse(context, Refused(full.code, full.text))
+        self._clients[client.token] = client
+        return client
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for client in list(self._clients.values()):
+            client.sweep(now)
+        self._sweeper = self.loop.call_later(SWEEP_S, self._sweep)
+
+    def forget(self, client: "_LoopClient") -> None:
+        if self._clients.pop(client.token, None) is not None:
+            self.hub.close(client.session)
+
+    async def _find(self, context: grpc.aio.ServicerContext) -> "_LoopClient":
+        client = self._clients.get(_value(context.invocation_metadata(), SESSION))
+        if client is None:
+            await self._refuse(context, Refused("NO_SESSION", CODES["NO_SESSION"].sentence))
+        return client
+
+    async def _refuse(self, context: grpc.aio.ServicerContext, refused: Refused | pb.Refused) -> None:
+        context.set_trailing_metadata(((CODE, refused.code),))
+        await context.abort(_status(refused), refused.text)
+
+    def soon(self, act, *args) -> None:
+        """Do it on the loop's thread, at once where we are on it; any thread may call."""
+        if threading.get_ident() == self._thread:
+            act(*args)
+        else:
+            self.loop.call_soon_threadsafe(act, *args)
+
+    # ---- the calls of chat.proto
+
+    async def verb(self, request: Proto, context: grpc.aio.ServicerContext) -> Proto:
+        client = await self._find(context)
+        reply, events_before = await client.answer(from_proto(request))
+        proto = _spell_reply(reply, self.hub.limits.frame)
+        if isinstance(proto, pb.Refused):
+            await self._refuse(context, proto)
+        if type(request) in _TELLS_EVENTS_BEFORE:
+            context.set_trailing_metadata(((EVENTS_BEFORE, str(events_before)),))
+        return proto
+
+    async def events(self, request: pb.Subscribe, context: grpc.aio.ServicerContext) -> None:
+        client = await self._welcome(context)
+        await client.write(_spell_event)
+
+    async def end(self, request: pb.Unsubscribe, context: grpc.aio.ServicerContext) -> pb.Done:
+        client = await self._find(context)
+        self.hub.end(client.session)
+        return pb.Done()
+
+    async def stream(self, asks, context: grpc.aio.ServicerContext) -> None:
+        client = await self._welcome(context)
+        reader = asyncio.ensure_future(client.read(asks))
+        try:
+            await client.write(_spell_told)
+        finally:
+            reader.cancel()
+
+
+class _LoopClient:
+    """The server's side of one session."""
+
+    def __init__(self, server: LoopServer, context: grpc.aio.ServicerContext):
+        self.server, self.context, self.peer = server, context, _peer(context)
+        self.token = secrets.token_urlsafe(12)
+        self._awake = asyncio.Event()
+        self.outbox = _Outbox(self._wake, server.hub.limits)
+        self.patience = _Patience(server.hub.limits)
+        self._calls: set = set()  # where the answers go that calls are waiting for
+        self._writer = asyncio.current_task()
+        self._was_cut = False
+
+    async def answer(self, request: Request) -> tuple[Reply, int]:
+        """Ask the hub; the answer comes at once, or from another thread when a password has been hashed."""
+        self.patience.asked = True
+        answer = self.server.loop.create_future()
+        settle = partial(self.server.soon, _settle, answer)
+        self._calls.add(settle)
+        self.server.hub.ask(self.session, settle, request)
+        try:
+            return await answer
+        finally:
+            self._calls.discard(settle)
+
+    async def read(self, asks) -> None:
+        try:
+            async for ask in asks:
+                self.patience.asked = True
+                self.server.hub.ask(self.session, *_understand(ask))
+        except DecodeError as error:
+            self.outbox.end(f"protocol error: {error}")
+        except grpc.aio.BaseError:
+            return  # the stream broke: the writer hears of it too
+        self.server.hub.end(self.session)
+
+    async def write(self, spell) -> None:
+        """Hand gRPC what waits, one after the other, until the outbox ends or gRPC cancels the stream's task."""
+        try:
+            await self.context.send_initial_metadata(((SESSION, self.token),))
+            while not self.outbox.closed or self.outbox:
+                await self._awake.wait()
+                self._awake.clear()
+                for tag, message in self.outbox.take():
+                    for proto in spell(tag, message, self.server.hub.limits.frame):
+                        await self.context.write(proto)
+        except asyncio.CancelledError:
+            if self._was_cut:
+                await self._abort()
+            raise
+        finally:
+            self.lost()  # before the peer is told that it is over
+
+    def _wake(self) -> None:
+        self.server.soon(self._awake.set)
+
+    def sweep(self, now: float) -> None:
+        """Close it where the peer has asked nothing for too long, or does not read its last words."""
+        verdict = self.patience.verdict(now, self.outbox)
+        if verdict == "cut":
+            self.cut()
+        elif verdict:
+            self.outbox.end(verdict)
+
+    def cut(self) -> None:
+        """End the stream, whatever still waits. What gRPC has taken already it keeps for the peer until the peer goes."""
+        self._was_cut = True
+        self._writer.cancel()
+
+    async def _abort(self) -> None:
+        """A task that merely ends as cancelled tells its peer nothing, who would wait for ever."""
+        self.lost()
+        try:
+            await self.context.abort(grpc.StatusCode.UNAVAILABLE, "you have not read your last words")
+        except grpc.aio.InternalError:
+            pass  # the peer went without reading them
+
+    def lost(self) -> None:
+        """The stream is over."""
+        self.server.forget(self)
+        for settle in list(self._calls):
+            settle(_GONE)
+
+
+# ---- what both servers do the same way --------------------------------------------------------------------------
+
+_GONE = Refused("NO_SESSION", "the session ended before this was done"), 0
+_TELLS_EVENTS_BEFORE = {pb.CreateAccount, pb.LogIn, pb.LogOut, pb.DeleteAccount}
+_REFLECTED = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+
+
+def _servicer(server: ThreadServer | LoopServer) -> SimpleNamespace:
+    """What gRPC calls for each name in chat.proto: the verbs differ by the type of their request alone."""
+    verbs = dict.fromkeys([request.__name__ for request in REQUESTS], server.verb)
+    return SimpleNamespace(Events=server.events, End=server.end, Stream=server.stream, **verbs)
+
+
+class _Outbox(Outbox):
+    """The hub's outbox, except that the tag of a call is a function that takes the answer and how many events were
+    announced before it: call and stream go different ways to the client, who may want to know which was first."""
+
+    __slots__ = ("_events",)
+
+    def __init__(self, wake, limits: Limits):
+        super().__init__(wake, limits)
+        self._events = 0
+
+    def put(self, tag, message: Message) -> None:
+        if callable(tag):
+            tag((message, self._events))
+        else:
+            self._events += tag is None
+            super().put(tag, message)
+
+
+def _spell_reply(reply: Reply, max_frame: int) -> Proto:
+    proto = to_proto(reply)
+    return proto if proto.ByteSize() <= max_frame else to_proto(_not_fitting(proto, max_frame))
+
+
+def _spell_event(tag: None, event: Event, max_frame: int):
+    proto = to_event(event)
+    if proto.ByteSize() <= max_frame:  # an event that fits no frame is in the mailbox all the same
+        yield proto
+
+
+def _spell_told(tag: int | None, message: Reply | Event, max_frame: int):
+    told = to_told(tag, message)
+    if told.ByteSize() <= max_frame:
+        yield told
+    elif isinstance(message, Reply):
+        yield to_told(tag, _not_fitting(told, max_frame))
+
+
+def _not_fitting(proto: Proto, max_frame: int) -> Refused:
+    return Refused("FRAME_TOO_LONG", f"the answer does not fit: {_over(proto, max_frame)}")
+
+
+def _over(proto: Proto, max_frame: int) -> str:
+    return f"a frame of {proto.ByteSize()} bytes is over the limit of {max_frame}"
+
+
+def _understand(ask: pb.Ask) -> tuple[int | None, Request]:
+    try:
+        return from_ask(ask)
+    except ProtocolError as error:
+        return error.tag, Malformed(error.text)
+
+
+def _status(refused: Refused | pb.Refused) -> grpc.StatusCode:
+    return grpc.StatusCode[CODES[refused.code].status]
+
+
+def _value(metadata, key: str) -> str | None:
+    """What gRPC's metadata, a sequence of pairs or None, hold under a key."""
+    return next((value for name, value in metadata or () if name == key), None)
+
+
+def _peer(context) -> str:
+    """The label of a peer that gRPC calls ipv4:127.0.0.1:51638 or ipv6:%5B::1%5D:51638."""
+    host, _, port = unquote(context.peer()).partition(":")[2].rpartition(":")
+    return label((host.strip("[]").removeprefix("::ffff:"), int(port)))
+
+
+def _settle(answer: asyncio.Future, result: tuple[Reply, int]) -> None:
+    if not answer.done():  # the caller may have gone meanwhile
+        answer.set_result(result)
+
+
+class _Patience:
+    """How long a server waits for a newcomer's first request, and for a closing peer to read its last words."""
+
+    __slots__ = ("_limits", "_first_request_by", "_cut_at", "asked")
+
+    def __init__(self, limits: Limits):
+        self._limits = limits
+        self._first_request_by = time.monotonic() + limits.first_frame_s
+        self._cut_at: float | None = None
+        self.asked = False
+
+    def verdict(self, now: float, outbox: Outbox) -> str:
+        """Empty to go on, "cut" to end the stream now, or the reason to say goodbye with."""
+        if outbox.closed:
+            self._cut_at = self._cut_at or now + self._limits.linger_s
+            return "cut" if now > self._cut_at else ""
+        if not self.asked and now > self._first_request_by:
+            return f"no complete request within {self._limits.first_frame_s:g} s"
+        return ""
+
+
+class _Pool(futures.Executor):
+    """Threads, up to a number, started when none is idle. Only gRPC's one serving thread may submit.
+
+    Unlike those of the standard library's pool they are daemons: a stream waits for ever, and so would the end of the
+    process for it.
+    """
+
+    def __init__(self, size: int):
+        self._work: queue.SimpleQueue = queue.SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._size, self._started = size, 0
+
+    def submit(self, work, /, *args, **kwargs) -> futures.Future:
+        future: futures.Future = futures.Future()
+        self._work.put((future, partial(work, *args, **kwargs)))
+        if not self._idle.acquire(blocking=False) and self._started < self._size:
+            self._started += 1
+            _start(self._run, "chatlab-call")
+        return future
+
+    def _run(self) -> None:
+        for future, work in iter(self._work.get, None):
+            future.set_result(work())
+            del future, work  # or what they hold lives until this thread has something else to do
+            self._idle.release()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        for _ in range(self._started):
+            self._work.put(None)
+
+
+def _start(target, name: str) -> threading.Thread:
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+# ---- settings ---------------------------------------------------------------------------------------------------
+
+_KEEPALIVE = (
+    ("grpc.keepalive_time_ms", int(KEEPALIVE_S * 1000)),
+    ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),
+    ("grpc.http2.ping_timeout_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),  # newer gRPC's name for it
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),  # else 5 min, on both sides
+    ("grpc.http2.max_pings_without_data", 0),  # any number: an idle event stream sends nothing else
+    ("grpc.http2.bdp_probe", 0),  # it sends pings whenever it likes, and the same run would not have the same bytes
+)
+
+_MAX_FRAME = Limits().frame
+_PENDING = 1 << 20  # calls that no thread or loop has taken yet; beyond 1000, gRPC by itself cancels some at random
+_CLIENT_OPTIONS = (
+    *_KEEPALIVE,
+    ("grpc.use_local_subchannel_pool", 1),  # a connection of its own: else all clients of a process would share one
+    ("grpc.enable_http_proxy", 0),
+)
+
+
+def _server_options(limits: Limits) -> tuple:
+    return (
+        *_KEEPALIVE,
+        ("grpc.so_reuseport", 0),  # or a server that was forgotten would take half of the connections
+        ("grpc.max_receive_message_length", limits.frame),
+        ("grpc.server.max_pending_requests", _PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", _PENDING),
+        ("grpc.server_handshake_timeout_ms", int(limits.first_frame_s * 1000)),
+    )
+
+
+def _target(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what gRPC says where a process has several event loops; nothing is wrong (grpc#25364).
+
+    It wakes all of them for what concerns one of them, or one that has ended with calls under way.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    of_grpc = "PollerCompletionQueue" in record.getMessage()
+    return not (of_grpc and (isinstance(error, BlockingIOError) or str(error) == "Event loop is closed"))
+
+
+logging.getLogger("asyncio").addFilter(_is_news)
+
+
+# ---- clients ----------------------------------------------------------------------------------------------------
+
+#: Calls may overtake each other. These wait for acknowledgements on their way, which would change their answer.
+_NOT_TO_OVERTAKE = {LogIn, LogOut, Unread, Acknowledge, DeleteMessages, DeleteAccount}
+#: Answers may overtake events. These answers change whose events they are, so they wait for the events before them.
+_AFTER_EVENTS = {CreateAccount, LogIn, LogOut, DeleteAccount}
+
+
+class GrpcClient(Client):
+    """A blocking client: every verb is a call of its own, and a reader thread listens to the event stream."""
+
+    def __init__(self, protocol: str, address: Address):
+        super().__init__(protocol)
+        self.address = address
+        self._channel: grpc.Channel | None = None
+        self._connect()
+
+    def _connect(self) -> None:
+        if self._channel is not None:
+            self._cut()
+        self._channel = grpc.insecure_channel(_target(self.address), _CLIENT_OPTIONS)
+        self._stream = self._open(ChatStub(self._channel))
+        self._opened: futures.Future[str] = futures.Future()
+        self._reader = _start(self._read, "chatlab-client")
+        try:
+            self._session = ((SESSION, self._opened.result(DIAL_TIMEOUT_S)),)
+        except TimeoutError as error:
+            self._cut()
+            raise ConnectionLost(f"{_nobody(self.address)} within {DIAL_TIMEOUT_S:g} s") from error
+        except BaseException:
+            self._cut()
+            raise
+
+    def _open(self, stub: ChatStub):
+        self._verbs = {request: getattr(stub, request.__name__) for request in REQUESTS}
+        self._over = stub.End
+        self._told: set[grpc.Future] = set()
+        self._events_heard = 0
+        self._hearing = threading.Condition()  # guards `_events_heard`
+        return stub.Events(pb.Subscribe())
+
+    def _exchange(self, request: Request) -> Reply:
+        if type(request) in _NOT_TO_OVERTAKE:
+            self._wait_for_told()
+        if self._lost is not None:
+            raise self._lost
+        try:
+            verb = self._verbs[type(request)].with_call
+            proto, call = verb(_fitting(to_proto(request)), self.answer_timeout_s, self._session)
+            if type(request) in _AFTER_EVENTS:
+                self._wait_for_events(int(_value(call.trailing_metadata(), EVENTS_BEFORE) or 0))
+            return from_proto(proto)
+        except grpc.RpcError as error:
+            return _refusal(error, self)
+        except ValueError as error:  # somebody closed it just now
+            raise self._lost or ConnectionLost("the connection is over") from error
+
+    def _tell(self, request: Request) -> None:
+        try:
+            told = self._verbs[type(request)].future(to_proto(request), self.answer_timeout_s, self._session)
+        except ValueError as error:
+            raise self._lost or ConnectionLost("the connection is over") from error
+        self._told.add(told)
+        told.add_done_callback(self._told.discard)
+
+    def _wait_for_told(self) -> None:
+        for told in list(self._told):
+            try:
+                told.exception(CLOSE_TIMEOUT_S)
+            except grpc.FutureCancelledError:
+                pass  # not acknowledged, so it will come again
+            except grpc.FutureTimeoutError:
+                return
+
+    def _wait_for_events(self, count: int) -> None:
+        with self._hearing:
+            self._hearing.wait_for(lambda: self._events_heard >= count or self._lost is not None, CLOSE_TIMEOUT_S)
+
+    def _read(self) -> None:
+        stream, opened = self._stream, self._opened
+        goodbye = ""
+        try:
+            token = _value(stream.initial_metadata(), SESSION)
+            if token is not None:
+                opened.set_result(token)
+            for proto in stream:
+                message = self._hear(proto)
+                if isinstance(message, Goodbye):
+                    goodbye = message.reason
+            lost = ConnectionLost(goodbye or "the connection is over")
+        except grpc.RpcError as error:
+            lost = _lost_by(error, "the connection broke" if opened.done() else _nobody(self.address))
+        except ProtocolError as error:
+            stream.cancel()
+            lost = ConnectionLost(f"the server sent nonsense: {error}")
+        if opened.done():
+            self._fail(lost)
+        else:
+            opened.set_exception(lost)
+
+    def _hear(self, proto: pb.Event) -> Event:
+        event = from_event(proto)
+        self._arrive(event)
+        with self._hearing:
+            self._events_heard += 1
+            self._hearing.notify_all()
+        return event
+
+    def _fail(self, lost: ConnectionLost) -> None:
+        with self._hearing:
+            self._end(lost)
+            self._hearing.notify_all()
+
+    def _cut(self) -> None:
+        self._channel.close()
+
+    def close(self) -> None:
+        """Ask for the end, so that all that was asked is carried out, and return when the server has ended it."""
+        self._wait_for_told()
+        if self._lost is None:
+            try:
+                self._over(pb.Unsubscribe(), CLOSE_TIMEOUT_S, self._session)
+            except (grpc.RpcError, ValueError):
+                pass  # it was over already
+        self._reader.join(CLOSE_TIMEOUT_S)
+        self._cut()
+
+
+class GrpcStreamClient(GrpcClient):
+    """A blocking client with one stream for everything: the reader finds an answer's owner by its tag."""
+
+    def _open(self, stub: ChatStub):
+        self._tags = itertools.count(1)
+        self._asks: queue.SimpleQueue[pb.Ask | None] = queue.SimpleQueue()
+        self._waiting: dict[int, queue.SimpleQueue[Reply | Exception]] = {}
+        stream = stub.Stream(iter(self._asks.get, None))
+        stream.add_callback(partial(self._asks.put, None))  # or gRPC's thread would wait for asks for ever
+        return stream
+
+    def _exchange(self, request: Request) -> Reply:
+        tag = next(self._tags)
+        answer: queue.SimpleQueue[Reply | Exception] = queue.SimpleQueue()
+        self._waiting[tag] = answer
+        try:
+            self._write(tag, request)
+            reply = answer.get(timeout=self.answer_timeout_s)
+        except queue.Empty:
+            raise ConnectionLost(_unanswered(self)) from None
+        finally:
+            self._waiting.pop(tag, None)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def _tell(self, request: Request) -> None:
+        self._write(next(self._tags), request)
+
+    def _write(self, tag: int, request: Request) -> None:
+        if self._lost is not None:
+            raise self._lost
+        self._asks.put(_fitting(to_ask(tag, request)))
+
+    def _hear(self, proto: pb.Told) -> Reply | Event:
+        tag, message = from_told(proto)
+        if isinstance(message, Reply):
+            self._settle(tag, message)
+        else:
+            self._arrive(message)
+        return message
+
+    def _settle(self, tag: int | None, reply: Reply) -> None:
+        answer = self._waiting.get(tag)
+        if answer is not None:
+            answer.put(reply)
+
+    def _fail(self, lost: ConnectionLost) -> None:
+        waiting = self._waiting  # of this connection: once it is known to be lost, there may be another
+        self._end(lost)
+        for answer in list(waiting.values()):
+            answer.put(lost)
+
+    def close(self) -> None:
+        """Half-close, so that all that was asked is carried out, and return when the server has ended it."""
+        self._asks.put(None)
+        self._reader.join(CLOSE_TIMEOUT_S)
+        self._cut()
+
+
+class AsyncGrpcClient(AsyncClient):
+    """The first of them in an event loop: every verb is a call, and a reader task listens to the event stream."""
+
+    def __init__(self, protocol: str, address: Address):
+        super().__init__(protocol)
+        self.address = address
+        self._channel: grpc.aio.Channel | None = None
+
+    async def _connect(self) -> None:
+        if self._channel is not None:
+            await self._cut()
+        self._channel = grpc.aio.insecure_channel(_target(self.address), _CLIENT_OPTIONS)
+        self._stream = self._open(ChatStub(self._channel))
+        self._opened: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._reader = asyncio.ensure_future(self._read())
+        try:
+            async with asyncio.timeout(DIAL_TIMEOUT_S):
+                self._session = ((SESSION, await self._opened),)
+        except TimeoutError as error:
+            await self._cut()
+            raise ConnectionLost(f"{_nobody(self.address)} within {DIAL_TIMEOUT_S:g} s") from error
+        except BaseException:
+            await self._cut()
+            raise
+
+    def _open(self, stub: ChatStub):
+        self._verbs = {request: getattr(stub, request.__name__) for request in REQUESTS}
+        self._over = stub.End
+        self._told: set[grpc.aio.UnaryUnaryCall] = set()
+        self._events_heard = 0
+        self._hearing = asyncio.Event()
+        return stub.Events(pb.Subscribe())
+
+    async def _exchange(self, request: Request) -> Reply:
+        if type(request) in _NOT_TO_OVERTAKE:
+            await self._wait_for_told()
+        if self._lost is not None:
+            raise self._lost
+        try:
+            verb = self._verbs[type(request)]
+            call = verb(_fitting(to_proto(request)), timeout=self.answer_timeout_s, metadata=self._session)
+            proto = await call
+            if type(request) in _AFTER_EVENTS:
+                await self._wait_for_events(int(_value(await call.trailing_metadata(), EVENTS_BEFORE) or 0))
+            return from_proto(proto)
+        except grpc.RpcError as error:
+            return _refusal(error, self)
+        except grpc.aio.UsageError as error:  # somebody closed it just now
+            raise self._lost or ConnectionLost("the connection is over") from error
+        except asyncio.CancelledError as error:
+            if asyncio.current_task().cancelling():
+                raise
+            raise self._lost or ConnectionLost("the connection is over") from error  # gRPC says so by a cancelled call
+
+    async def _tell(self, request: Request) -> None:
+        try:
+            told = self._verbs[type(request)](to_proto(request), timeout=self.answer_timeout_s, metadata=self._session)
+        except grpc.aio.UsageError as error:
+            raise self._lost or ConnectionLost("the connection is over") from error
+        self._told.add(told)
+        told.add_done_callback(self._told.discard)
+
+    async def _wait_for_told(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                for told in list(self._told):
+                    await told.code()  # whatever it is: what was not acknowledged will come again
+        except TimeoutError:
+            pass
+
+    async def _wait_for_events(self, count: int) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                while self._events_heard < count and self._lost is None:
+                    self._hearing.clear()
+                    await self._hearing.wait()
+        except TimeoutError:
+            pass
+
+    async def _read(self) -> None:
+        stream, opened = self._stream, self._opened
+        goodbye = ""
+        try:
+            token = _value(await stream.initial_metadata(), SESSION)
+            if token is not None:
+                opened.set_result(token)
+            async for proto in stream:
+                message = self._hear(proto)
+                if isinstance(message, Goodbye):
+                    goodbye = message.reason
+            lost = ConnectionLost(goodbye or "the connection is over")
+        except grpc.RpcError as error:
+            lost = _lost_by(error, "the connection broke" if opened.done() else _nobody(self.address))
+        except ProtocolError as error:
+            stream.cancel()
+            lost = ConnectionLost(f"the server sent nonsense: {error}")
+        except asyncio.CancelledError:
+            lost = ConnectionLost("the connection is over")
+        if opened.done():
+            self._fail(lost)
+        else:
+            opened.set_exception(lost)
+
+    def _hear(self, proto: pb.Event) -> Event:
+        event = from_event(proto)
+        self._arrive(event)
+        self._events_heard += 1
+        self._hearing.set()
+        return event
+
+    def _fail(self, lost: ConnectionLost) -> None:
+        self._end(lost)
+        self._hearing.set()
+
+    async def _cut(self) -> None:
+        await self._channel.close()
+
+    async def close(self) -> None:
+        """Ask for the end, so that all that was asked is carried out, and return when the server has ended it."""
+        await self._wait_for_told()
+        if self._lost is None:
+            try:
+                await self._over(pb.Unsubscribe(), timeout=CLOSE_TIMEOUT_S, metadata=self._session)
+            except (grpc.RpcError, grpc.aio.UsageError):
+                pass  # it was over already
+        await asyncio.wait([self._reader], timeout=CLOSE_TIMEOUT_S)
+        await self._cut()
+
+
+class AsyncGrpcStreamClient(AsyncGrpcClient):
+    """The second of them in an event loop: the reader task finds an answer's owner by its tag."""
+
+    def _open(self, stub: ChatStub):
+        self._tags = itertools.count(1)
+        self._asks: asyncio.Queue[pb.Ask | None] = asyncio.Queue()
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        return stub.Stream(_until_none(self._asks))
+
+    async def _exchange(self, request: Request) -> Reply:
+        tag = next(self._tags)
+        answer = self._waiting[tag] = asyncio.get_running_loop().create_future()
+        try:
+            self._write(tag, request)
+            async with asyncio.timeout(self.answer_timeout_s):
+                return await answer
+        except TimeoutError:
+            raise ConnectionLost(_unanswered(self)) from None
+        finally:
+            self._waiting.pop(tag, None)
+
+    async def _tell(self, request: Request) -> None:
+        self._write(next(self._tags), request)
+
+    def _write(self, tag: int, request: Request) -> None:
+        if self._lost is not None:
+            raise self._lost
+        self._asks.put_nowait(_fitting(to_ask(tag, request)))
+
+    def _hear(self, proto: pb.Told) -> Reply | Event:
+        tag, message = from_told(proto)
+        if isinstance(message, Reply):
+            self._settle(tag, message)
+        else:
+            self._arrive(message)
+        return message
+
+    def _settle(self, tag: int | None, reply: Reply) -> None:
+        answer = self._waiting.get(tag)
+        if answer is not None and not answer.done():
+            answer.set_result(reply)
+
+    def _fail(self, lost: ConnectionLost) -> None:
+        self._end(lost)
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(lost)
+
+    async def close(self) -> None:
+        """Half-close, so that all that was asked is carried out, and return when the server has ended it."""
+        self._asks.put_nowait(None)
+        await asyncio.wait([self._reader], timeout=CLOSE_TIMEOUT_S)
+        await self._cut()
+
+
+# ---- what all clients do the same way ---------------------------------------------------------------------------
+
+
+async def _until_none(asks: asyncio.Queue):
+    while (ask := await asks.get()) is not None:
+        yield ask
+
+
+def _fitting(proto: Proto) -> Proto:
+    if proto.ByteSize() > _MAX_FRAME:  # a server would not tell before it has all of it, and would end a stream
+        raise ChatError("FRAME_TOO_LONG", _over(proto, _MAX_FRAME))
+    return proto
+
+
+def _refused(error: grpc.RpcError) -> Refused | None:
+    """The refusal that a status carries: the server's own, or one of gRPC's limits. None says that nobody knows."""
+    code, text = _value(error.trailing_metadata(), CODE), error.details() or ""
+    if code is None and error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        code = "FRAME_TOO_LONG" if "larger than max" in text else "SERVER_FULL"
+    return Refused(code, text) if code else None
+
+
+def _refusal(error: grpc.RpcError, client: GrpcClient | AsyncGrpcClient) -> Refused:
+    """How a call was refused. Raises `ConnectionLost` where it was not, but failed."""
+    refused = _refused(error)
+    if refused is not None and refused.code != "NO_SESSION":
+        return refused
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        raise ConnectionLost(_unanswered(client)) from error
+    raise client._lost or _lost_by(error, "the connection broke") from error
+
+
+def _lost_by(error: grpc.RpcError, what: str) -> ConnectionLost:
+    refused = _refused(error)
+    return ConnectionLost(f"{refused.code}: {refused.text}" if refused else f"{what}: {error.details()}")
+
+
+def _nobody(address: Address) -> str:
+    return f"nobody answers at {address[0]}, port {address[1]}"
+
+
+def _unanswered(client: GrpcClient | AsyncGrpcClient) -> str:
+    return f"no answer within {client.answer_timeout_s:g} s; nobody knows if it was done"

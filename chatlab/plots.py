@@ -1,0 +1,365 @@
+"""How a result looks as a picture. The only home of matplotlib, which is loaded when the first picture is drawn.
+
+Each protocol has one colour, one marker, one line and one hatch everywhere, so that no picture needs colour to be read.
+A function draws on the `ax` it is given, or on a figure of its own, and returns the Axes; it changes no global setting.
+What is to be seen is also in words: `ax.sentence`.
+"""
+
+from dataclasses import dataclass
+from textwrap import fill
+from zlib import crc32
+
+from .hexview import HexTable
+from .results import ByteTable, Comparison, Environment
+from .trace import Trace
+
+INK, FAINT, GRID = "#222222", "#6b6b6b", "#e3e3e3"
+LABEL_CUT = 24  # characters of a text, beside its arrow
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a protocol is drawn."""
+
+    color: str
+    marker: str
+    line: str
+    hatch: str
+
+
+#: Colours of Okabe and Ito, which colour-blind people can tell apart: the socket protocols warm and green, gRPC blue.
+PROTOCOL_STYLE = {
+    "text": Style("#d55e00", "o", "-", ""),
+    "json": Style("#cc79a7", "s", "--", "//"),
+    "binary": Style("#e69f00", "D", "-.", "\\\\"),
+    "protobuf": Style("#009e73", "P", ":", "xx"),
+    "grpc": Style("#0072b2", "^", "-", ".."),
+    "grpc-stream": Style("#56b4e9", "v", "--", "--"),
+}
+#: For protocols of a reader's own.
+_FOREIGN = (
+    Style("#222222", "X", "-", "++"),
+    Style("#7f7f7f", "h", "--", "oo"),
+    Style("#8c6d1f", "*", "-.", "||"),
+    Style("#5b3a8c", "p", ":", "**"),
+)
+
+
+def style_of(protocol: str) -> Style:
+    """The protocol's style; a foreign one has the same style every time, by its name."""
+    return PROTOCOL_STYLE.get(protocol) or _FOREIGN[crc32(protocol.encode()) % len(_FOREIGN)]
+
+
+# ---- bytes ------------------------------------------------------------------------------------------------------
+
+
+def bytes_per_operation(table: ByteTable, ax=None):
+    """For each operation a bar for each protocol: bytes up (full) and down (pale) in steady state, and the first call."""
+    protocols, operations = table.protocols, table.operations
+    height = 0.8 / len(protocols)
+    ax = ax or _axes(7.6, _height(table))
+    most = max(row.steady.total for row in table.rows)
+    for row in table.rows:
+        style, first = style_of(row.protocol), row.first.total
+        y = operations.index(row.operation) + (protocols.index(row.protocol) - (len(protocols) - 1) / 2) * height
+        up = row.steady.up
+        ax.barh(y, up, height * 0.86, color=style.color, hatch=style.hatch, edgecolor="white", lw=0, zorder=2)
+        ax.barh(y, row.steady.down, height * 0.86, left=up, color=_pale(style.color), edgecolor=style.color, lw=0.6, zorder=2)
+        told = f"{row.steady.total:,}" + (f"   first: {first:,}" if first != row.steady.total else "")
+        ax.text(row.steady.total + most * 0.012, y, told, va="center", fontsize=8, color=INK)
+    ax.set_yticks(range(len(operations)), operations, fontsize=9)
+    ax.set_ylim(len(operations) - 0.5, -0.5)
+    ax.set_xlim(0, most * 1.28)
+    ax.set_xlabel("bytes at the socket, in steady state")
+    ax.set_title("What an operation costs on the wire", loc="left", fontsize=12, color=INK)
+    _plain(ax, "x")
+    for between in range(1, len(operations)):
+        ax.axhline(between - 0.5, color=GRID, lw=0.8, zorder=0)
+    _bars_legend(ax, protocols)
+    note = "“first” is the first such request on a connection; a first create_account includes the set-up of the connection."
+    _footnote(ax, note, table.environment)
+    return _sentence(ax, _bytes_in_words(table))
+
+
+def _bars_legend(ax, protocols) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [Patch(facecolor=style_of(name).color, hatch=style_of(name).hatch, edgecolor="white", lw=0, label=name) for name in protocols]
+    handles.append(Patch(facecolor="#777777", label="up, to the server"))
+    handles.append(Patch(facecolor=_pale("#777777"), edgecolor="#777777", lw=0.6, label="down"))
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(handles), **_LEGEND)
+    ax.set_title(ax.get_title(loc="left"), loc="left", fontsize=12, color=INK, pad=26)
+
+
+def _bytes_in_words(table: ByteTable) -> str:
+    shown = [name for name in ("ping", "send 2 characters") if name in table.operations] or table.operations[:1]
+    parts = [
+        f"{operation}: {', '.join(f'{name} {table[name, operation].steady.total}' for name in table.protocols)}"
+        for operation in shown
+    ]
+    return f"Bars of the bytes that each of {len(table.operations)} operations takes at the socket. " + "; ".join(parts) + "."
+
+
+def annotated_bytes(frame, ax=None):
+    """A dissected frame as a picture of its hex table: where CSS is stripped, and for slides."""
+    table = HexTable(frame)
+    rows = [[_cut(cell) for cell in (row[0], row[1], *row[3:])] for row in table.rows()]
+    heads = (table.heads[0], table.heads[1], *table.heads[3:])
+    widths = [max(len(line) for row in [heads, *rows] for line in row[i].split("\n")) for i in range(len(heads))]
+    lefts = [sum(widths[:i]) + 2 * i for i in range(len(widths))]
+    heights = [row[1].count("\n") + 1 for row in rows]
+    ax = ax or _axes(1 + (sum(widths) + 2 * len(widths)) * 0.075, 0.8 + sum(heights) * 0.19)
+    look = dict(fontsize=8.5, family="monospace", va="baseline", color=INK)
+    for left, head in zip(lefts, heads):
+        ax.text(left, -0.4, head, **look, weight="bold")
+    y = 0
+    for row, height, tint in zip(rows, heights, table.tints()):
+        ax.axhline(y, color=GRID, lw=0.6)
+        ax.plot([-0.7, -0.7], [y + 0.1, y + height - 0.1], color=tint, lw=4, solid_capstyle="butt")
+        for left, cell in zip(lefts, row):
+            for number, line in enumerate(cell.split("\n")):
+                ax.text(left, y + number + 0.7, line, **look)
+        y += height
+    ax.set_xlim(-1.5, lefts[-1] + widths[-1] + 1)
+    ax.set_ylim(y + 0.2, -1.3)
+    ax.set_axis_off()
+    ax.set_title(table.title(), loc="left", fontsize=11, color=INK)
+    names = ", ".join(dict.fromkeys(field.name for field in frame.fields))
+    return _sentence(ax, f"{table.title()}. From left to right: {names}. {table.notes()[0]}.")
+
+
+def _cut(cell: str) -> str:
+    return "\n".join(line if len(line) <= 48 else line[:47] + "…" for line in cell.split("\n"))
+
+
+# ---- rates ------------------------------------------------------------------------------------------------------
+
+
+def rate_by_clients(comparison: Comparison, ax=None):
+    """Messages per second over the number of clients: the median of the rounds, and a band from the least to the most."""
+    ax = ax or _axes(7.2, 4.6)
+    _lines(ax, comparison, lambda run: run.rate)
+    ax.set_ylabel("messages per second")
+    ax.set_title("How many messages a second", loc="left", fontsize=12, color=INK)
+    limited = any(run.limited_by_clients for run in comparison.runs)
+    hollow = "Hollow: the clients, not the server, set this number. " if limited else ""
+    _footnote(ax, hollow + _load_in_words(comparison), comparison.environment)
+    return _sentence(ax, _lines_in_words(comparison, "Messages per second"))
+
+
+def cost_by_clients(comparison: Comparison, ax=None):
+    """The server's processor time for a message over the number of clients: what a slow client cannot spoil."""
+    ax = ax or _axes(7.2, 4.6)
+    _lines(ax, comparison, lambda run: run.server_cpu_us)
+    ax.set_ylabel("server's CPU time for a message, µs")
+    ax.set_title("What a message costs the server", loc="left", fontsize=12, color=INK)
+    _footnote(ax, _load_in_words(comparison), comparison.environment)
+    return _sentence(ax, _lines_in_words(comparison, "The server's processor time for a message, in microseconds,"))
+
+
+def _lines(ax, comparison: Comparison, value) -> None:
+    ends = []
+    for name in comparison.protocols:
+        style = style_of(name)
+        runs = [comparison[name, n] for n in comparison.clients if value(comparison[name, n]) is not None]
+        xs, ys = [run.workload.clients for run in runs], [value(run) for run in runs]
+        if not runs:
+            continue
+        ax.fill_between(xs, [y.least for y in ys], [y.most for y in ys], color=style.color, alpha=0.15, lw=0, zorder=1)
+        ax.plot(xs, [y.median for y in ys], style.line, color=style.color, lw=1.8, zorder=2)
+        for x, y, run in zip(xs, ys, runs):
+            face = "white" if run.limited_by_clients else style.color
+            ax.plot(x, y.median, style.marker, color=style.color, mfc=face, mew=1.6, ms=7, zorder=3)
+        ends.append((xs[-1], ys[-1].median, name, style.color))
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(comparison.clients, [str(n) for n in comparison.clients])
+    ax.minorticks_off()
+    ax.set_xlabel("clients, each with one message on its way")
+    ax.set_ylim(bottom=0)
+    ax.yaxis.set_major_formatter(lambda y, _: f"{y:,.0f}")
+    _plain(ax, "y")
+    _names_at_the_ends(ax, ends)
+
+
+def _names_at_the_ends(ax, ends) -> None:
+    """Each line's name where it ends, moved apart so that none covers another."""
+    low, high = ax.get_ylim()
+    gap = (high - low) * 0.06
+    placed = None
+    for x, y, name, color in sorted(ends, key=lambda end: end[1]):
+        placed = y if placed is None else max(y, placed + gap)
+        ax.annotate(
+            name, (x, y), xytext=(1.02, (placed - low) / (high - low)), textcoords="axes fraction",
+            va="center", color=_dark(color), fontsize=10, annotation_clip=False,
+        )  # fmt: skip
+
+
+def _load_in_words(comparison: Comparison) -> str:
+    load, rounds = comparison.runs[0].workload, len(comparison.runs[0].rounds)
+    return (
+        f"Closed loop, messages of {load.text_bytes} bytes, {load.duration}; the median of {rounds} rounds, "
+        "each with a fresh server, and their range."
+    )
+
+
+def _lines_in_words(comparison: Comparison, what: str) -> str:
+    # No number that was measured: a notebook's text must not change with the weather.
+    clients = comparison.clients
+    over = f"{clients[0]} to {clients[-1]} clients" if len(clients) > 1 else f"{clients[0]} clients"
+    return f"{what} over {over}, a line for each of {', '.join(comparison.protocols)}. print() of the comparison shows the numbers."
+
+
+# ---- who said what to whom --------------------------------------------------------------------------------------
+
+
+def space_time(trace: Trace, ax=None):
+    """A column for each user, time downwards, an arrow for each text. A text that was never shown ends in a cross.
+
+    Every sending and every showing has a row of its own, so time is in order but not to scale; the rows say when.
+    """
+    users = sorted({m.who for m in trace.moments} | {who for f in trace.flights for who in (f.sender, f.recipient)})
+    times = sorted({t for flight in trace.flights for t in (flight.sent_s, flight.received_s) if t is not None})
+    row = {at_s: number for number, at_s in enumerate(times)}
+    ax = ax or _axes(1.4 + 2.1 * max(2, len(users)), max(2.6, min(14.0, 1.4 + 0.26 * len(times))))
+    for column, user in enumerate(users):
+        ax.axvline(column, color="#b5b5b5", lw=1.2, zorder=1)
+        place = dict(transform=ax.get_xaxis_transform(), ha="center", va="bottom")
+        ax.text(column, 1.015, user, fontsize=11, weight="bold", color=INK, **place)
+    for flight in trace.flights:
+        _flight(ax, flight, users, row)
+    shown = times[:: len(times) // 40 + 1]
+    ax.set_yticks([row[at_s] for at_s in shown], [f"{1e3 * at_s:,.1f}" for at_s in shown], fontsize=8)
+    ax.set_ylim(len(times) - 0.3, -0.9)
+    ax.set_xlim(-0.45, max(1, len(users) - 1) + 0.45)
+    ax.set_xticks([])
+    ax.set_ylabel("ms since the start, not to scale")
+    ax.set_title("Who said what to whom", loc="left", fontsize=12, color=INK, pad=24)
+    _plain(ax, "y")
+    ax.spines["bottom"].set_visible(False)
+    lost = sum(flight.received_s is None for flight in trace.flights)
+    note = f"{len(trace.flights)} texts" + (f"; a cross ends those that were not shown before the end ({lost})." if lost else ".")
+    _footnote(ax, note)
+    return _sentence(ax, _trace_in_words(trace, users, lost))
+
+
+def _flight(ax, flight, users, row) -> None:
+    color = _USER_COLORS[users.index(flight.sender) % len(_USER_COLORS)]
+    x0, y0, x1 = users.index(flight.sender), row[flight.sent_s], users.index(flight.recipient)
+    if flight.received_s is None:
+        x1, y1 = x0 + (0.5 if x1 > x0 else -0.5 if x1 < x0 else 0.25), y0
+        ax.plot([x0, x1], [y0, y1], ":", color=color, lw=1.6, zorder=2)
+        ax.plot(x1, y1, "x", color=color, ms=8, mew=2, zorder=4)
+    else:
+        y1 = row[flight.received_s]
+        bend = "arc3,rad=-0.6" if x0 == x1 else "arc3"
+        arrow = dict(arrowstyle="-|>", color=color, lw=1.6, shrinkA=0, shrinkB=0, mutation_scale=13, connectionstyle=bend)
+        ax.annotate("", (x1, y1), (x0, y0), arrowprops=arrow, zorder=3)
+    ax.plot(x0, y0, "o", color=color, ms=4, zorder=4)
+    _label(ax, flight, color, (x0, y0), (x1, y1))
+
+
+def _label(ax, flight, color, start, end) -> None:
+    """The text along its arrow, above it and upright, with a glow that keeps it apart from what it crosses."""
+    from math import atan2, degrees
+
+    from matplotlib.patheffects import withStroke
+    from matplotlib.transforms import offset_copy
+
+    text = flight.text if len(flight.text) <= LABEL_CUT else flight.text[: LABEL_CUT - 1] + "…"
+    (x0, y0), (x1, y1) = start, end
+    style = dict(fontsize=8.5, color=_dark(color), path_effects=[withStroke(linewidth=3, foreground="white")], zorder=5)
+    text = text.replace("$", r"\$").replace("\n", "⏎")
+    if x0 == x1:
+        ax.text(x0 + 0.09, (y0 + y1) / 2, text, va="center", **style)
+        return
+    angle = degrees(atan2((y1 - y0) * (1 if x1 > x0 else -1), abs(x1 - x0)))  # as it is read, from left to right
+    above = offset_copy(ax.transData, ax.figure, 0, 1.5, units="points")
+    turned = dict(rotation=angle, rotation_mode="anchor", transform_rotates_text=True, transform=above)
+    ax.text(x0 + (x1 - x0) * 0.45, y0 + (y1 - y0) * 0.45, text, ha="center", va="bottom", **turned, **style)
+
+
+_USER_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222")
+
+
+def _trace_in_words(trace: Trace, users, lost: int) -> str:
+    first = "; ".join(f"{f.sender} to {f.recipient}: {f.text[:LABEL_CUT]}" for f in trace.flights[:3])
+    ending = f" {lost} of them were not shown before the end." if lost else ""
+    return f"A column for each of {', '.join(users)}, time downwards, an arrow for each of {len(trace.flights)} texts. {first}.{ending}"
+
+
+# ---- the whole comparison ---------------------------------------------------------------------------------------
+
+
+def overview(table: ByteTable, comparison: Comparison):
+    """Bytes on the left, rates on the right: a Figure, to be saved."""
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(13.2, max(5.0, _height(table))), dpi=110, layout="constrained", facecolor="white")
+    left, right = made.subplots(1, 2, width_ratios=(1.05, 1), gridspec_kw={"wspace": 0.06})
+    bytes_per_operation(table, left)
+    rate_by_clients(comparison, right)
+    right.set_title(right.get_title(loc="left"), loc="left", fontsize=12, color=INK, pad=26)
+    return made
+
+
+def _height(table: ByteTable) -> float:
+    return 1.5 + len(table.operations) * (0.2 + 0.21 * len(table.protocols))
+
+
+# ---- what all pictures share ------------------------------------------------------------------------------------
+
+_LEGEND = dict(frameon=False, fontsize=9, handlelength=1.2, handletextpad=0.5, columnspacing=1.4, borderaxespad=0.3)
+
+
+def _axes(width: float, height: float):
+    from matplotlib import pyplot
+
+    _, ax = pyplot.subplots(figsize=(width, height), dpi=100, layout="constrained")
+    return ax
+
+
+def figure(draw, result):
+    """A picture that no notebook shows by itself and that any thread may draw, to be saved: a Figure with one Axes."""
+    from matplotlib.figure import Figure
+
+    width, height = (7.6, _height(result)) if isinstance(result, ByteTable) else (7.2, 4.6)
+    made = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
+    draw(result, made.subplots())
+    return made
+
+
+def _plain(ax, grid: str) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color("#9a9a9a")
+    ax.tick_params(colors=INK, length=0 if grid == "x" else 3)
+    ax.grid(axis=grid, color=GRID, lw=0.8, zorder=0)
+    ax.set_axisbelow(True)
+
+
+def _footnote(ax, note: str, environment: Environment | None = None) -> None:
+    width = int(ax.figure.get_figwidth() * 17 / ax.get_gridspec().ncols) if ax.get_gridspec() else 110
+    lines = [fill(note, width)] + ([fill(str(environment), width)] if environment else [])
+    ax.annotate(
+        "\n".join(lines), (0, 0), xytext=(0, -42 if ax.get_xlabel() else -14), xycoords="axes fraction",
+        textcoords="offset points", va="top", ha="left", fontsize=7.5, color=FAINT, annotation_clip=False,
+    )  # fmt: skip
+
+
+def _sentence(ax, sentence: str):
+    ax.sentence = sentence
+    return ax
+
+
+def _pale(color: str) -> tuple[float, float, float]:
+    return _mixed(color, 1.0, 0.62)
+
+
+def _dark(color: str) -> tuple[float, float, float]:
+    return _mixed(color, 0.0, 0.30)
+
+
+def _mixed(color: str, other: float, share: float) -> tuple[float, float, float]:
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = (value * (1 - share) + other * share for value in to_rgb(color))
+    return red, green, blue

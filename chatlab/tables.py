@@ -1,0 +1,143 @@
+"""How a result looks as a table: in plain text, and in HTML that can be read on light and dark pages alike.
+
+Both say the same. Where a page's styles are taken away, as on GitHub, the HTML is still a plain table.
+"""
+
+from dataclasses import dataclass
+from functools import singledispatch
+from html import escape
+
+from .results import ByteTable, Comparison, Run, Spread
+
+_INK = "var(--jp-content-font-color0, var(--vscode-foreground, inherit))"
+_FAINT = "var(--jp-content-font-color2, var(--vscode-descriptionForeground, inherit))"
+_LINE = "var(--jp-border-color2, var(--vscode-panel-border, rgba(128, 128, 128, 0.4)))"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Text in rows and columns. The first `labels` columns name the row, the others are numbers or remarks."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    labels: int = 1
+
+
+def as_text(result) -> str:
+    """What `print` shows of a result."""
+    return _text(table(result))
+
+
+def as_html(result) -> str:
+    """What a notebook shows of a result."""
+    return _html(table(result))
+
+
+# ---- what is in the table ---------------------------------------------------------------------------------------
+
+
+@singledispatch
+def table(result) -> Table:
+    """The result as a `Table`."""
+    raise TypeError(f"a {type(result).__name__} is not a result that can be shown as a table")
+
+
+@table.register
+def _bytes(result: ByteTable) -> Table:
+    rows = []
+    for operation in result.operations:
+        for protocol in result.protocols:
+            row = result[protocol, operation]
+            numbers = row.steady.up, row.steady.down, row.steady.total, row.first.up, row.first.down, row.first.total
+            rows.append((operation if protocol == result.protocols[0] else "", protocol, *(f"{n:,}" for n in numbers)))
+    heads = ("operation", "protocol", "up", "down", "together", "first up", "first down", "first together")
+    notes = (
+        "up: to the server, down: from it. first: asked for the first time on a connection; "
+        "a first create_account includes setting the connection up.",
+        "What the client sends by itself for what it has shown, acknowledge, is counted apart.",
+    )
+    return Table("Bytes at the socket", heads, tuple(rows), notes, labels=2)
+
+
+@table.register
+def _comparison(result: Comparison) -> Table:
+    rows = []
+    for clients in result.clients:
+        for protocol in result.protocols:
+            cells = _rates(result[protocol, clients])
+            rows.append((f"{clients}" if protocol == result.protocols[0] else "", protocol, *cells))
+    heads = ("clients", "protocol", *_RATE_HEADS)
+    return Table("Messages per second", heads, tuple(rows), (*_load_notes(result.runs), str(result.environment)), labels=2)
+
+
+@table.register
+def _run(result: Run) -> Table:
+    heads = ("protocol", *_RATE_HEADS)
+    notes = (f"{result.workload}.", *_load_notes([result])[1:], str(result.environment))
+    return Table("Messages per second", heads, ((result.protocol, *_rates(result)),), notes)
+
+
+_RATE_HEADS = ("messages/s", "least to most", "server CPU µs/message", "clients' CPU", "")
+
+
+def _rates(run: Run) -> tuple[str, ...]:
+    cpu = run.server_cpu_us
+    server = "not read" if cpu is None else f"{cpu.median:,.1f}"
+    busy = f"{run.generator_share.median:.0%}"
+    return f"{run.rate.median:,.0f}", _range(run.rate), server, busy, "◂ clients' limit" if run.limited_by_clients else ""
+
+
+def _range(values: Spread) -> str:
+    return f"{values.least:,.0f} to {values.most:,.0f}"
+
+
+def _load_notes(runs) -> list[str]:
+    load, rounds = runs[0].workload, len(runs[0].rounds)
+    notes = [
+        f"Closed loop: each client has one message of {load.text_bytes} bytes on its way; {load.duration}, seed {load.seed}; "
+        f"the median of {rounds} {'round' if rounds == 1 else 'rounds'}.",
+        "A message is sent, answered, pushed, received and acknowledged.",
+    ]
+    if any(run.limited_by_clients for run in runs):
+        notes.append("◂ clients' limit: " + next(run.warning for run in runs if run.limited_by_clients) + ".")
+    if runs[0].environment.warning:
+        notes.append(f"Careful: {runs[0].environment.warning}.")
+    return notes
+
+
+# ---- how it is written ------------------------------------------------------------------------------------------
+
+
+def _text(table: Table) -> str:
+    grid = [table.heads, *table.rows]
+    widths = [max(len(row[i]) for row in grid) for i in range(len(table.heads))]
+    sides = ["<" if i < table.labels or not head else ">" for i, head in enumerate(table.heads)]
+    lines = ["  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths)).rstrip() for row in grid]
+    rule = "─" * max(map(len, lines))
+    return "\n".join([table.title, rule, lines[0], rule, *lines[1:], rule, *table.notes])
+
+
+def _html(table: Table) -> str:
+    heads = "".join(_cell("th", head, i >= table.labels, 'scope="col"') for i, head in enumerate(table.heads))
+    rows = "".join(f"<tr>{_row(table, row)}</tr>" for row in table.rows)
+    notes = "".join(f'<div style="color: {_FAINT}; font-size: 90%">{escape(note)}</div>' for note in table.notes)
+    caption = f'<caption style="text-align: left; font-weight: bold; color: {_INK}">{escape(table.title)}</caption>'
+    style = f"border-collapse: collapse; color: {_INK}"
+    return f'<table style="{style}">{caption}<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{notes}'
+
+
+def _row(table: Table, row: tuple[str, ...]) -> str:
+    begins = bool(row[0])  # a group of rows begins where the first cell is not empty
+    cells = [
+        _cell("th", text, False, 'scope="row"', begins) if i < table.labels else _cell("td", text, True, "", begins)
+        for i, text in enumerate(row)
+    ]
+    return "".join(cells)
+
+
+def _cell(tag: str, text: str, is_number: bool, scope: str = "", begins: bool = False) -> str:
+    line = f"border-top: 1px solid {_LINE}; " if begins else ""
+    style = f"{line}text-align: {'right' if is_number else 'left'}; padding: 2px 8px; background: none; color: {_INK}"
+    return f'<{tag}{" " + scope if scope else ""} style="{style}">{escape(text)}</{tag}>'

@@ -1,0 +1,56 @@
+"""What a client remembers of what it has shown, without any connection."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatlab.client import Shown, checked
+from chatlab.messages import Arrived, ChatError, DeleteMessages, Deposit, Send
+
+
+def test_the_floor_rises_over_what_was_shown_without_a_gap():
+    shown = Shown(account=1, floor=3)
+    for number in (4, 6, 7):
+        shown.add(number)
+    assert shown.floor == 4 and 6 in shown and 5 not in shown
+    shown.add(5)
+    assert shown.floor == 7
+
+
+def test_a_number_missing_from_the_mailbox_is_no_gap():
+    shown = Shown(account=1, floor=0)
+    shown.add_page(0, (Arrived(2, "bob", "hi"), Arrived(5, "bob", "hi")))
+    assert shown.floor == 5
+
+
+def test_a_page_from_further_up_says_nothing_of_what_is_below_it():
+    shown = Shown(account=1, floor=0)
+    shown.add_page(3, (Arrived(4, "bob", "hi"),))
+    assert shown.floor == 0 and 4 in shown and 3 not in shown
+
+
+@given(st.integers(0, 5), st.lists(st.integers(1, 12), max_size=20))
+def test_the_floor_never_passes_a_number_that_was_not_shown(floor, numbers):
+    shown = Shown(account=1, floor=floor)
+    for number in numbers:
+        shown.add(number)
+    assert all(number in numbers for number in range(floor + 1, shown.floor + 1))
+    assert all(number in shown for number in numbers)
+    assert shown.floor + 1 not in numbers
+
+
+@pytest.mark.parametrize("request_", [Send("bob", "hi"), Deposit(2**63 - 1), DeleteMessages((1, -(2**63)))])
+def test_what_fits_every_wire_passes(request_):
+    assert checked(request_) is request_
+
+
+@pytest.mark.parametrize("request_", [Send(7, "hi"), Send("bob", None), Deposit(True), Deposit(1.0), DeleteMessages(("1",))])
+def test_a_value_of_another_type_is_a_mistake_in_the_program(request_):
+    with pytest.raises(TypeError):
+        checked(request_)
+
+
+@pytest.mark.parametrize("request_", [Deposit(2**63), DeleteMessages((2**63,)), Send("bob", "\udc00")])
+def test_a_value_that_fits_no_wire_is_refused(request_):
+    with pytest.raises(ChatError, match="BAD_VALUE"):
+        checked(request_)

@@ -1,0 +1,315 @@
+"""Servers that a cell starts and that end with the kernel, in this process and in one of their own; scripts on threads."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+import chatlab
+from chatlab.codecs import TextCodec
+from chatlab.messages import Arrived, ChatError, Goodbye
+from voices import DEADLINE_S, in_a_loop, until
+
+PLACES = pytest.mark.parametrize("where", ["thread", "process"])
+PROTOCOLS = pytest.mark.parametrize("protocol", ["text", "grpc", "grpc-stream"])
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    yield
+    chatlab.stop_all()
+
+
+def python(program, *args, **options):
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-c", program, *args], **pipes | options)
+
+
+def ran(program, *args):
+    process = python(program, *args)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    return out
+
+
+def is_alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+# ---- a server ---------------------------------------------------------------------------------------------------
+
+
+@PLACES
+@PROTOCOLS
+def test_a_cell_starts_a_server_and_two_users_talk(quiet, where, protocol):
+    with chatlab.serve(protocol, where=where) as server:
+        ann, bob = server.users("ann", "bob")
+        ann.send("bob", "hi")
+        assert bob.receive(DEADLINE_S) == Arrived(1, "ann", "hi")
+
+
+@PLACES
+def test_one_chat_has_two_doors(quiet, where):
+    with chatlab.serve("text", "grpc", where=where) as server:
+        ann, bob = server.users("ann", "bob", protocol={"ann": "text", "bob": "grpc"})
+        ann.send("bob", "hi")
+        assert bob.receive(DEADLINE_S).text == "hi"
+
+
+@PLACES
+def test_a_closed_server_is_gone_from_its_port(where):
+    server = chatlab.serve("text", where=where)
+    server.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(server.address, DEADLINE_S)
+
+
+@PLACES
+def test_its_users_are_told_that_it_stops(where):
+    server = chatlab.serve("text", where=where)
+    stranger = chatlab.connect(*server.address)
+    server.close()
+    assert stranger.receive(DEADLINE_S) == Goodbye("the server stops")
+
+
+def test_closing_twice_is_fine():
+    server = chatlab.serve("text", where="process")
+    server.close()
+    server.close()
+    assert not server.running
+
+
+@PLACES
+def test_a_port_is_free_again_at_once(where):
+    server = chatlab.serve("text", where=where)
+    server.users("ann")
+    server.close()
+    again = chatlab.serve("text", where=where, port=server.address[1])
+    assert again.address == server.address
+
+
+def test_running_a_cell_again_replaces_its_server():
+    first = chatlab.serve("text")
+    second = chatlab.serve("text")
+    assert (first.running, second.running) == (False, True)
+
+
+def test_servers_of_different_names_live_side_by_side():
+    first, second = chatlab.serve("text", name="one"), chatlab.serve("text", name="two")
+    assert first.running and second.running
+
+
+def test_a_server_that_a_with_block_holds_is_not_replaced():
+    with chatlab.serve("text") as held:
+        chatlab.serve("text")
+        assert held.running
+
+
+def test_stop_all_ends_every_server():
+    with chatlab.serve("text") as held:
+        other = chatlab.serve("text", name="other", where="process")
+        chatlab.stop_all()
+        assert not held.running and not other.running
+
+
+def test_users_are_logged_in_to_accounts_that_exist():
+    with chatlab.serve("text") as server:
+        (first,) = server.users("ann")
+        (second,) = server.users("ann")
+        assert second.account.id == first.account.id
+
+
+def test_an_async_client_speaks_in_the_running_loop():
+    async def ask(server):
+        async with await server.connect_async() as ann:
+            return (await ann.create_account("ann")).name
+
+    with chatlab.serve("text") as server:
+        assert in_a_loop(ask(server)) == "ann"
+
+
+def test_the_log_says_who_came_and_who_left():
+    with chatlab.serve("text") as server:
+        server.users("ann")[0].close()
+        until(lambda: len(server.log) == 2)
+        assert [line.split(") ")[1] for line in server.log] == ["connected  [ ann ]", "is offline  [ ann ]"]
+
+
+def test_nothing_is_printed_while_many_come_and_go(quiet, engine):
+    with chatlab.serve("text", "grpc", "grpc-stream", engine=engine) as server:
+        for protocol in server.addresses:
+            for client in server.users(*(f"{protocol}{n}" for n in range(5)), protocol=protocol):
+                client.close()
+
+
+@pytest.mark.parametrize(
+    "wrong, why",
+    [
+        (dict(engine="fast"), "engine is 'loop' or 'threads', not 'fast'"),
+        (dict(where="cloud"), "where is 'thread' or 'process', not 'cloud'"),
+    ],
+)
+def test_a_wrong_choice_is_answered_with_the_right_ones(wrong, why):
+    with pytest.raises(ValueError, match=why):
+        chatlab.serve("text", **wrong)
+
+
+def test_an_unknown_protocol_is_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match="no protocol is called 'telepathy'; there are text, "):
+        chatlab.serve("telepathy")
+
+
+def test_what_is_no_protocol_says_what_it_lacks():
+    with pytest.raises(TypeError, match="neither an Implementation .* nor a Codec"):
+        chatlab.serve(42)
+
+
+def test_a_protocol_has_one_door():
+    with pytest.raises(ValueError, match="one door"):
+        chatlab.serve("text", "text")
+
+
+def test_a_door_that_is_not_there_is_answered_with_those_that_are():
+    with chatlab.serve("text") as server, pytest.raises(ValueError, match="no door for 'grpc'; it has text"):
+        server.connect("grpc")
+
+
+@PLACES
+@pytest.mark.parametrize("codec", [TextCodec, "chatlab.codecs:TextCodec"])
+def test_a_codec_can_be_served_by_itself_or_by_name(where, codec):
+    with chatlab.serve(codec, where=where) as server:
+        server.connect().ping()
+
+
+# ---- in a process of its own ------------------------------------------------------------------------------------
+
+
+def test_a_server_process_is_another_process():
+    with chatlab.serve("text", where="process") as server:
+        assert is_alive(server.pid) and server.pid != os.getpid()
+
+
+def test_its_log_is_fetched_and_kept_when_it_ends():
+    server = chatlab.serve("text", where="process")
+    server.users("ann")
+    server.close()
+    assert "connected  [ ann ]" in str(server.log)
+
+
+def test_an_error_of_the_process_comes_back():
+    with chatlab.serve("text") as server, pytest.raises(OSError, match="could not start: .*cannot listen at 127.0.0.1"):
+        chatlab.serve("text", where="process", name="second", port=server.address[1])
+
+
+def test_a_codec_of_the_notebook_has_to_be_written_to_a_file_first():
+    out = ran(
+        "import chatlab\nfrom chatlab.codecs import TextCodec\nclass Mine(TextCodec): pass\n"
+        "try: chatlab.serve(Mine, where='process')\nexcept ValueError as error: print(error)"
+    )
+    assert "Mine is defined in this notebook or script" in out
+
+
+def test_a_server_process_that_was_killed_is_not_running():
+    server = chatlab.serve("text", where="process")
+    os.kill(server.pid, signal.SIGKILL)
+    until(lambda: not server.running)
+    server.close()
+    assert repr(server) == "<Server 'text', closed: text>"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self"), reason="looks for processes in /proc")
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_it_dies_with_its_parent_however_the_parent_dies(end):
+    parent = python("import chatlab; s = chatlab.serve('text', where='process'); print(s.pid, flush=True); input()")
+    pid = int(parent.stdout.readline())
+    parent.send_signal(end)
+    parent.communicate()
+    until(lambda: not is_alive(pid))
+
+
+# ---- an interrupt -----------------------------------------------------------------------------------------------
+
+WAITING = """
+import sys, time, chatlab
+server = chatlab.serve(sys.argv[1], where=sys.argv[2])
+ann, bob = server.users("ann", "bob")
+try:
+    print("waiting", flush=True)
+    ann.receive()
+except KeyboardInterrupt:
+    print(time.monotonic(), flush=True)
+bob.send("ann", "still there?")
+print(ann.receive(5).text)
+"""
+
+
+@PLACES
+@PROTOCOLS
+def test_an_interrupt_ends_the_waiting_at_once_and_everything_works_after_it(protocol, where):
+    process = python(WAITING, protocol, where)
+    assert process.stdout.readline() == "waiting\n"
+    interrupted = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    at, said = out.splitlines()
+    assert said == "still there?", err
+    assert float(at) - interrupted < 0.5
+
+
+# ---- scripts ----------------------------------------------------------------------------------------------------
+
+
+def test_a_simulation_tells_who_said_what_to_whom():
+    with chatlab.serve("text") as server:
+        trace = chatlab.simulate(server, {"ann": lambda me: me.send("bob", "hi"), "bob": lambda me: me.receive(5)})
+    assert [(flight.sender, flight.recipient, flight.text) for flight in trace.flights] == [("ann", "bob", "hi")]
+
+
+def test_an_error_in_a_script_is_raised_with_the_name_of_its_user():
+    with chatlab.serve("text") as server, pytest.raises(ChatError) as caught:
+        chatlab.simulate(server, {"ann": lambda me: me.send("nobody", "hi"), "bob": lambda me: me.receive(30)})
+    assert caught.value.__notes__ == ["in the script of ann"]
+
+
+def test_a_script_that_waits_for_ever_is_named():
+    with chatlab.serve("text") as server, pytest.raises(TimeoutError, match="did not end in time: ann"):
+        chatlab.simulate(server, {"ann": lambda me: me.receive()}, timeout_s=0.1)
+
+
+def test_each_script_has_chance_of_its_own_and_the_same_every_time():
+    def drawn():
+        numbers = {}
+
+        def script(me):
+            numbers[me.name] = me.random.random()
+
+        with chatlab.serve("text") as server:
+            chatlab.simulate(server, {"ann": script, "bob": script}, seed=7)
+        return numbers
+
+    first = drawn()
+    assert first == drawn() and first["ann"] != first["bob"]
+
+
+# ---- the package ------------------------------------------------------------------------------------------------
+
+
+def test_importing_chatlab_is_light():
+    loaded = ran("import sys, chatlab; print(*{m.partition('.')[0] for m in sys.modules})").split()
+    assert not {"grpc", "google", "matplotlib", "numpy", "pandas", "tqdm", "IPython"} & set(loaded)
+
+
+def test_every_name_of_the_map_is_there():
+    assert [name for name in chatlab.__all__ if getattr(chatlab, name, None) is None] == []
+
+
+def test_a_file_does_not_hide_the_function_of_its_name():
+    assert ran("import chatlab.relay, chatlab.measure; print(chatlab.relay.__name__, chatlab.measure.__name__)").split() == ["relay", "measure"]

@@ -1,0 +1,300 @@
+"""Bytes that are exact, and rates whose relations hold: nothing here asserts a speed."""
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+import pytest
+
+import chatlab
+from chatlab.codecs import TextCodec
+from chatlab.messages import Arrived, Ping, Pong, Send, Sent
+from chatlab.process import Worker
+from chatlab.relay import Traffic, relay
+from chatlab.workload import Untrue, Workload, Writer, cpu_ns
+from test_harness import is_alive
+from voices import in_a_loop, until
+
+BOTH = ("text", "grpc")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads what only Linux tells")
+BRIEF = Workload(clients=2, messages=20)
+spelled = TextCodec().encode
+
+
+@pytest.fixture(scope="module")
+def table():
+    return chatlab.count_bytes("text", "grpc", "grpc-stream")
+
+
+# ---- bytes ------------------------------------------------------------------------------------------------------
+
+
+def test_counting_twice_gives_the_same_table(table):
+    assert chatlab.count_bytes("text", "grpc", "grpc-stream") == table
+
+
+def test_a_ping_in_text_is_its_two_lines(table):
+    assert table["text", "ping"].steady == Traffic(len(spelled(12, Ping())), len(spelled(12, Pong())))
+
+
+@pytest.mark.parametrize("length", [2, 50])
+def test_a_send_in_text_is_its_two_lines(table, length):
+    up, down = spelled(12, Send("bob", "x" * length)), spelled(12, Sent(1, False))
+    assert table["text", f"send {length} characters"].steady == Traffic(len(up), len(down))
+
+
+def test_a_push_in_text_is_one_line_down(table):
+    assert table["text", "push 2 to the recipient"].steady == Traffic(0, len(spelled(None, Arrived(1, "ann", "hi"))))
+
+
+def test_the_first_account_in_text_is_the_two_lines_a_person_would_see(table):
+    assert table["text", "create_account"].first == Traffic(len("#1|1|ann\n"), len("#1|account|1|ann|0|0\n"))
+
+
+@pytest.mark.parametrize("protocol", ["text", "grpc", "grpc-stream"])
+def test_48_characters_more_are_48_bytes_more(table, protocol):
+    short, long = (table[protocol, f"send {n} characters"].steady for n in (2, 50))
+    assert long - short == Traffic(48, 0)
+
+
+def test_a_first_grpc_call_spells_out_its_headers(table):
+    row = table["grpc", "send 2 characters"]
+    assert row.first.up > row.steady.up and row.first.down == row.steady.down
+
+
+def test_setting_up_a_grpc_connection_takes_more_than_any_call(table):
+    first = table["grpc", "create_account"].first.total
+    assert first > 2 * max(row.steady.total for row in table.rows)
+
+
+def test_a_stream_takes_less_than_a_call_for_each_verb(table):
+    for operation in table.operations:
+        assert table["grpc-stream", operation].steady.total < table["grpc", operation].steady.total, operation
+
+
+def test_counting_disturbs_no_server_that_runs():
+    with chatlab.serve("text", name="text") as server:
+        chatlab.count_bytes("text")
+        server.connect().ping()
+
+
+def tcp_info(port):
+    """Bytes that this process has sent to that port and received from it, as the kernel counted them."""
+    sent = received = 0
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                continue
+            sock = socket.socket(fileno=os.dup(int(name)))
+        except OSError:
+            continue  # it was closed meanwhile
+        with sock:
+            try:
+                to_port = sock.getpeername()[1] == port
+            except (OSError, IndexError):
+                continue  # not a connection
+            if to_port and sock.family in (socket.AF_INET, socket.AF_INET6):
+                info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 512)
+                received += struct.unpack_from("Q", info, 128)[0]
+                sent += struct.unpack_from("Q", info, 200)[0] - struct.unpack_from("Q", info, 208)[0]
+    return Traffic(sent, received)
+
+
+@LINUX
+@pytest.mark.parametrize("protocol", ["text", "grpc", "grpc-stream"])
+def test_the_kernel_has_counted_the_same(protocol):
+    with chatlab.serve(protocol, name="counted twice", where="process") as server, relay(server) as tap:
+        ann = tap.connect()
+        ann.create_account("ann")
+        for _ in range(20):
+            ann.send("ann", "hi")
+        tap.wait_until_quiet()
+        assert tap.since() == tcp_info(tap.address[1])
+
+
+# ---- a load -----------------------------------------------------------------------------------------------------
+
+
+def test_clients_come_in_pairs_and_an_odd_one_writes_to_itself():
+    assert [Workload(clients=5).partner(n) for n in range(5)] == [1, 0, 3, 2, 4]
+
+
+@pytest.mark.parametrize("size", [9, 32, 1000])
+def test_a_text_has_the_size_that_was_asked_for(size):
+    says = Workload(text_bytes=size).texts(0)
+    assert {len(says(step, last).encode()) for step in (0, 70, 10**6) for last in (False, True)} == {size}
+
+
+def test_the_seed_decides_what_is_said():
+    def said(seed):
+        return Workload(seed=seed).texts(1)(3, False)
+
+    assert said(1) == said(1) != said(2)
+
+
+def test_a_workload_says_what_it_is():
+    assert str(Workload(clients=16, messages=10)) == (
+        "16 clients in pairs, one message of 32 bytes on its way for each, 10 messages each, seed 0"
+    )
+
+
+@pytest.mark.parametrize("wrong", [dict(clients=0), dict(text_bytes=3), dict(seconds=0), dict(messages=0), dict(clients=1000)])
+def test_a_load_that_makes_no_sense_is_refused(wrong):
+    (field,) = wrong
+    with pytest.raises(ValueError, match=f"{field} is from .* not {wrong[field]}"):
+        Workload(**wrong)
+
+
+class Liar:
+    """A client whose server answers and announces what the test says."""
+
+    def __init__(self, sent, *events):
+        self.sent, self.events = sent, list(events)
+
+    async def send(self, to, text):
+        return self.sent
+
+    async def receive(self, timeout_s):
+        return self.events.pop(0)
+
+
+@pytest.mark.parametrize(
+    "sent, number, sender, change",
+    [(2, 1, "b", str), (1, 2, "b", str), (1, 1, "a", str), (1, 1, "b", str.swapcase), (1, 1, "b", lambda text: text[:-1])],
+    ids=["answered out of order", "received out of order", "from somebody else", "changed", "cut short"],
+)
+def test_a_client_notices_what_is_not_true(sent, number, sender, change):
+    load = Workload(clients=2, messages=1)
+    liar = Liar(Sent(sent), Arrived(number, sender, change(load.texts(1)(0, True))))
+    with pytest.raises(Untrue):
+        in_a_loop(Writer(load, 0, liar, ["a", "b"]).converse())
+
+
+def test_a_client_is_content_with_the_truth():
+    load = Workload(clients=2, messages=1)
+    writer = Writer(load, 0, Liar(Sent(1), Arrived(1, "b", load.texts(1)(0, True))), ["a", "b"])
+    in_a_loop(writer.converse())
+    assert (writer.answered, writer.received) == (1, 1)
+
+
+# ---- rates ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", ["text", "grpc", "grpc-stream"])
+@pytest.mark.parametrize("clients", [1, 2, 3])
+def test_every_message_that_was_to_be_sent_is_done(protocol, clients):
+    run = chatlab.measure(protocol, Workload(clients=clients, messages=20))
+    assert run.rounds[0].messages == 20 * clients
+
+
+def test_a_load_of_seconds_is_measured_for_so_long():
+    (only,) = chatlab.measure("text", Workload(seconds=0.1, warm_up_s=0.02)).rounds
+    assert 0.1 <= only.seconds < 5 and only.messages > 0
+
+
+@LINUX
+def test_the_servers_processor_time_is_read_from_outside():
+    run = chatlab.measure("text", BRIEF, rounds=2)
+    assert len(run.rounds) == 2 and 0 < run.server_cpu_us.least
+
+
+@LINUX
+def test_a_process_is_told_by_its_clock():
+    before = cpu_ns(os.getpid())
+    sum(range(100_000))
+    assert cpu_ns(os.getpid()) > before
+
+
+def test_a_server_that_runs_can_be_measured_and_is_left_as_it_was():
+    with chatlab.serve("text", name="measured here") as server:
+        run = chatlab.measure(server, BRIEF)
+        assert run.rounds[0].messages == 40
+        assert run.server_cpu_us is None  # it lives in this process, with much else
+        (ann,) = server.users("ann")
+        assert ann.list_accounts().names == ("ann",)
+
+
+def test_a_server_of_a_readers_own_codec_can_be_measured():
+    with chatlab.serve(TextCodec, name="measured here") as server:
+        assert chatlab.measure(server, BRIEF).protocol == "text"
+
+
+def test_clients_that_fail_are_heard():
+    with chatlab.serve("text", name="too small", limits=chatlab.Limits(text=16)) as server:
+        with pytest.raises(RuntimeError, match="the clients of text failed: ChatError: TEXT_TOO_LONG"):
+            chatlab.measure(server, BRIEF)
+
+
+def test_a_comparison_has_a_run_for_each_protocol_and_load():
+    found = chatlab.compare(BOTH, Workload(messages=10), clients=(1, 2), rounds=2)
+    assert [(run.protocol, run.workload.clients, len(run.rounds)) for run in found.runs] == [
+        ("text", 1, 2), ("grpc", 1, 2), ("text", 2, 2), ("grpc", 2, 2),
+    ]  # fmt: skip
+
+
+def test_measuring_prints_nothing(capfd):
+    chatlab.compare(["text"], Workload(messages=5), clients=[1], rounds=1)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_measuring_leaves_the_users_server_alone():
+    with chatlab.serve("text", name="text") as server:
+        chatlab.measure("text", BRIEF)
+        server.connect().ping()
+
+
+@pytest.mark.parametrize("rounds", [0, 101])
+def test_the_number_of_rounds_is_bounded(rounds):
+    with pytest.raises(ValueError, match="rounds is from 1 to 100"):
+        chatlab.compare(BOTH, rounds=rounds)
+
+
+INTERRUPTED = """
+import chatlab, os
+from chatlab.measure import _Bench
+carry_out = _Bench.carry_out
+def told(bench, load):
+    print(os.getpid(), bench._server.pid, bench._clients.pid, flush=True)
+    return carry_out(bench, load)
+_Bench.carry_out = told
+try:
+    chatlab.compare(["text"], chatlab.Workload(seconds=60))
+except KeyboardInterrupt:
+    print("ended", flush=True)
+input()
+"""
+
+
+@LINUX
+def test_an_interrupt_ends_a_comparison_and_its_processes():
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen([sys.executable, "-c", INTERRUPTED], **pipes) as notebook:
+        own, *children = map(int, notebook.stdout.readline().split())
+        asked = time.monotonic()
+        os.kill(own, signal.SIGINT)
+        assert notebook.stdout.readline() == "ended\n"
+        assert time.monotonic() - asked < 3
+        until(lambda: not any(map(is_alive, children)))
+        notebook.communicate("\n")
+
+
+# ---- a process that answers -------------------------------------------------------------------------------------
+
+
+def test_a_process_that_dies_says_why():
+    worker = Worker("chatlab.nowhere:nothing")
+    assert worker.ask("hello", 20)["error"] == "ModuleNotFoundError: No module named 'chatlab.nowhere'"
+    worker.end()
+
+
+def test_a_process_that_hangs_is_not_waited_for():
+    worker = Worker("time:sleep")
+    worker._process.send_signal(signal.SIGSTOP)
+    with pytest.raises(TimeoutError, match="has not answered within 0.1 s"):
+        worker.ask("hello", 0.1)
+    worker.end(0)
+    assert not worker.running

@@ -1,0 +1,135 @@
+"""Pictures: what they say, and that they change nothing besides. How they look, a person has to look at."""
+
+import matplotlib
+import pytest
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+
+import chatlab
+from chatlab.messages import Arrived, Send, Sent
+from chatlab.plots import PROTOCOL_STYLE, cost_by_clients, figure, overview, space_time, style_of
+from chatlab.trace import Moment, Trace
+from test_results import a_comparison, a_run, a_table
+
+
+@pytest.fixture(autouse=True)
+def no_window():
+    backend = matplotlib.get_backend()
+    pyplot.switch_backend("agg")
+    settings = matplotlib.rcParams.copy()
+    yield
+    pyplot.close("all")
+    assert matplotlib.rcParams == settings, "a plot has changed a global setting"
+    pyplot.switch_backend(backend)
+
+
+def a_trace():
+    return Trace((
+        Moment(0.001, "ann", "asked", Send("bob", "hi")),
+        Moment(0.002, "ann", "answered", Sent(1, True)),
+        Moment(0.003, "bob", "received", Arrived(1, "ann", "hi")),
+        Moment(0.004, "ann", "asked", Send("bob", "a $text$ that is longer than its arrow has room for")),
+        Moment(0.005, "ann", "answered", Sent(2, True)),
+        Moment(0.006, "bob", "asked", Send("bob", "a note to self")),
+        Moment(0.007, "bob", "answered", Sent(3, True)),
+        Moment(0.008, "bob", "received", Arrived(3, "bob", "a note to self")),
+    ))  # fmt: skip
+
+
+RESULTS = pytest.mark.parametrize("result", [a_table(), a_run(), a_comparison(), a_trace()], ids=lambda r: type(r).__name__)
+
+
+def words(ax):
+    ax.figure.canvas.draw()
+    return [text.get_text() for text in ax.findobj(matplotlib.text.Text) if text.get_text()]
+
+
+@RESULTS
+def test_a_plot_is_one_axes_of_a_figure_of_its_own(result):
+    ax = result.plot()
+    assert ax.figure.axes == [ax] and len(pyplot.get_fignums()) == 1
+
+
+@RESULTS
+def test_a_plot_draws_on_the_axes_it_is_given(result):
+    ax = Figure().subplots()
+    assert result.plot(ax) is ax and pyplot.get_fignums() == []
+
+
+@RESULTS
+def test_a_plot_says_in_words_what_is_to_be_seen(result):
+    assert result.plot().sentence.endswith(".")
+
+
+@RESULTS
+def test_a_plot_has_a_title(result):
+    assert result.plot().get_title(loc="left")
+
+
+@pytest.mark.parametrize("result", [a_table(), a_run(), a_comparison()], ids=lambda r: type(r).__name__)
+def test_a_figure_names_the_machine_and_the_versions(result):
+    assert any("Python 3.11.7, grpcio 1.85.1" in text.replace("\n", " ") for text in words(result.plot()))
+
+
+def test_rates_name_the_load_and_the_rounds():
+    said = " ".join(words(a_comparison().plot())).replace("\n", " ")
+    assert "Closed loop, messages of 32 bytes" in said and "the median of 3 rounds" in said
+
+
+def test_the_axes_have_units():
+    assert (a_comparison().plot().get_ylabel(), a_table().plot().get_xlabel()) == (
+        "messages per second", "bytes at the socket, in steady state",
+    )  # fmt: skip
+    assert cost_by_clients(a_comparison()).get_ylabel().endswith("µs")
+
+
+def test_every_bar_has_its_number():
+    said = words(a_table().plot())
+    assert "16   first: 14" in said and "148   first: 176" in said and "7" in said
+
+
+def test_what_the_clients_limited_is_hollow_and_says_so():
+    ax = a_comparison().plot()
+    hollow = [line for line in ax.lines if line.get_marker() == style_of("text").marker and line.get_mfc() == "white"]
+    assert len(hollow) == 1 and any("Hollow: the clients" in text for text in words(ax))
+
+
+def test_the_sentence_of_a_measurement_holds_no_measured_number():
+    assert a_comparison().plot().sentence == (
+        "Messages per second over 2 to 4 clients, a line for each of text, grpc. print() of the comparison shows the numbers."
+    )
+
+
+def test_no_two_protocols_share_a_colour_a_marker_or_a_hatch():
+    for what in ("color", "marker", "hatch"):
+        seen = [getattr(style, what) for style in PROTOCOL_STYLE.values()]
+        assert len(set(seen)) == len(seen), what
+
+
+def test_every_protocol_of_chatlab_has_a_style():
+    assert set(PROTOCOL_STYLE) == set(chatlab.PROTOCOLS)
+
+
+def test_a_foreign_protocol_has_a_style_of_its_own_every_time():
+    assert style_of("telepathy") == style_of("telepathy") not in PROTOCOL_STYLE.values()
+
+
+def test_a_space_time_diagram_cuts_long_texts_and_escapes_dollars():
+    said = words(space_time(a_trace()))
+    assert r"a \$text\$ that is longer…" in said and "hi" in said
+
+
+def test_a_text_that_was_never_shown_ends_in_a_cross_and_is_counted():
+    ax = space_time(a_trace())
+    assert sum(line.get_marker() == "x" for line in ax.lines) == 1
+    assert any("not shown before the end (1)" in text for text in words(ax))
+
+
+def test_an_empty_trace_can_be_drawn():
+    assert space_time(Trace(())).sentence
+
+
+def test_pictures_to_be_saved_need_no_screen(tmp_path):
+    for name, made in {"a": figure(cost_by_clients, a_comparison()), "b": overview(a_table(), a_comparison())}.items():
+        made.savefig(tmp_path / f"{name}.png")
+    assert pyplot.get_fignums() == []

@@ -1,0 +1,185 @@
+"""What every store keeps, whatever keeps it."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatlab.storage import REMEMBERED_ANSWERS, Letter, MemoryStore
+
+STORES = [MemoryStore]
+
+
+@pytest.fixture(params=STORES, ids=lambda store: store.__name__)
+def store(request):
+    return request.param()
+
+
+@pytest.fixture
+def ada(store):
+    return store.create("ada").id
+
+
+def put(store, id, *texts):
+    return [store.put(id, id, "ada", text) for text in texts]
+
+
+def texts(store, id, after=0):
+    return [letter.text for letter in store.mail(id, after)]
+
+
+# ---- accounts
+
+
+def test_an_account_is_found_by_name_and_by_id(store, ada):
+    assert store.named("ada").id == ada
+    assert store.numbered(ada).name == "ada"
+
+
+def test_an_account_that_never_was_is_none(store):
+    assert store.named("ada") is None
+    assert store.numbered(1) is None
+
+
+def test_an_id_is_never_used_again(store, ada):
+    store.delete(ada)
+    assert store.create("ada").id != ada
+    assert store.numbered(ada) is None
+
+
+def test_the_next_owner_of_a_name_inherits_nothing(store, ada):
+    put(store, ada, "private")
+    store.set_balance(ada, 100)
+    store.remember(ada, "once", "request", "answer")
+    store.delete(ada)
+    heir = store.create("ada")
+    assert heir.secret == ""
+    assert store.unread(heir.id) == store.balance(heir.id) == store.acknowledged(heir.id) == 0
+    assert store.answered(heir.id, "once") is None
+
+
+@given(st.sets(st.text("abéλ", min_size=1, max_size=3)), st.text("abéλ", max_size=3), st.text("abéλ", max_size=2))
+def test_names_come_in_order_after_one_name_and_with_one_prefix(names, after, prefix):
+    for store in (make() for make in STORES):
+        for name in names:
+            store.create(name)
+        assert list(store.names(after, prefix)) == sorted(n for n in names if n > after and n.startswith(prefix))
+
+
+def test_a_deleted_name_is_listed_no_more(store, ada):
+    store.create("bob")
+    store.delete(ada)
+    assert list(store.names()) == ["bob"]
+
+
+# ---- mail
+
+
+def test_messages_are_numbered_from_one_in_each_mailbox(store, ada):
+    bob = store.create("bob").id
+    assert put(store, ada, "x", "y") == [1, 2]
+    assert put(store, bob, "z") == [1]
+
+
+def test_a_number_is_never_used_again(store, ada):
+    put(store, ada, "one", "two")
+    store.remove(ada, [1, 2])
+    assert put(store, ada, "three") == [3]
+
+
+def test_mail_is_kept_whole(store, ada):
+    store.put(ada, 7, "bob", "hi", returned=True)
+    assert list(store.mail(ada)) == [Letter(1, 7, "bob", "hi", True)]
+
+
+def test_mail_comes_oldest_first_from_any_number_on(store, ada):
+    put(store, ada, "one", "two", "three")
+    assert texts(store, ada) == ["one", "two", "three"]
+    assert texts(store, ada, after=2) == ["three"]
+
+
+def test_what_is_acknowledged_is_dropped(store, ada):
+    put(store, ada, "one", "two", "three")
+    store.acknowledge(ada, 2)
+    assert texts(store, ada) == ["three"]
+    assert store.acknowledged(ada) == 2
+
+
+def test_an_acknowledgement_never_drops_mail_that_is_still_to_come(store, ada):
+    put(store, ada, "one")
+    store.acknowledge(ada, 1_000)
+    put(store, ada, "two")
+    assert texts(store, ada) == ["two"]
+    assert store.acknowledged(ada) == 1
+
+
+def test_an_older_acknowledgement_changes_nothing(store, ada):
+    put(store, ada, "one", "two")
+    store.acknowledge(ada, 2)
+    store.acknowledge(ada, 1)
+    store.acknowledge(ada, -5)
+    assert store.acknowledged(ada) == 2
+
+
+def test_removing_counts_what_was_there(store, ada):
+    put(store, ada, "one", "two", "three")
+    assert store.remove(ada, [3, 1, 1, 99, -1]) == 2
+    assert texts(store, ada) == ["two"]
+
+
+def test_a_hundred_thousand_messages_are_dropped_within_half_a_second(store, ada):
+    put(store, ada, *["x"] * 100_000)
+    started = time.perf_counter()
+    store.acknowledge(ada, 100_000)
+    assert time.perf_counter() - started < 0.5
+    assert store.unread(ada) == 0
+
+
+STEPS = st.lists(
+    st.tuples(st.just("put"), st.none())
+    | st.tuples(st.just("acknowledge"), st.integers(0, 12))
+    | st.tuples(st.just("remove"), st.lists(st.integers(0, 12), max_size=3)),
+    max_size=30,
+)
+
+
+@given(STEPS)
+def test_a_mailbox_behaves_like_a_plain_list_of_numbers(steps):
+    for store in (make() for make in STORES):
+        id, numbers, last = store.create("ada").id, [], 0
+        for step, value in steps:
+            if step == "put":
+                last += 1
+                numbers.append(last)
+                put(store, id, "x")
+            elif step == "acknowledge":
+                numbers = [n for n in numbers if n > value]
+                store.acknowledge(id, value)
+            else:
+                assert store.remove(id, value) == len(set(value) & set(numbers))
+                numbers = [n for n in numbers if n not in value]
+            assert [letter.number for letter in store.mail(id)] == numbers
+            assert store.unread(id) == len(numbers)
+
+
+# ---- balance, and answers already given
+
+
+def test_a_balance_starts_at_nothing_and_holds_sixty_three_bits(store, ada):
+    assert store.balance(ada) == 0
+    store.set_balance(ada, 2**63 - 1)
+    assert store.balance(ada) == 2**63 - 1
+
+
+def test_an_answer_is_remembered_with_its_request(store, ada):
+    assert store.answered(ada, "rent") is None
+    store.remember(ada, "rent", "request", "answer")
+    assert store.answered(ada, "rent") == ("request", "answer")
+
+
+def test_of_too_many_answers_the_oldest_is_forgotten(store, ada):
+    for n in range(REMEMBERED_ANSWERS + 1):
+        store.remember(ada, str(n), n, n)
+    assert store.answered(ada, "0") is None
+    assert store.answered(ada, "1") == (1, 1)
