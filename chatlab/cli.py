@@ -21,6 +21,7 @@ from typing import NamedTuple
 from . import __version__, harness
 from .client import Implementation
 from .messages import ConnectionLost
+from .screen import visible
 
 WORKING = "\t\t\t\tSERVER WORKING"
 STOPPED = "\t\t\t\tSERVER STOPPED"
@@ -146,8 +147,6 @@ def _print_doors(server: harness.Server, host: str) -> None:
 
 def _print_all(lines: queue.SimpleQueue) -> None:
     """Print the lines as they come, from this thread only, until the end."""
-    from .terminal import visible
-
     while True:
         try:
             line = lines.get(timeout=1)  # Windows interrupts no wait, so none may be long
@@ -188,7 +187,7 @@ def _chat(options) -> int:
     try:
         return asyncio.run(terminal.chat(dial, options.name, options.password))
     except ConnectionLost as lost:
-        sys.exit(f"chatlab chat: {terminal.visible(str(lost))}")
+        sys.exit(f"chatlab chat: {visible(str(lost))}")
 
 
 # ---- lab --------------------------------------------------------------------------------------------------------

@@ -4,21 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .counting import count_bytes
-from .measure import PROTOCOLS, compare
+from .measure import PROTOCOLS, ROUNDS, compare
 from .plots import bytes_per_operation, cost_by_clients, figure, overview, rate_by_clients
 from .workload import Workload
 
 
 def main_comparison(
-    protocols: Sequence[str] = PROTOCOLS, out_dir: str | Path = "comparison", quick: bool = False, seed: int = 0, rounds: int | None = None
+    protocols: Sequence[str] = PROTOCOLS, out_dir: str | Path = "comparison", quick: bool = False, seed: int = 0, rounds: int = ROUNDS
 ) -> list[Path]:
     """Count the bytes, measure the rates, print both, and write pictures and data to the folder. Returns what it wrote."""
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
     counted = count_bytes(*protocols)
     print(counted, end="\n\n", flush=True)
-    settings = {} if rounds is None else {"rounds": rounds}
-    compared = compare(protocols, Workload(seed=seed), quick=quick, **settings)
+    compared = compare(protocols, Workload(seed=seed), rounds=rounds, quick=quick)
     print(compared, end="\n\n")
     written = [counted.save(out / "bytes.json"), compared.save(out / "rates.json")]
     pictures = {

@@ -2,7 +2,7 @@
 
 A case is a function whose docstring is the rule that it tries; it says nothing when the rule holds and raises `Wrong`
 when it does not. Whatever the tried code raises is that case's failure and never ours, and one failure hides no other.
-The cases are in `codec_cases` and `server_cases`. Nothing here knows a socket: it sees a Codec or an Implementation.
+The cases are in `codec_cases`, `framing_cases` and `server_cases`. Nothing here knows a socket: it sees a Codec or an Implementation.
 """
 
 import ctypes
@@ -142,14 +142,15 @@ def check(subject, only: str = "", patience_s: float = PATIENCE_S) -> Report:
     out the cases whose name does not contain it. A case that has not ended after `patience_s` seconds fails. Raises
     `ValueError` or `TypeError` for what is neither.
     """
-    from . import codec_cases, server_cases
+    from . import framing_cases, server_cases
+    from .codec_cases import Watched
 
     carried = harness.implementation(subject)
     codec = getattr(carried, "codec", None)
-    spelling, behaving = ([each for each in cases if only in each.name] for cases in (codec_cases.CASES, server_cases.CASES))
+    spelling, behaving = ([each for each in cases if only in each.name] for cases in (framing_cases.CASES, server_cases.CASES))
     report = Report(str(carried.name), ())
     if codec is not None:
-        report += _trial(spelling, codec_cases.Watched(codec), patience_s)
+        report += _trial(spelling, Watched(codec), patience_s)
     if not report.passed:
         return report + _all_skipped(behaving, "it is served when nothing is wrong with the codec by itself")
     for engine in getattr(carried, "engines", harness.ENGINES) if behaving else ():

@@ -92,7 +92,13 @@ class Frames(tuple):
         """Those whose attributes have these values: `frames.where(direction="up", kind="DATA")`."""
         return Frames(frame for frame in self if all(getattr(frame, name) == value for name, value in wanted.items()))
 
-    def account(self) -> "Account":
+    def since(self, mark) -> "Frames":
+        """Those that begin after a relay's `mark()`: what an operation has cost is `frames.since(mark).account()`."""
+        begun = {(n, way): getattr(there, way) for n, there in enumerate(mark.carried, 1) for way in ("up", "down")}
+        return Frames(frame for frame in self if frame.offset >= begun.get((frame.connection, frame.direction), 0))
+
+    def account(self) -> Account:
+        """What they cost, layer by layer."""
         return account(self)
 
     def by_exchange(self) -> dict[tuple[int, int | None], "Frames"]:
@@ -130,7 +136,7 @@ def dissect(codec, frame: bytes) -> tuple[Field, ...]:
     inside = [name for name in _flags_of(type(message)) - {span[2] for span in spans} if getattr(message, name)]
     if inside:
         fields = [f._replace(meaning=f"{f.meaning}, {inside[0]}") if f.name == "message" else f for f in fields]
-    return tuple(fields)
+    return tiled(fields, len(frame), "without a name", ENCODING)
 
 
 @cache
@@ -180,28 +186,51 @@ def summed_up(name: str, pairs: Iterable[tuple[str, object]], limit: int = 90) -
 def dissect_tape(tape: Iterable, protocol) -> Frames:
     """All frames of a tape, whose chunks are (at_s, connection, direction, data).
 
-    `protocol` is a codec, an Implementation, or "grpc" for anything over HTTP/2. Nothing is raised, whatever the bytes.
+    `protocol` is a codec, an Implementation, or "grpc" for anything over HTTP/2. What is neither spoken with a codec nor
+    HTTP/2 is shown chunk by chunk. Nothing is raised, whatever the bytes.
     """
     codec = getattr(protocol, "codec", protocol)
-    makes = _http2(codec) or (lambda number: _Spoken(codec, number))
-    conversations: dict[int, object] = {}
-    for at_s, connection, direction, data in tape:
-        if connection not in conversations:
-            conversations[connection] = makes(connection)
-        conversations[connection].feed(at_s, direction, data)
-    frames = [frame for conversation in conversations.values() for frame in conversation.finish()]
+    is_codec = hasattr(codec, "frame_end") and not hasattr(codec, "serve")
+    if not (is_codec or hasattr(codec, "serve") or codec in ("grpc", "grpc-stream", "http2")):
+        raise TypeError(f'a tape is read with a codec, as an Implementation has it, or as "grpc", not with {cut(codec)}')
+    conversations: dict[int, list] = {}
+    for chunk in tape:
+        conversations.setdefault(chunk[1], []).append(chunk)
+    frames = []
+    for connection, chunks in conversations.items():
+        conversation = _Spoken(codec, connection) if is_codec else _unspoken(codec, connection, chunks)
+        for at_s, _, direction, data in chunks:
+            conversation.feed(at_s, direction, data)
+        frames += conversation.finish()
     return Frames(sorted(frames, key=lambda frame: frame.at_s))
 
 
-def _http2(codec):
-    if hasattr(codec, "frame_end"):
-        return None
-    name = codec if isinstance(codec, str) else getattr(codec, "name", "")
-    if not (name == "http2" or name.startswith("grpc")):
-        raise TypeError(f'a tape is read with a codec, or as "grpc", not with {cut(codec)}')
-    from .http2 import Conversation
+def _unspoken(implementation, connection: int, chunks: list):
+    """For a connection of which only the Implementation is known: HTTP/2, if it looks like it."""
+    from .http2 import PREFACE, Conversation
 
-    return Conversation
+    up = b"".join([data for _, _, direction, data in chunks if direction == "up"])[: len(PREFACE)]
+    if isinstance(implementation, str) or up and PREFACE.startswith(up):
+        return Conversation(connection)
+    return _Unknown(implementation.name, connection)
+
+
+class _Unknown:
+    """One connection in a protocol that we cannot read."""
+
+    def __init__(self, name: str, connection: int):
+        self.name, self.connection = name, connection
+        self.frames: list[Frame] = []
+        self.offsets = {"up": 0, "down": 0}
+
+    def feed(self, at_s: float, direction: str, data: bytes) -> None:
+        field = Field(0, len(data), "bytes", data, shown(data))
+        where = (at_s, self.connection, direction, self.name, "chunk", self.offsets[direction])
+        self.frames.append(Frame(*where, data, (field,) if data else (), shown(data)))
+        self.offsets[direction] += len(data)
+
+    def finish(self) -> list[Frame]:
+        return self.frames
 
 
 class _Spoken:

@@ -619,7 +619,6 @@ _KEEPALIVE = (
     ("grpc.keepalive_time_ms", int(KEEPALIVE_S * 1000)),
     ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),
     ("grpc.http2.ping_timeout_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),  # newer gRPC's name for it
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),  # else 5 min, on both sides
     ("grpc.http2.max_pings_without_data", 0),  # any number: an idle event stream sends nothing else
     ("grpc.http2.bdp_probe", 0),  # it sends pings whenever it likes, and the same run would not have the same bytes
 )
@@ -636,6 +635,8 @@ _CLIENT_OPTIONS = (
 def _server_options(limits: Limits) -> tuple:
     return (
         *_KEEPALIVE,
+        # By default a client that pings every half minute is sent away for "too many pings" after some minutes of silence.
+        ("grpc.http2.min_ping_interval_without_data_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),
         ("grpc.so_reuseport", 0),  # or a server that was forgotten would take half of the connections
         ("grpc.max_receive_message_length", limits.frame),
         ("grpc.server.max_pending_requests", _PENDING),

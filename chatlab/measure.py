@@ -65,7 +65,7 @@ def compare(
     interrupt ends it, and the processes with it. Raises `RuntimeError` where the clients fail.
     """
     if quick:
-        clients, rounds = QUICK_CLIENTS, QUICK_ROUNDS
+        clients, rounds = QUICK_CLIENTS, min(rounds, QUICK_ROUNDS)
         workload = replace(workload, seconds=QUICK_SECONDS, warm_up_s=QUICK_WARM_UP_S)
     protocols = [protocols] if isinstance(protocols, str) else list(protocols)
     loads = [replace(workload, clients=each) for each in clients]
@@ -122,9 +122,8 @@ class _Bench:
         try:
             if not self._is_guest:
                 with _on_core(own[:1]):
-                    self._server = serve(
-                        self._portable, engine=self._engine, where="process", name=f"measured {next(_numbers)}"
-                    ).__enter__()
+                    name = f"measured {next(_numbers)}"
+                    self._server = serve(self._portable, engine=self._engine, where="process", name=name)
         except BaseException:
             self._clients.end(0)
             raise

@@ -10,11 +10,10 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .client import Address, Client
+from .client import Address, Client, Implementation
 from .loops import background_loop, run
 
 TAPE_BYTES = 16 << 20
@@ -65,16 +64,15 @@ def relay(server, protocol: str | None = None, tape_bytes: int = TAPE_BYTES) -> 
     Raises `ValueError` where the server has no such door.
     """
     name, implementation = server._door(protocol)
-    return Relay(server.addresses[name], implementation.connect, name, tape_bytes, implementation)
+    return Relay(server.addresses[name], implementation, name, tape_bytes)
 
 
 class Relay:
     """Listens at `address` and passes every connection on to `upstream`. A context manager; closing twice is fine."""
 
-    def __init__(self, upstream: Address, dial: Callable[[Address], Client], name: str, tape_bytes: int = TAPE_BYTES, protocol=None):
+    def __init__(self, upstream: Address, implementation: Implementation, name: str, tape_bytes: int = TAPE_BYTES):
         self.upstream, self.name = upstream, name
-        self._protocol = protocol or name  # not known here; those who read the tape ask for it
-        self._dial = dial
+        self._implementation = implementation  # for its clients, and for those who read the tape
         self._room = tape_bytes
         self._tape: list[Chunk] = []
         self._carried: list[list[int]] = []  # up and down of each connection; only the loop's thread writes
@@ -96,7 +94,7 @@ class Relay:
 
     def connect(self) -> Client:
         """A blocking client of the server, through this relay. Raises `ConnectionLost`."""
-        guest = self._dial(self.address)
+        guest = self._implementation.connect(self.address)
         self._guests.append(guest)
         return guest
 
@@ -110,7 +108,7 @@ class Relay:
         """The tape, taken apart: `Frames` in which every byte has a name."""
         from .dissect import dissect_tape
 
-        return dissect_tape(self.tape, self._protocol)
+        return dissect_tape(self.tape, self._implementation)
 
     def to_pcapng(self, path):
         """Write the tape as a capture that Wireshark opens, with the real port of the server; returns its path."""

@@ -91,15 +91,25 @@ class SideBySide:
 
     def rows(self) -> list[tuple[str, str]]:
         """Pieces of the same name together, in the order in which they stand; a piece alone has an empty neighbour."""
-        if not set(self.left) & set(self.right):
+        partners = self._partners()
+        if not partners:
             return [("\n\n".join(self.left.values()), "\n\n".join(self.right.values()))]
         rows, waiting = [], dict(self.right)
         for name, piece in self.left.items():
-            if name in waiting:
-                while (first := next(iter(waiting))) != name and first not in self.left:
-                    rows.append(("", waiting.pop(first)))
-            rows.append((piece, waiting.pop(name, "")))
+            partner = partners.get(name)
+            while partner in waiting and (first := next(iter(waiting))) != partner and first not in partners.values():
+                rows.append(("", waiting.pop(first)))
+            rows.append((piece, waiting.pop(partner, "")))
         return rows + [("", piece) for piece in waiting.values()]
+
+    def _partners(self) -> dict[str, str]:
+        """For a name on the left the name on the right: the same, or else the same but for its underscore."""
+        partners = {name: name for name in self.left if name in self.right}
+        for name in self.left:
+            other = name[1:] if name.startswith("_") else f"_{name}"
+            if name not in partners and other in self.right and other not in self.left:
+                partners[name] = other
+        return partners
 
     def __repr__(self):
         columns = []
@@ -127,14 +137,14 @@ def _parts(thing) -> dict[str, str]:
     """The pieces of source by name: of a class its head and its methods, of functions each one."""
     if not isinstance(thing, type):
         things = thing if isinstance(thing, (list, tuple)) else [thing]
-        return {each.__name__.strip("_"): _source(each) for each in things}
+        return {each.__name__: _source(each) for each in things}
     lines = _source(thing).splitlines()
     body = ast.parse("\n".join(lines)).body[0].body
     methods = [node for node in body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
     parts = {"": "\n".join(lines[: methods[0].lineno - 1]).rstrip()}
     for node in methods:
         first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-        parts[node.name.strip("_")] = textwrap.dedent("\n".join(lines[first - 1 : node.end_lineno]))
+        parts[node.name] = textwrap.dedent("\n".join(lines[first - 1 : node.end_lineno]))
     return parts
 
 
@@ -155,7 +165,7 @@ _PRE = (
     "white-space: pre-wrap; word-break: normal; overflow-wrap: break-word; text-align: left; margin: 0; padding: 0; border: 0"
 )
 _CELL = "text-align: left; vertical-align: top; padding: 4px 12px 4px 4px; border-top: 1px solid var(--jp-border-color2, #bbb)"
-_TINT = "font-style: normal; background: rgba(0, 114, 178, 0.18)"
+_TINT = "font-style: normal; background: rgba(30, 140, 230, 0.22)"
 
 
 def _cell(piece: str, known: set[str]) -> str:

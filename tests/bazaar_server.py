@@ -67,6 +67,7 @@ class Handler(socketserver.BaseRequestHandler):
 
 class Server(socketserver.ThreadingTCPServer):
     daemon_threads = allow_reuse_address = True
+    request_queue_size = 64
 
     def handle_error(self, request, client_address):
         pass

@@ -324,7 +324,9 @@ class OneForTrue(JsonCodec):
 class FullIsTrue(JsonCodec):
     def decode(self, frame):
         tag, message = super().decode(frame)
-        return tag, msgspec.structs.replace(message, returned=bool(str(message.returned))) if type(message) is Arrived else message
+        return tag, msgspec.structs.replace(message, returned=bool(str(message.returned))) if type(
+            message
+        ) is Arrived else message
 
 
 @planted('19 "0" comes back as something else', "texts stay texts", '"0" read as a number')
@@ -332,7 +334,10 @@ class GuessesNumbers(StudentCodec):
     def decode(self, frame):
         tag, message = super().decode(frame)
         values = {name: getattr(message, name) for name in message.__struct_fields__}
-        guessed = {name: str(int(v)) if isinstance(v, str) and v.isascii() and v.isdigit() and len(v) < 20 else v for name, v in values.items()}
+        guessed = {
+            name: str(int(v)) if isinstance(v, str) and v.isascii() and v.isdigit() and len(v) < 20 else v
+            for name, v in values.items()
+        }
         return tag, type(message)(**guessed)
 
 
@@ -463,7 +468,9 @@ class JsonInJson(StudentCodec):
         return super().decode(b"1234" + body)
 
 
-@planted("a quote that changes the field count", "quotes braces and backslashes in texts", "A quote that changes the number of fields")
+@planted(
+    "a quote that changes the field count", "quotes braces and backslashes in texts", "A quote that changes the number of fields"
+)
 class RawQuotes(Lines):
     def encode(self, tag, message):
         fields = ", ".join(f'"{name}": {self.quoted(value)}' for name, value in msgspec.to_builtins(message).items())

@@ -19,9 +19,9 @@ import pytest
 import chatlab
 from bazaar import Bazaar, CarelessBazaar
 from chatlab import conformance, socket_impl
-from chatlab.codec_cases import CASES as CODEC_CASES
 from chatlab.codecs import TextCodec
 from chatlab.connection import Connection
+from chatlab.framing_cases import CASES as CODEC_CASES
 from chatlab.messages import Acknowledge, Arrived, Balance, Deleted, Done, Mail, Sent
 from chatlab.server_cases import CASES as SERVER_CASES
 from chatlab.service import Chat
@@ -54,7 +54,10 @@ def test_a_foreign_server_is_tried_on_the_verbs_that_it_has():
 
 def test_a_careless_foreign_server_is_caught():
     report = chatlab.check(CarelessBazaar)
-    assert {result.case for result in report.failed} == {"every text arrives unchanged (loop)", "two log ins live side by side (loop)"}
+    assert {result.case for result in report.failed} == {
+        "every text arrives unchanged (loop)",
+        "two log ins live side by side (loop)",
+    }
 
 
 # ---- planted mistakes are caught --------------------------------------------------------------------------------
@@ -207,7 +210,9 @@ class SearchesByRegex(Chat):
     def list_accounts(self, session, request):
         import re
 
-        names = [name for name in self.store.names("", "") if re.fullmatch(request.pattern.replace("*", ".*").replace("?", "."), name)]
+        names = [
+            name for name in self.store.names("", "") if re.fullmatch(request.pattern.replace("*", ".*").replace("?", "."), name)
+        ]
         return super().list_accounts(session, request)[0].__class__(tuple(names)), []
 
 
@@ -288,8 +293,10 @@ def test_a_failure_tells_what_was_sent_what_came_back_and_a_hint():
     told = str(chatlab.check(Cuts, only="tags")["tags of every size"]).splitlines()
     assert told[0] == "✗ tags of every size"
     assert told[1] == "    rule: A tag from 1 to 2**63 - 1, or none, comes back as it is, with every message."
-    assert told[2].startswith("    sent: decode(b'\\x00\\x00\\x00>[\"LogIn\", 0, ")
-    assert told[3].startswith("    got: ProtocolError: not a message: a tag is a whole number from 1, not 0, raised in decode, line ")
+    assert told[2].startswith('    sent: decode(b\'\\x00\\x00\\x00>["LogIn", 0, ')
+    assert told[3].startswith(
+        "    got: ProtocolError: not a message: a tag is a whole number from 1, not 0, raised in decode, line "
+    )
     assert told[4] == "    hint: A request id (tag) that wraps or is cut: the answer then belongs to another question."
 
 
@@ -419,7 +426,11 @@ def test_what_the_page_types_works_and_prints_what_it_says(capsys, monkeypatch):
 def test_the_command_line_checks_a_module_of_the_readers(tmp_path):
     (tmp_path / "mine.py").write_text((TESTS / "student_codec.py").read_text())
     done = subprocess.run(
-        [sys.executable, "-m", "chatlab", "check", "mine:StudentCodec", "--only", "in texts"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "chatlab", "check", "mine:StudentCodec", "--only", "in texts"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [

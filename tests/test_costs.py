@@ -76,6 +76,18 @@ def test_layers_add_up_to_the_bytes(counted):
     assert list(account.to_dict()) == list(LAYERS) and min(account) >= 0
 
 
+@pytest.mark.parametrize("protocol", ["binary", "grpc-stream"])
+def test_one_operation_is_what_passed_since_a_mark(protocol):
+    with chatlab.serve(protocol, name=f"since {protocol}") as server, relay(server) as tap:
+        ann = tap.connect()
+        ann.create_account("ann")
+        tap.wait_until_quiet(0.05)
+        mark = tap.mark()
+        ann.deposit(300)
+        frames, passed = tap.frames.since(mark), tap.since(mark)
+    assert (frames.account().bytes, frames.account().information) == (passed.total, 1 + 2 + 1 + 2)
+
+
 def test_only_grpc_pays_for_http2(counted):
     frames = counted[1]
     assert bool(frames.account().http2) == (frames[0].protocol == "http2")

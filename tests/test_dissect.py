@@ -133,6 +133,12 @@ def test_a_codec_without_spans_gets_a_plain_view():
     assert field == Field(0, 9, "frame", Send("bob", "hi"), "Send to='bob' text='hi'", "payload encoding", 6)
 
 
+def test_bytes_that_a_readers_codec_does_not_name_are_named_so():
+    codec = Plain()
+    codec.spans = lambda frame: [(2, 5, "to", "bob")]
+    assert [(f.name, f.information) for f in dissect(codec, b"6|bob|hi\n")] == [("without a name", 0), ("to", 3), ("without a name", 0)]
+
+
 # ---- a tape
 
 
@@ -182,6 +188,26 @@ def test_a_frame_that_cannot_be_read_does_not_hide_the_next():
 def test_a_tape_is_not_read_as_just_anything():
     with pytest.raises(TypeError, match="with a codec"):
         dissect_tape([], 7)
+
+
+class Stranger:
+    """An Implementation with a protocol of its own."""
+
+    name = "stranger"
+    serve = connect = None
+
+
+def test_a_protocol_that_nobody_knows_is_shown_chunk_by_chunk():
+    found = dissect_tape(tape(("down", b"hello"), ("up", b"EHLO me"), ("down", b"250")), Stranger())
+    assert [(f.kind, f.direction, f.offset, f.summary) for f in found] == [
+        ("chunk", "down", 0, "'hello'"), ("chunk", "up", 0, "'EHLO me'"), ("chunk", "down", 5, "'250'"),
+    ]  # fmt: skip
+    assert found.account().bytes == 15
+
+
+def test_an_implementation_that_speaks_http2_is_read_as_http2():
+    found = dissect_tape(tape(("up", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")), Stranger())
+    assert [(frame.protocol, frame.kind) for frame in found] == [("http2", "preface")]
 
 
 def test_frames_are_grouped_by_question_and_answer():

@@ -191,6 +191,13 @@ def test_everybody_is_told_when_the_server_stops(hub, ada, bob):
     assert ada.hears(1) == bob.hears(1) == [(None, Goodbye("the server stops"))]
 
 
+def test_what_is_asked_after_the_goodbye_is_not_carried_out(hub, ada):
+    hub.dismiss("the server stops")
+    ada.asks(Deposit(5), CreateAccount("eve", "sesame"))
+    assert hub.chat.store.balance(1) == 0
+    assert ada.session.waiting is None
+
+
 def test_the_log_tells_who_came_and_who_went():
     log = Log()
     hub = Hub(log=log)

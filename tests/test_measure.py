@@ -12,6 +12,7 @@ import pytest
 
 import chatlab
 from chatlab.codecs import TextCodec
+from chatlab.comparison import main_comparison
 from chatlab.messages import Arrived, Ping, Pong, Send, Sent
 from chatlab.process import Worker
 from chatlab.relay import Traffic, relay
@@ -245,6 +246,13 @@ def test_measuring_leaves_the_users_server_alone():
     with chatlab.serve("text", name="text") as server:
         chatlab.measure("text", BRIEF)
         server.connect().ping()
+
+
+def test_the_whole_comparison_leaves_its_pictures_and_data(tmp_path, capsys):
+    written = main_comparison(["text"], tmp_path / "out", quick=True, rounds=1)
+    assert [path.name for path in written] == ["bytes.json", "rates.json", "comparison.png", "bytes.png", "rates.png", "cost.png"]
+    assert all(path.stat().st_size > 1_000 for path in written)
+    assert "Bytes at the socket" in (said := capsys.readouterr().out) and f"Written: {written[0]}" in said
 
 
 @pytest.mark.parametrize("rounds", [0, 101])

@@ -3,6 +3,7 @@
 Every test runs on both engines, over real sockets, in the text protocol.
 """
 
+import socket
 import time
 
 import pytest
@@ -93,7 +94,10 @@ def test_a_line_that_never_ends_is_cut_off(open_house):
 def test_whoever_sends_far_too_much_still_hears_why(house):
     """The connection closed while the peer was still sending: the reset overtakes the reason."""
     eve = house.raw()
-    eve.send_bytes(b"x" * (3 << 20))
+    eve.send_bytes(b"x" * (2 << 20))
+    assert eve.sock.recv(8, socket.MSG_PEEK) == b"goodbye|"
+    for _ in range(20):
+        eve.send_bytes(b"x" * (1 << 16))
     assert eve.rest() == ["goodbye|protocol error: a frame is longer than the limit of 1048576 bytes"]
 
 

@@ -240,5 +240,15 @@ def test_traffic_adds_up():
     assert Traffic(1, 2).total == 3
 
 
+def test_its_tape_can_be_read_as_frames(tap):
+    tap.connect().ping()
+    assert [frame.data for frame in tap.frames] == [b"#1|14\n", b"#1|pong\n"]
+
+
+def test_its_tape_can_be_written_as_a_capture(tap, tmp_path):
+    tap.connect().ping()
+    assert b"#1|pong\n" in tap.to_pcapng(tmp_path / "ping.pcapng").read_bytes()
+
+
 def test_a_chunk_names_its_parts():
     assert Chunk(0.5, 1, "up", b"x")._asdict() == {"at_s": 0.5, "connection": 1, "direction": "up", "data": b"x"}

@@ -9,7 +9,8 @@ from window import DEADLINE_S, Window, served
 from chatlab import terminal
 from chatlab.harness import implementation, serve
 from chatlab.messages import EVENTS, Entered, Goodbye, Heard
-from chatlab.terminal import COMMANDS, TOLD, visible
+from chatlab.screen import visible
+from chatlab.terminal import COMMANDS, TOLD
 
 # ---- real windows -----------------------------------------------------------------------------------------------
 
