@@ -94,7 +94,7 @@ def default_of(kind: str, field: str) -> object:
 
 
 class Account(NamedTuple):
-    """Bytes by layer. The first four are bytes of the tape; the last is a model beside it. Accounts add up."""
+    """Bytes by layer. The first four are bytes of the tape; the last is a model beside it. Accounts add and subtract."""
 
     information: int = 0
     encoding: int = 0
@@ -115,6 +115,9 @@ class Account(NamedTuple):
     def __add__(self, other: "Account") -> "Account":
         return Account(*map(sum, zip(self, other, strict=True)))
 
+    def __sub__(self, other: "Account") -> "Account":
+        return Account(*[mine - others for mine, others in zip(self, other, strict=True)])
+
     def to_dict(self) -> dict[str, int]:
         return dict(zip(LAYERS, self))
 
@@ -133,5 +136,14 @@ def account(frames: Iterable) -> Account:
         for field in frame.fields:
             totals[INFORMATION] += field.information
             totals[field.layer] += field.size - field.information
-    totals[TCP_IP] = sum(SEGMENT_HEADERS * -(-size // SEGMENT) for size in pieces.values())
+    totals[TCP_IP] = sum(map(headers_of, pieces.values()))
     return Account(*totals.values())
+
+
+def headers_of(size: int) -> int:
+    """What the headers of as few segments as can hold so many bytes take, by the model.
+
+    >>> headers_of(1), headers_of(1448), headers_of(1449), headers_of(0)
+    (52, 52, 104, 0)
+    """
+    return SEGMENT_HEADERS * -(-size // SEGMENT)

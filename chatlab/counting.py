@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from .client import Client
+from .costs import Account, headers_of
 from .environment import environment
 from .harness import PROTOCOLS, implementation, serve
 from .messages import Unread
@@ -51,6 +52,7 @@ class User:
         self._idle = self.client.ping
         self.idle_costs: list[Traffic] = []  # one by one, until they were all the same
         self.idle_cost = Traffic()
+        self._counted = self.tap.mark(), 0, self.tap.mark()  # since when, with how many pings in it, and the last of them
 
     def come_to_rest(self, idle: Callable[[], object]) -> None:
         """Do something idle until it costs the same three times in a row, and remember what."""
@@ -75,12 +77,25 @@ class User:
 
     def _rest_since(self, mark: Mark, is_over: Callable[[], bool]) -> Traffic:
         self.tap.wait_until_quiet()
-        costs = []
+        costs, last = [], mark
         while costs[-2:] != [self.idle_cost] * 2 or not is_over():
             if len(costs) > PATIENCE:
                 raise Restless(f"a {self._idle.__name__} costs {costs[-2:]}, and {self.idle_cost} before")
+            last = self.tap.mark()
             costs.append(self._cost(self._idle))
+        self._counted = mark, len(costs), last
         return self.tap.since(mark) - self.idle_cost * len(costs)
+
+    def layers(self) -> tuple[Account, Account]:
+        """What was counted last, layer by layer: up and down. Each way in as few segments as hold it."""
+        mark, idle_times, last = self._counted
+        frames = self.tap.frames
+        found = []
+        for way in ("up", "down"):
+            whole, idle = (frames.since(then).where(direction=way).account() for then in (mark, last))
+            counted = whole - sum([idle] * idle_times, Account())
+            found.append(counted._replace(tcp_ip=headers_of(counted.bytes)))
+        return found[0], found[1]
 
     def _cost(self, act: Callable[[], object]) -> Traffic:
         mark = self.tap.mark()

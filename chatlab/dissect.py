@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from msgspec.structs import fields as fields_of
 
+from . import messages
 from .costs import ENCODING, FRAMING, Account, account, default_of, information, information_of
 from .messages import Message, ProtocolError, cut
 
@@ -137,6 +138,19 @@ def dissect(codec, frame: bytes) -> tuple[Field, ...]:
     if inside:
         fields = [f._replace(meaning=f"{f.meaning}, {inside[0]}") if f.name == "message" else f for f in fields]
     return tiled(fields, len(frame), "without a name", ENCODING)
+
+
+def spelled(codec, message: Message, tag: int | None = None) -> Frame:
+    """The frame that says a message, taken apart; it never travels, it is there to be looked at.
+
+    >>> from chatlab.codecs import TextCodec
+    >>> spelled(TextCodec(), messages.Send("bob", "hi"), tag=7)
+    <Send up on 7, 12 bytes: Send to='bob' text='hi'>
+    """
+    codec = codec() if isinstance(codec, type) else codec
+    raw = codec.encode(tag, message)
+    direction = "up" if isinstance(message, messages.Request) else "down"
+    return Frame(0.0, 1, direction, codec.name, type(message).__name__, 0, raw, dissect(codec, raw), said(message), tag)
 
 
 @cache

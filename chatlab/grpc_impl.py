@@ -95,7 +95,7 @@ def stream() -> GrpcImplementation:
 def listen(server: "grpc.Server | grpc.aio.Server", host: str, port: int) -> Address:
     """Have gRPC listen. Raises `OSError` that says which address could not be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:  # it knows why an address cannot be had; gRPC does not tell
+    with socket.socket(family, socket.SOCK_STREAM) as probe:  # gRPC would not say why it cannot
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -153,8 +153,8 @@ class ThreadServer:
     def _welcome(self, context: grpc.ServicerContext) -> "_ThreadClient":
         client = _ThreadClient(self, context)
         if not self._places.acquire(blocking=False):
-            most = self.hub.limits.streams
-            self._refuse(context, Refused("SERVER_FULL", f"the server has threads for {most} sessions and takes no more"))
+            full = f"the server has threads for {self.hub.limits.streams} sessions and takes no more"
+            self._refuse(context, Refused("SERVER_FULL", full))
         try:
             client.session = self.hub.open(client.outbox, client.peer)
         except ChatError as full:
@@ -451,7 +451,7 @@ class _LoopClient:
             self.outbox.end(verdict)
 
     def cut(self) -> None:
-        """End the stream, whatever still waits. What gRPC has taken already it keeps for the peer until the peer goes."""
+        """End the stream, whatever still waits. What gRPC has taken already it keeps until the peer goes."""
         self._was_cut = True
         self._writer.cancel()
 
@@ -635,7 +635,7 @@ _CLIENT_OPTIONS = (
 def _server_options(limits: Limits) -> tuple:
     return (
         *_KEEPALIVE,
-        # By default a client that pings every half minute is sent away for "too many pings" after some minutes of silence.
+        # By default a client that pings each half minute is sent away after some minutes, for "too many pings".
         ("grpc.http2.min_ping_interval_without_data_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),
         ("grpc.so_reuseport", 0),  # or a server that was forgotten would take half of the connections
         ("grpc.max_receive_message_length", limits.frame),

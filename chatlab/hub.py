@@ -144,11 +144,11 @@ class Hub:
             if session not in self._sessions:
                 return
             self._sessions.remove(session)
-            name = session.name
+            was = session.name
             self._post(self.chat.depart(session))
             session.outbox.closed = True
-        if name:
-            self.log(f"Client {session.peer} is offline  [ {name} ]")
+        if was:
+            self._log_change(session, was)
 
     def dismiss(self, reason: str) -> None:
         """Say goodbye to everybody: the server stops."""
@@ -159,6 +159,7 @@ class Hub:
     # ---- inside a turn
 
     def _answer(self, session: Session, tag, request: Request) -> None:
+        was = session.name
         try:
             reply, posts = self.chat.handle(session, request)
             self._commit()  # before anybody is told
@@ -167,15 +168,17 @@ class Hub:
         session.outbox.put(tag, reply)
         for other, event in posts:
             other.outbox.put(None, event)
-        if type(request) in _LOGS_IN:
-            self._log_arrival(session, reply)
+        if session.name != was:
+            self._log_change(session, was)
 
     def _post(self, posts: list[tuple[Session, Event]]) -> None:
         for session, event in posts:
             session.outbox.put(None, event)
 
-    def _log_arrival(self, session: Session, reply: Reply) -> None:
-        if not isinstance(reply, Refused):
+    def _log_change(self, session: Session, was: str) -> None:
+        if was:
+            self.log(f"Client {session.peer} is offline  [ {was} ]")
+        if session.name:
             self.log(f"Client {session.peer} connected  [ {session.name} ]")
 
     def _queue(self, session: Session, tag, request: Request) -> None:
@@ -198,7 +201,7 @@ class Hub:
         else:
             secret, act = stored if stored and fits_password(stored, request.password) else "", self.chat.log_in
         with self._turn:
-            waiting, session.waiting = session.waiting, None
+            waiting, session.waiting, was = session.waiting, None, session.name
             if session not in self._sessions:  # gone while we hashed: nobody logs in
                 return
             try:
@@ -207,7 +210,8 @@ class Hub:
             except ChatError as error:
                 reply = Refused(error.code, error.text)
             session.outbox.put(tag, reply)
-            self._log_arrival(session, reply)
+            if session.name != was:
+                self._log_change(session, was)
             self._catch_up(session, waiting)
 
     def _catch_up(self, session: Session, waiting: deque) -> None:

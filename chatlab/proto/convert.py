@@ -74,7 +74,8 @@ def _unwrapped(wrapper: Proto, oneof: str) -> Message:
     word = wrapper.WhichOneof(oneof)
     if word is None:
         what = f"{type(wrapper).__name__} of {wrapper.ByteSize()} bytes"
-        raise ProtocolError(f"the {what} says nothing that is in chat.proto", getattr(wrapper, "tag", 0) or None, fatal=False)
+        tag = getattr(wrapper, "tag", 0) or None
+        raise ProtocolError(f"the {what} says nothing that is in chat.proto", tag, fatal=False)
     return _BY_WORD[word].read(getattr(wrapper, word))
 
 
