@@ -6,9 +6,10 @@ The house, from the ground up. Imports run down only.
     said      what can be asked, answered, announced?   messages
     meant     what does it do?                          service, storage, hub
     spelled   which bytes say it?                       codecs, connection
-    carried   who takes the bytes there?                client, loops, process, socket_impl, grpc_impl, proto, relay
+    carried   who takes the bytes there?                client, loops, process, socket_impl, grpc_impl, proto, relay,
+                                                        foreign
     studied   what did we learn?                        harness, trace, workload, counting, measure, environment,
-                                                        results, tables, plots, views, comparison
+                                                        results, tables, plots, views, comparison, conformance
 
 What a notebook types is below; each name is loaded when it is first used, so `import chatlab` is light.
 """

@@ -418,39 +418,8 @@ def _arrives_alone(codec: Watched, message: Message) -> None:
 @case(CASES, "Commands that are recognised inside chat text.")
 def commands_in_a_text_are_text(codec):
     """Words that are commands elsewhere (/quit, LOGIN, exit, 15) mean nothing in a text, a name or a room."""
-    words = [
-        "/quit",
-        "/leave",
-        "/list",
-        "exit",
-        "quit",
-        "bye",
-        "tata",
-        "logout",
-        "LOGIN",
-        "DISCONNECT",
-        "!DISCONNECT",
-        "!quit",
-        "close",
-        "delete",
-    ]
-    every_text(
-        codec,
-        [
-            *words,
-            "15",
-            "10",
-            "0|ada",
-            "1|eve",
-            "#7|14",
-            "@x|2||5",
-            "*",
-            "ping",
-            "PING",
-            "__close__",
-            "None",
-            "ERROR",
-            "OK",
-            "LogOut",
-        ],
+    words = (
+        "/quit /leave /list exit quit bye tata logout LOGIN DISCONNECT !DISCONNECT !quit close delete ping PING OK ERROR LogOut"
     )
+    numbers = "15 10 0|ada 1|eve #7|14 @x|2||5 * __close__ None"
+    every_text(codec, [*words.split(), *numbers.split()])

@@ -1,6 +1,7 @@
 """gRPC in both styles on both engines: the same chat, and a session that lives exactly as long as its stream."""
 
 import asyncio
+import errno
 import queue
 import re
 import signal
@@ -388,7 +389,8 @@ def test_a_port_in_use_is_named_as_by_sockets(house, style, engine):
     for implementation in TEXT, style:
         with pytest.raises(OSError) as error:
             implementation.serve(house.hub, engine=engine, port=house.address[1])
-        assert str(error.value) == f"[Errno 98] cannot listen at 127.0.0.1, port {house.address[1]}: Address already in use"
+        assert error.value.errno == errno.EADDRINUSE
+        assert error.value.strerror == f"cannot listen at 127.0.0.1, port {house.address[1]}: Address already in use"
 
 
 def test_where_nobody_listens_nobody_answers(house, style):

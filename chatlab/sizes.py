@@ -1,0 +1,140 @@
+"""What does it cost to say little, and what to say much? The same operation in several sizes, layer by layer.
+
+Counted as `counting.py` counts: at the socket, in steady state, with a fresh server for every number; and then taken
+apart, so that each byte is in one layer. What TCP and IP add is a model: each way in as few segments as hold it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+
+from .costs import Account
+from .counting import DEADLINE_S, REPEATS, Operation, Restless, Scene, _agreed, _mail_waits
+from .environment import environment
+from .harness import PROTOCOLS, implementation
+from .messages import Unread
+from .results import SizeRow, SizeTable
+
+MANY = 100
+PROSE = "All human beings are born free and equal in dignity and rights. They are endowed with reason and con"
+GREEK = "Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι στην α"
+AWKWARD = 'yes|no|"maybe"\\\n' * 6 + "why?"
+
+#: What is said in each size. The three in the middle have 100 bytes each, so that only their characters differ.
+TEXTS = {"empty": "", "small": "hi", "medium": PROSE, "non-ASCII": GREEK, "awkward": AWKWARD, "large": PROSE * 100}
+MANY_IDS = "many ids"
+SIZES = (*TEXTS, MANY_IDS)
+
+Sized = dict[tuple[str, str], Operation]
+
+
+def _sends(text: str) -> Operation:
+    return Operation("send", lambda s: s.ann.send("bob", text), prepare=lambda s: s.bob.log_out())
+
+
+def _pushes(text: str) -> Operation:
+    return Operation("push", lambda s: s.ann.send("bob", text), watched="bob")
+
+
+def _reads(*texts: str) -> Operation:
+    def mail_waits(scene: Scene) -> None:
+        _mail_waits(scene, texts)
+
+    return Operation("unread", lambda s: s.ann._exchange(Unread()), prepare=mail_waits)  # without its acknowledgement
+
+
+def _deletes(numbers: Iterable[int]) -> Operation:
+    return Operation("delete_messages", lambda s: s.ann.delete_messages(tuple(numbers)))
+
+
+def _finds(pattern: str, *names: str) -> Operation:
+    def others_come(scene: Scene) -> None:
+        with scene.server.connect() as guest:
+            for name in names:
+                guest.create_account(name)
+                guest.log_out()
+
+    return Operation("list_accounts", lambda s: s.ann.list_accounts(pattern), prepare=others_come)
+
+
+def _deposits(amount: int) -> Operation:
+    return Operation("deposit", lambda s: s.ann.deposit(amount), before=lambda s: s.ann.withdraw(s.ann.balance()))
+
+
+def _operations() -> Iterator[tuple[str, Operation]]:
+    yield "empty", Operation("ping", lambda s: s.ann.ping())
+    for size, amount in {"small": 7, "medium": 1_000, "large": 10**12}.items():
+        yield size, _deposits(amount)
+    for act in (_sends, _pushes):
+        for size, text in TEXTS.items():
+            yield size, act(text)
+    for size, text in TEXTS.items():
+        yield size, _reads(*[text] if text else [])
+    yield MANY_IDS, _reads(*["hi"] * MANY)
+    for size, numbers in {"empty": (), "small": (7,), MANY_IDS: range(1001, 1001 + MANY)}.items():
+        yield size, _deletes(numbers)
+    names = [f"member{number:03}" for number in range(MANY)]
+    for size, pattern, found in (("empty", "z*", []), ("small", "a*", []), ("non-ASCII", "Ζ*", ["Ζωή"]), (MANY_IDS, "m*", names)):
+        yield size, _finds(pattern, *found)
+
+
+#: (size, operation): "empty" is nothing in it, "many ids" a hundred of what it takes or gives.
+OPERATIONS = tuple(_operations())
+
+
+def count_sizes(*protocols, operations: Iterable[tuple[str, Operation]] = OPERATIONS) -> SizeTable:
+    """Count every operation in every size that it comes in, for each protocol (all that chatlab brings, if none is named).
+
+    Raises `Restless` for a protocol that talks unasked, so that nothing can be counted exactly.
+    """
+    rows = [_row(protocol, size, operation) for protocol in protocols or PROTOCOLS for size, operation in operations]
+    return SizeTable(tuple(rows), environment())
+
+
+def count_overhead(*protocols, sizes: Iterable[int] = (1, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000), text_of=None) -> SizeTable:
+    """Count a `send` of so many characters, for each protocol. `text_of(size)` is the text; by default lines of forty."""
+    text_of = text_of or in_lines
+    return count_sizes(*protocols, operations=[(f"{size:,} characters", _sends(text_of(size))) for size in sizes])
+
+
+def in_lines(size: int, width: int = 40) -> str:
+    """So many characters in lines of forty, as a poem or a program has them.
+
+    >>> in_lines(5, width=3)
+    'xx\\nxx'
+    """
+    return (("x" * (width - 1) + "\n") * (size // width + 1))[:size]
+
+
+def _row(protocol, size: str, operation: Operation) -> SizeRow:
+    up, down = _agreed(lambda: _layers(protocol, operation))
+    return SizeRow(implementation(protocol).name, operation.name, size, up, down)
+
+
+def _layers(protocol, operation: Operation) -> tuple[Account, Account]:
+    """Up and down, when it costs the same twice in a row."""
+    with ExitStack() as stack:
+        scene = Scene(protocol, stack)
+        watched = scene.users[operation.watched]
+        for user in scene.users.values():
+            user.come_to_rest(user.client.ping)
+        operation.prepare(scene)
+        counts: list = []
+        while len(counts) < 2 or counts[-1] != counts[-2]:
+            if len(counts) == REPEATS:
+                raise Restless(f"{operation.name} costs {counts} by turns")
+            operation.before(scene)
+            watched.rest()
+            counts.append(_count_once(scene, operation))
+        return counts[-1]
+
+
+def _count_once(scene: Scene, operation: Operation) -> tuple[Account, Account]:
+    watched = scene.users[operation.watched]
+    has_come: Callable[[], bool] = lambda: True  # noqa: E731
+    if operation.watched == "bob":
+        has_come = lambda: not watched.client._events.empty()  # noqa: E731
+    watched.count(lambda: operation.act(scene), has_come)
+    layers = watched.layers()
+    if operation.watched == "bob":
+        watched.client.receive(DEADLINE_S)  # from here on what passes is the acknowledgement
+    return layers
