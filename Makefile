@@ -15,14 +15,14 @@ help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  PYTHON=python3.13   the Python that $(VENV) is built with (3.11 or newer)"
-	@echo "  ARGS='-k text'      more arguments, for test, compare, notebooks and proto"
+	@echo "  ARGS='-k text'      more arguments, for lab, test, compare, notebooks and proto"
 	@echo "  PORT=9999           a port for lab, instead of a free one"
 
 setup: $(READY)  ## install chatlab and all that it needs into .venv
 	@echo "chatlab is ready. Next: make lab"
 
 lab: $(READY)  ## open the notebooks in JupyterLab
-	@$(PY) tools/lab.py $(PORT)
+	@$(VENV)/bin/chatlab lab $(if $(PORT),--port $(PORT)) $(ARGS)
 
 test: $(READY)  ## run the tests, and every notebook against its stored output
 	$(PY) -m pytest --nbval $(ARGS)

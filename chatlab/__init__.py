@@ -8,7 +8,7 @@ The house, from the ground up. Imports run down only.
     spelled   which bytes say it?                       codecs, connection
     carried   who takes the bytes there?                client, loops, process, socket_impl, grpc_impl, proto, relay,
                                                         foreign
-    studied   what did we learn?                        harness, trace, workload, counting, measure, environment,
+    studied   what did we learn?                        harness, trace, workload, counting, sizes, measure, environment,
                                                         results, tables, plots, views, comparison, conformance
 
 What a notebook types is below; each name is loaded when it is first used, so `import chatlab` is light.
@@ -47,15 +47,17 @@ _HOMES = {
     "hub": ["Hub", "Outbox"],
     "codecs": ["Codec", "TextCodec"],
     "connection": ["Connection"],
-    "dissect": ["dissect", "dissect_tape", "Field", "Frame", "Frames"],
+    "dissect": ["spelled", "dissect", "dissect_tape", "Field", "Frame", "Frames"],
     "costs": ["account", "information", "LAYERS"],
     "capture": ["to_pcapng", "lua_dissector"],
     "relay": ["relay", "Relay", "Chunk", "Traffic"],
     "workload": ["Workload"],
     "counting": ["count_bytes"],
+    "sizes": ["count_sizes", "count_overhead"],
+    "kernel": ["tcp_bytes"],
     "measure": ["measure", "compare"],
     "trace": ["Trace"],
-    "results": ["ByteTable", "Run", "Comparison"],
+    "results": ["ByteTable", "SizeTable", "Run", "Comparison"],
     "conformance": ["check", "Report"],
     "foreign": ["Foreign"],
     "views": ["claim", "exercise", "show", "side_by_side"],

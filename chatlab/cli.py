@@ -6,16 +6,12 @@ and returns the exit code. What goes wrong is one line on standard error and exi
 
 import argparse
 import asyncio
-import importlib.util
 import os
 import queue
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 from . import __version__, harness
@@ -25,7 +21,6 @@ from .screen import visible
 
 WORKING = "\t\t\t\tSERVER WORKING"
 STOPPED = "\t\t\t\tSERVER STOPPED"
-FIRST_NOTEBOOK = "00_start_here.ipynb"
 LAST_PORT = 65535
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -194,38 +189,19 @@ def _chat(options) -> int:
 
 
 def _lab_arguments(parser) -> None:
-    parser.add_argument("folder", nargs="?", default="chatlab-notebooks", metavar="FOLDER",
-                        help="where an installed chatlab puts a copy of the notebooks (%(default)s)")  # fmt: skip
+    parser.add_argument("folder", nargs="?", metavar="FOLDER",
+                        help="work on a copy of the notebooks in this folder, made where it holds none yet")  # fmt: skip
     parser.add_argument("--port", type=_port, metavar="N", help="JupyterLab's port (8888, or the next that is free)")
     parser.add_argument("--no-browser", action="store_true", help="only say which address to open")
 
 
 def _lab(options) -> int:
-    if importlib.util.find_spec("jupyterlab") is None:
-        sys.exit('chatlab lab: JupyterLab is not installed; pip install "chatlab[notebooks]" brings it')
-    folder = _notebooks(Path(options.folder))
-    start = folder / FIRST_NOTEBOOK if (folder / FIRST_NOTEBOOK).exists() else folder
-    # Only this machine may connect: whoever reaches JupyterLab runs programs as you.
-    words = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", str(start)]
-    words += [f"--ServerApp.port={options.port}"] * (options.port is not None) + ["--no-browser"] * options.no_browser
-    words += ["--allow-root"] * (hasattr(os, "geteuid") and os.geteuid() == 0)
-    lab = subprocess.Popen(words)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches JupyterLab too, which asks whether it is meant
-    signal.signal(signal.SIGTERM, lambda *_: lab.terminate())
-    return lab.wait()
+    from .lab import open_lab
 
-
-def _notebooks(out: Path) -> Path:
-    """The notebooks of this checkout; those of an installed chatlab are copied to `out` first, to be written in."""
-    package = Path(__file__).resolve().parent
-    if (package.parent / "pyproject.toml").exists():
-        return package.parent / "notebooks"
-    if not (package / "notebooks").is_dir():
-        sys.exit("chatlab lab: this chatlab was installed without its notebooks")
-    if not out.exists():
-        shutil.copytree(package / "notebooks", out)
-        print(f"The notebooks are now in {out}, to be changed as you like.", flush=True)
-    return out
+    try:
+        return open_lab(options.folder, options.port, browser=not options.no_browser)
+    except (ImportError, OSError) as error:
+        sys.exit(f"chatlab lab: {error}")
 
 
 # ---- compare ----------------------------------------------------------------------------------------------------

@@ -112,6 +112,14 @@ class Account(NamedTuple):
         """What was on the tape and is not information."""
         return self.bytes - self.information
 
+    def up_to(self, layer: str) -> int:
+        """The bytes of this layer and of all that are inside it: what somebody sees who measures there.
+
+        >>> Account(6, 1, 2, 30, 52).up_to("message framing")
+        9
+        """
+        return sum(self[: LAYERS.index(layer) + 1])
+
     def __add__(self, other: "Account") -> "Account":
         return Account(*map(sum, zip(self, other, strict=True)))
 

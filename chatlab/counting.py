@@ -8,7 +8,7 @@ they are those of the tenth to hundredth request of a connection, and of message
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -52,7 +52,8 @@ class User:
         self._idle = self.client.ping
         self.idle_costs: list[Traffic] = []  # one by one, until they were all the same
         self.idle_cost = Traffic()
-        self._counted = self.tap.mark(), 0, self.tap.mark()  # since when, with how many pings in it, and the last of them
+        now = self.tap.mark()
+        self._counted = now, now, now, 0
 
     def come_to_rest(self, idle: Callable[[], object]) -> None:
         """Do something idle until it costs the same three times in a row, and remember what."""
@@ -83,17 +84,17 @@ class User:
                 raise Restless(f"a {self._idle.__name__} costs {costs[-2:]}, and {self.idle_cost} before")
             last = self.tap.mark()
             costs.append(self._cost(self._idle))
-        self._counted = mark, len(costs), last
+        self._counted = mark, last, self.tap.mark(), len(costs)
         return self.tap.since(mark) - self.idle_cost * len(costs)
 
     def layers(self) -> tuple[Account, Account]:
         """What was counted last, layer by layer: up and down. Each way in as few segments as hold it."""
-        mark, idle_times, last = self._counted
+        began, last_idle, ended, idle_times = self._counted
         frames = self.tap.frames
         found = []
         for way in ("up", "down"):
-            whole, idle = (frames.since(then).where(direction=way).account() for then in (mark, last))
-            counted = whole - sum([idle] * idle_times, Account())
+            upto, idle, after = (frames.since(mark).where(direction=way).account() for mark in (began, last_idle, ended))
+            counted = upto - after - sum([idle - after] * idle_times, Account())
             found.append(counted._replace(tcp_ip=headers_of(counted.bytes)))
         return found[0], found[1]
 
@@ -121,10 +122,10 @@ CREATE = "create_account"
 SHORT, LONG = "hi", "All human beings are born free and equal in dignity"[:50]
 
 
-def _mail_waits(scene: Scene, letters: int = 1) -> None:
+def mail_waits(scene: Scene, letters: Iterable[str] = (SHORT,)) -> None:
     scene.ann.log_out()
-    for _ in range(letters):
-        scene.bob.send("ann", SHORT)
+    for text in letters:
+        scene.bob.send("ann", text)
     scene.ann.log_in("ann")
 
 
@@ -140,11 +141,11 @@ OPERATIONS = (
     Operation("send 50 characters", lambda s: s.ann.send("bob", LONG), prepare=lambda s: s.bob.log_out()),
     Operation("send 2, recipient on-line", lambda s: s.ann.send("bob", SHORT)),
     Operation("push 2 to the recipient", lambda s: s.ann.send("bob", SHORT), watched="bob"),
-    Operation("acknowledge", lambda s: s.ann.acknowledge(next(s.steps)), prepare=lambda s: _mail_waits(s, REPEATS)),
+    Operation("acknowledge", lambda s: s.ann.acknowledge(next(s.steps)), prepare=lambda s: mail_waits(s, [SHORT] * REPEATS)),
     Operation("say 2 characters", lambda s: s.ann.say(SHORT), prepare=_both_join),
     Operation("balance", lambda s: s.ann.balance()),
     Operation("search, 1 found", lambda s: s.ann.list_accounts("a*")),
-    Operation("unread, 1 message", lambda s: s.ann._exchange(Unread()), prepare=_mail_waits),  # without its acknowledgement
+    Operation("unread, 1 message", lambda s: s.ann._exchange(Unread()), prepare=mail_waits),  # without its acknowledgement
 )
 
 
@@ -159,17 +160,17 @@ def count_bytes(*protocols) -> ByteTable:
 
 def _count(protocol):
     name = implementation(protocol).name
-    first_ping, ping = _agreed(lambda: _count_ping(protocol))
+    first_ping, ping = agreed(lambda: _count_ping(protocol))
     for operation in OPERATIONS:
-        first, steady = _agreed(lambda: _count_operation(protocol, operation))
+        first, steady = agreed(lambda: _count_operation(protocol, operation))
         if operation.name == CREATE:
-            first = _agreed(lambda: _count_set_up(protocol, first_ping - ping))
+            first = agreed(lambda: _count_set_up(protocol, first_ping - ping))
         yield ByteRow(name, operation.name, first, steady)
         if operation.name == CREATE:
             yield ByteRow(name, "ping", first_ping, ping)
 
 
-def _agreed(count: Callable[[], object]):
+def agreed(count: Callable[[], object]):
     """The count on which two fresh servers agree."""
     counts: list[object] = []
     while not counts or counts[-1] not in counts[:-1]:
@@ -180,20 +181,23 @@ def _agreed(count: Callable[[], object]):
 
 
 def _count_operation(protocol, operation: Operation) -> tuple[Traffic, Traffic]:
-    """The first time, and when it costs the same twice in a row."""
     with ExitStack() as stack:
-        scene = Scene(protocol, stack)
-        for user in scene.users.values():
-            user.come_to_rest(user.client.ping)
-        operation.prepare(scene)
-        counts: list[Traffic] = []
-        while len(counts) < 2 or counts[-1] != counts[-2]:
-            if len(counts) == REPEATS:
-                raise Restless(f"{operation.name} costs {counts} by turns")
-            operation.before(scene)
-            scene.users[operation.watched].rest()
-            counts.append(_count_once(scene, operation))
-        return counts[0], counts[-1]
+        return count_in(Scene(protocol, stack), operation)
+
+
+def count_in(scene: Scene, operation: Operation) -> tuple[Traffic, Traffic]:
+    """The first time, and when it costs the same twice in a row."""
+    for user in scene.users.values():
+        user.come_to_rest(user.client.ping)
+    operation.prepare(scene)
+    counts: list[Traffic] = []
+    while len(counts) < 2 or counts[-1] != counts[-2]:
+        if len(counts) == REPEATS:
+            raise Restless(f"{operation.name} costs {counts} by turns")
+        operation.before(scene)
+        scene.users[operation.watched].rest()
+        counts.append(_count_once(scene, operation))
+    return counts[0], counts[-1]
 
 
 def _count_once(scene: Scene, operation: Operation) -> Traffic:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from textwrap import fill
 from zlib import crc32
 
-from .hexview import HexTable
-from .results import ByteTable, Comparison, Environment
+from .costs import LAYERS, TCP_IP
+from .hexview import TINTS, HexTable
+from .results import ByteTable, Comparison, Environment, SizeTable
 from .trace import Trace
 
 INK, FAINT, GRID = "#222222", "#6b6b6b", "#e3e3e3"
@@ -132,6 +133,107 @@ def _cut(cell: str) -> str:
     return "\n".join(line if len(line) <= 48 else line[:47] + "…" for line in cell.split("\n"))
 
 
+#: How a layer is drawn: the tints of the hex tables, and a hatch, so that it is told apart without colour.
+_LAYER_HATCH = dict(zip(LAYERS, ("", "////", "\\\\\\\\", "....", "")))
+
+
+def stacked_layers(table: SizeTable, ax=None):
+    """For each operation and size a bar for each protocol, its layers stacked; TCP/IP's part, which is a model, is pale."""
+    groups = list(dict.fromkeys((row.operation, row.size) for row in table.rows))
+    height = 0.84 / len(table.protocols)
+    ax = ax or _axes(7.6, 1.7 + len(groups) * (0.2 + 0.22 * len(table.protocols)))
+    most = max(row.both.up_to(TCP_IP) for row in table.rows)
+    for row in table.rows:
+        middle = (len(table.protocols) - 1) / 2
+        y = groups.index((row.operation, row.size)) + (table.protocols.index(row.protocol) - middle) * height
+        left = 0
+        for layer, size in row.both.to_dict().items():
+            face = _pale(TINTS[layer]) if layer == TCP_IP else TINTS[layer]
+            ax.barh(y, size, height * 0.84, left=left, color=face, hatch=_LAYER_HATCH[layer], edgecolor="white", lw=0, zorder=2)
+            left += size
+        ax.text(left + most * 0.012, y, f"{row.protocol}: {row.total:,}", va="center", fontsize=8, color=INK)
+    one_size = len(table.sizes) == 1
+    names = [operation if one_size or size == operation else f"{operation}\n{size}" for operation, size in groups]
+    ax.set_yticks(range(len(groups)), names, fontsize=9)
+    ax.set_ylim(len(groups) - 0.5, -0.5)
+    ax.set_xlim(0, most * 1.22)
+    ax.set_xlabel("bytes, both ways, in steady state")
+    ax.set_title("What the bytes are for" + (f": {table.sizes[0]}" if one_size else ""), loc="left", fontsize=12, color=INK, pad=26)
+    _plain(ax, "x")
+    for between in range(1, len(groups)):
+        ax.axhline(between - 0.5, color=GRID, lw=0.8, zorder=0)
+    _layers_legend(ax)
+    _footnote(ax, "The number is bytes at the socket, without TCP/IP's headers: those are modelled, 52 for each segment of 1448.", table.environment)
+    return _sentence(ax, _layers_in_words(table))
+
+
+def _layers_legend(ax) -> None:
+    from matplotlib.patches import Patch
+
+    faces = {layer: _pale(tint) if layer == TCP_IP else tint for layer, tint in TINTS.items()}
+    handles = [Patch(facecolor=face, hatch=_LAYER_HATCH[layer], edgecolor="white", lw=0, label=layer) for layer, face in faces.items()]
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(handles), **(_LEGEND | {"fontsize": 8}))
+
+
+def _layers_in_words(table: SizeTable) -> str:
+    first = table.rows[0]
+    parts = [f"{row.protocol} {row.total}" for row in table.rows if (row.operation, row.size) == (first.operation, first.size)]
+    return (
+        f"Bars of bytes, stacked by layer, for {', '.join(table.operations)}. "
+        f"At the socket, {first.operation}, {first.size}: {', '.join(parts)}."
+    )
+
+
+def overhead_by_information(table: SizeTable, ax=None):
+    """Overhead over information, both in bytes, a line for each protocol; a ring where two lines cross, a diamond where one
+    crosses the diagonal, on which half of all bytes are overhead."""
+    ax = ax or _axes(7.2, 5.2)
+    ends, places = [], []
+    for name in table.protocols:
+        style = style_of(name)
+        line = sorted((row.both.information, row.both.overhead) for row in table.rows if row.protocol == name)
+        xs, ys = zip(*line)
+        places += line
+        ax.plot(xs, ys, style.line, color=style.color, marker=style.marker, ms=5, lw=1.8, zorder=2)
+        ends.append((xs[-1], ys[-1], name, style.color))
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    low, high = min(min(place) for place in places) * 0.8, max(x for x, _ in places)
+    ax.set_xlim(low, high * 1.15)
+    ax.set_ylim(low, max(y for _, y in places) * 1.6)
+    ax.plot([low, high], [low, high], color=FAINT, lw=0.9, ls=(0, (4, 4)), zorder=1)
+    for crossing in table.crossings():
+        _crossing(ax, crossing)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    ax.set_xlabel("bytes of information: which message, to whom, what")
+    ax.set_ylabel("bytes of overhead at the socket")
+    ax.set_title("What it costs to say so much", loc="left", fontsize=12, color=INK)
+    _plain(ax, "both")
+    _names_at_the_ends(ax, ends)
+    note = "A request and its answer, in steady state. Ring: two protocols cost the same. Diamond: as much overhead as information."
+    _footnote(ax, note, table.environment)
+    return _sentence(ax, _crossings_in_words(table))
+
+
+def _crossing(ax, crossing) -> None:
+    place = crossing.information, crossing.overhead
+    marker, size = ("o", 11) if crossing.other else ("D", 8)
+    ax.plot(*place, marker, mfc="none" if crossing.other else "white", mec=INK, mew=1.3, ms=size, zorder=5)
+    beside = dict(xytext=(0, 9), ha="center", va="bottom") if crossing.other else dict(xytext=(8, -3), ha="left", va="top")
+    ax.annotate(f"{crossing.information:,.0f}", place, textcoords="offset points", fontsize=8, color=INK, zorder=6, **beside)
+
+
+def _crossings_in_words(table: SizeTable) -> str:
+    told = [
+        f"{each.protocol} and {each.other} meet at {each.information:,.0f}"
+        if each.other
+        else f"{each.protocol} has as much overhead as information at {each.information:,.0f}"
+        for each in table.crossings()
+    ]
+    return f"Overhead over information, a line for each of {', '.join(table.protocols)}. In bytes of information: {'; '.join(told)}."
+
+
 # ---- rates ------------------------------------------------------------------------------------------------------
 
 
@@ -183,13 +285,12 @@ def _lines(ax, comparison: Comparison, value) -> None:
 
 def _names_at_the_ends(ax, ends) -> None:
     """Each line's name where it ends, moved apart so that none covers another."""
-    low, high = ax.get_ylim()
-    gap = (high - low) * 0.06
     placed = None
     for x, y, name, color in sorted(ends, key=lambda end: end[1]):
-        placed = y if placed is None else max(y, placed + gap)
+        height = ax.transAxes.inverted().transform(ax.transData.transform((x, y)))[1]
+        placed = height if placed is None else max(height, placed + 0.06)
         ax.annotate(
-            name, (x, y), xytext=(1.02, (placed - low) / (high - low)), textcoords="axes fraction",
+            name, (x, y), xytext=(1.02, placed), textcoords="axes fraction",
             va="center", color=_dark(color), fontsize=10, annotation_clip=False,
         )  # fmt: skip
 

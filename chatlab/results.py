@@ -4,6 +4,7 @@ A result is frozen. Its `repr` is stable from run to run, so that a notebook's t
 numbers are in its fields, its `to_frame()`, its HTML form, its plot, and in what `print` shows of it.
 """
 
+import itertools
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import NamedTuple
 
 import msgspec
 
+from .costs import LAYERS, Account
 from .relay import Traffic
 from .trace import Flight, Moment, Trace
 from .workload import Workload
 
 __all__ = [
-    "ByteRow", "ByteTable", "Comparison", "Environment", "Flight", "Moment", "Round", "Run", "Spread", "Trace", "Traffic",
+    "ByteRow", "ByteTable", "Comparison", "Environment", "Flight", "Moment", "Round", "Run", "SizeRow", "SizeTable",
+    "Spread", "Trace", "Traffic",
 ]  # fmt: skip
 
 FORMAT = 1  # of saved files; raised when a field changes its meaning
@@ -140,6 +143,119 @@ class ByteTable(Shown):
         from .plots import bytes_per_operation
 
         return bytes_per_operation(self, ax)
+
+
+# ---- bytes by size and layer ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SizeRow:
+    """What one operation costs in steady state, in one size, layer by layer: on its way up and on its way down."""
+
+    protocol: str
+    operation: str
+    size: str
+    up: Account
+    down: Account
+
+    @property
+    def both(self) -> Account:
+        return self.up + self.down
+
+    @property
+    def total(self) -> int:
+        """Bytes at the socket, both ways."""
+        return self.both.bytes
+
+
+class Crossing(NamedTuple):
+    """At so much information two lines of overhead meet. `other` is empty where the overhead meets the information itself."""
+
+    protocol: str
+    other: str
+    information: float
+    overhead: float
+
+
+@dataclass(frozen=True, repr=False)
+class SizeTable(Shown):
+    """Layers of bytes for each protocol, operation and size, exact: the same versions give the same table again."""
+
+    rows: tuple[SizeRow, ...]
+    environment: Environment
+
+    def __repr__(self):
+        return f"<SizeTable of {', '.join(self.protocols)}: {', '.join(self.operations)} in {len(self.sizes)} sizes>"
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.protocol for row in self.rows))
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.operation for row in self.rows))
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """From the operation that comes in most of them."""
+        by_operation = [tuple(dict.fromkeys(r.size for r in self.rows if r.operation == name)) for name in self.operations]
+        most = max(by_operation, key=len, default=())
+        return (*most, *(size for size in dict.fromkeys(row.size for row in self.rows) if size not in most))
+
+    def __getitem__(self, protocol_operation_size: tuple[str, str, str]) -> SizeRow:
+        for row in self.rows:
+            if (row.protocol, row.operation, row.size) == protocol_operation_size:
+                return row
+        raise KeyError(protocol_operation_size)
+
+    def where(self, **wanted) -> "SizeTable":
+        """A part of it: `table.where(size="small")`, `table.where(protocol=("text", "grpc"))`."""
+        each = {name: (value,) if isinstance(value, str) else tuple(value) for name, value in wanted.items()}
+        rows = [row for row in self.rows if all(getattr(row, name) in values for name, values in each.items())]
+        return SizeTable(tuple(rows), self.environment)
+
+    def crossings(self) -> tuple[Crossing, ...]:
+        """Where the lines of overhead over information cross, and where each has as much overhead as information."""
+        lines = {name: sorted((r.both.information, r.both.overhead) for r in self.rows if r.protocol == name) for name in self.protocols}
+        found = []
+        for name, line in lines.items():
+            found += [Crossing(name, "", *place) for place in _meetings(line, [(x, x) for x, _ in line])]
+        for one, other in itertools.combinations(lines, 2):
+            if [x for x, _ in lines[one]] == [x for x, _ in lines[other]]:
+                found += [Crossing(one, other, *place) for place in _meetings(lines[one], lines[other])]
+        return tuple(sorted(found, key=lambda crossing: crossing.information))
+
+    def to_frame(self):
+        """A pandas DataFrame: a row for each protocol, operation and size; layers in bytes, up and down."""
+        import pandas
+
+        ways = {"up": 0, "down": 1}
+        columns = ["protocol", "operation", "size", *(f"{way}: {layer}" for way in ways for layer in LAYERS)]
+        rows = [(row.protocol, row.operation, row.size, *row.up, *row.down) for row in self.rows]
+        return pandas.DataFrame(rows, columns=columns)
+
+    def plot(self, ax=None):
+        """A bar for each protocol, operation and size, its layers stacked. Returns the Axes."""
+        from .plots import stacked_layers
+
+        return stacked_layers(self, ax)
+
+    def plot_overhead(self, ax=None):
+        """Overhead over information, a line for each protocol, crossings marked. Returns the Axes."""
+        from .plots import overhead_by_information
+
+        return overhead_by_information(self, ax)
+
+
+def _meetings(one: list, other: list) -> list[tuple[float, float]]:
+    """Where two lines of points at the same places cross, straight between the points."""
+    found = []
+    for (x0, a0), (x1, a1), (_, b0), (_, b1) in zip(one, one[1:], other, other[1:]):
+        before, after = a0 - b0, a1 - b1
+        if before * after < 0 or before == 0 != after:
+            part = before / (before - after)
+            found.append((x0 + part * (x1 - x0), a0 + part * (a1 - a0)))
+    return found
 
 
 # ---- rates ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import singledispatch
 from html import escape
 
-from .results import ByteTable, Comparison, Run, Spread
+from .results import ByteTable, Comparison, Run, SizeTable, Spread
 
 _INK = "var(--jp-content-font-color0, var(--vscode-foreground, inherit))"
 _FAINT = "var(--jp-content-font-color2, var(--vscode-descriptionForeground, inherit))"
@@ -59,6 +59,19 @@ def _bytes(result: ByteTable) -> Table:
         "What the client sends by itself for what it has shown, acknowledge, is counted apart.",
     )
     return Table("Bytes at the socket", heads, tuple(rows), notes, labels=2)
+
+
+@table.register
+def _sizes(result: SizeTable) -> Table:
+    totals = {(row.operation, row.protocol, row.size): f"{row.total:,}" for row in result.rows}
+    rows = []
+    for operation in result.operations:
+        protocols = [name for name in result.protocols if any(key[:2] == (operation, name) for key in totals)]
+        for protocol in protocols:
+            cells = [totals.get((operation, protocol, size), "") for size in result.sizes]
+            rows.append((operation if protocol == protocols[0] else "", protocol, *cells))
+    notes = ("Both ways together, in steady state. An empty place: the operation does not come in that size.",)
+    return Table("Bytes at the socket", ("operation", "protocol", *result.sizes), tuple(rows), notes, labels=2)
 
 
 @table.register

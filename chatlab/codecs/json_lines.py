@@ -27,6 +27,7 @@ class _Head(msgspec.Struct):
 
 _HEAD = msgspec.json.Decoder(_Head)
 _BODIES = {name: msgspec.json.Decoder(message) for name, message in _MESSAGES.items()}
+_NUMBERS = {name: [f for f, of in message.__annotations__.items() if of is int] for name, message in _MESSAGES.items()}
 _encode = msgspec.json.Encoder().encode
 _TOKEN = re.compile(rb'[ \t\r\n]+|[{}\[\],:]|"(?:[^"\\]|\\.)*"|[^ \t\r\n{}\[\],:"]+|.', re.DOTALL)
 _PUNCTUATION = {
@@ -135,7 +136,12 @@ class JsonCodec:
             body = _BODIES.get(head.op)
             if body is None:
                 raise ProtocolError(f"no message is called {cut(head.op)}", tag, fatal=False)
-            return tag, body.decode(frame)
+            message = body.decode(frame)
+            for field in _NUMBERS[head.op]:
+                number = getattr(message, field)
+                if not -(2**63) <= number < 2**63:  # JSON has no end of numbers; the other protocols do
+                    raise ProtocolError(f"{field} is a whole number of at most 63 bits, not {cut(number)}", tag, fatal=False)
+            return tag, message
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ProtocolError(f"not a message in JSON: {error}", tag, fatal=False) from error
 
