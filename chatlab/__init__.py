@@ -60,6 +60,7 @@ _HOMES = {
     "results": ["ByteTable", "SizeTable", "Run", "Comparison"],
     "conformance": ["check", "Report"],
     "foreign": ["Foreign"],
+    "lab": ["open_notebooks"],
     "views": ["claim", "exercise", "show", "side_by_side"],
 }  # fmt: skip
 

@@ -9,14 +9,16 @@ import asyncio
 import queue
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from .hub import Hub
 from .messages import (
     Account, Acknowledge, Arrived, Balance, ChatError, Closed, ConnectionLost, CreateAccount, Deleted, DeleteAccount,
     DeleteMessages, Deposit, Done, Event, Join, Leave, ListAccounts, LoggedOut, LogIn, LogOut, Mail, Message,
     Ping, Pong, Refused, Reply, Request, Said, Say, Send, Unread, ViewBalance, Withdraw, cut,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from .hub import Hub
 
 Address = tuple[str, int]
 ACKNOWLEDGE_EVERY = 64  # shown messages, while more are waiting to be shown
@@ -46,7 +48,7 @@ class Implementation(Protocol):
 
     name: str
 
-    def serve(self, hub: Hub, engine: str = "loop", host: str = "127.0.0.1", port: int = 0) -> Door:
+    def serve(self, hub: "Hub", engine: str = "loop", host: str = "127.0.0.1", port: int = 0) -> Door:
         """Open a door to the hub, served in the background. `engine` is "loop" or "threads"; port 0 is any free one."""
 
     def connect(self, address: Address) -> "Client":

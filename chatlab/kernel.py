@@ -9,11 +9,14 @@ import socket
 import stat
 import struct
 
+import msgspec
+
 from .client import Address
 from .relay import Traffic
 
 TCP_INFO = 11
 _RECEIVED, _SENT, _AGAIN = 128, 200, 208  # where struct tcp_info has them, each in 8 bytes
+_SEGMENTS = 152  # received and sent, of those with data, each in 4 bytes
 
 
 def tcp_bytes(peer: Address) -> Traffic | None:
@@ -21,7 +24,11 @@ def tcp_bytes(peer: Address) -> Traffic | None:
 
     What was sent twice because it was lost is counted once. A connection counts until it is closed.
     """
-    total = Traffic()
+    return _sum(peer, Traffic(), lambda up, down, *_: Traffic(up, down))
+
+
+def _sum(peer: Address, total, counted):
+    """What `counted` makes of each open connection to `peer`, added to `total`."""
     for descriptor in _open_files():
         try:
             if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
@@ -30,12 +37,12 @@ def tcp_bytes(peer: Address) -> Traffic | None:
         except OSError:
             continue  # closed meanwhile
         with connection:
-            if _peer(connection) == peer:
+            if _peer(connection) == tuple(peer):
                 info = connection.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 512)
                 if len(info) < _AGAIN + 8:
                     return None
                 received, sent, again = (struct.unpack_from("Q", info, at)[0] for at in (_RECEIVED, _SENT, _AGAIN))
-                total += Traffic(sent - again, received)
+                total += counted(sent - again, received, *struct.unpack_from("II", info, _SEGMENTS))
     return total if os.path.isdir("/proc/self/fd") else None
 
 
@@ -55,3 +62,23 @@ def _peer(connection: socket.socket) -> tuple | None:
     except OSError:
         return None
     return host.removeprefix("::ffff:"), port
+
+
+class Segments(msgspec.Struct, frozen=True):
+    """What passed on a process's connections to one address: bytes, and the TCP segments that carried them."""
+
+    up: int
+    down: int
+    segments_up: int
+    segments_down: int
+
+    def __add__(self, other: "Segments") -> "Segments":
+        return Segments(*(a + b for a, b in zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other))))
+
+    def __sub__(self, other: "Segments") -> "Segments":
+        return Segments(*(a - b for a, b in zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other))))
+
+
+def tcp_segments(peer: Address) -> Segments | None:
+    """As `tcp_bytes`, with the segments that held data. None where the kernel does not tell."""
+    return _sum(peer, Segments(0, 0, 0, 0), lambda up, down, data_down, data_up: Segments(up, down, data_up, data_down))

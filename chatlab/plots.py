@@ -202,8 +202,10 @@ def overhead_by_information(table: SizeTable, ax=None):
     ax.set_xlim(low, high * 1.15)
     ax.set_ylim(low, max(y for _, y in places) * 1.6)
     ax.plot([low, high], [low, high], color=FAINT, lw=0.9, ls=(0, (4, 4)), zorder=1)
-    for crossing in table.crossings():
-        _crossing(ax, crossing)
+    crossings = table.crossings()
+    for n, crossing in enumerate(crossings):
+        has_neighbour = any(bool(c.other) == bool(crossing.other) and c.information < 2 * crossing.information for c in crossings[n + 1 :])
+        _crossing(ax, crossing, has_neighbour)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.set_xlabel("bytes of information: which message, to whom, what")
@@ -216,12 +218,16 @@ def overhead_by_information(table: SizeTable, ax=None):
     return _sentence(ax, _crossings_in_words(table))
 
 
-def _crossing(ax, crossing) -> None:
+def _crossing(ax, crossing, has_neighbour: bool) -> None:
+    """A mark and the information at it, on the side where no close neighbour to the right has its own."""
+    from matplotlib.patheffects import withStroke
+
     place = crossing.information, crossing.overhead
     marker, size = ("o", 11) if crossing.other else ("D", 8)
     ax.plot(*place, marker, mfc="none" if crossing.other else "white", mec=INK, mew=1.3, ms=size, zorder=5)
-    beside = dict(xytext=(0, 9), ha="center", va="bottom") if crossing.other else dict(xytext=(8, -3), ha="left", va="top")
-    ax.annotate(f"{crossing.information:,.0f}", place, textcoords="offset points", fontsize=8, color=INK, zorder=6, **beside)
+    side = dict(xytext=(-8, 4), ha="right") if has_neighbour else dict(xytext=(8, 4 if crossing.other else -12), ha="left")
+    look = dict(fontsize=8, color=INK, zorder=6, path_effects=[withStroke(linewidth=3, foreground="white")])
+    ax.annotate(f"{crossing.information:,.0f}", place, textcoords="offset points", **look, **side)
 
 
 def _crossings_in_words(table: SizeTable) -> str:

@@ -26,7 +26,9 @@ from .messages import ChatError, ConnectionLost, Goodbye, Limits, Message, Proto
 
 BACKLOG = 1024
 RECEIVE_BYTES = 256 << 10
+PAUSE_S = 0.05  # of a thread that could not accept
 SWEEP_S = 0.25  # how often a server looks for newcomers that say nothing and for peers that do not read
+FAIR_SHARE = 32  # requests of one client that a loop carries out before it looks at the others
 DIAL_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
 
@@ -123,6 +125,7 @@ class ThreadServer:
                 except OSError as error:  # the newcomer left already, or the process has no more files to open
                     if not self._closing:
                         self.hub.log(f"a newcomer was lost: {error}")
+                    time.sleep(PAUSE_S)  # or it would spin until a file is free
                 self._sweep(time.monotonic())
         for _, sock in self._refused:
             sock.close()
@@ -323,13 +326,28 @@ class _LoopClient(asyncio.Protocol):
         self.server._welcome(self)
 
     def data_received(self, data: bytes) -> None:
-        hub, session, connection = self._hub, self.session, self.connection
-        if session is None or self.outbox.closed:
+        if self.session is None or self.outbox.closed:
             return  # it was refused, or told goodbye
-        for tag, request in connection.receive(data):
+        self._ask(self.connection.receive(data))
+
+    def _ask(self, requests: list) -> None:
+        """A fair share of the requests now, the rest when the loop has heard the others; until then it reads no more."""
+        hub, session = self._hub, self.session
+        finished = True
+        if len(requests) > FAIR_SHARE:
+            self.transport.pause_reading()
+            self.server.loop.call_soon(self._ask_rest, requests[FAIR_SHARE:])
+            requests = requests[:FAIR_SHARE]
+            finished = False
+        for tag, request in requests:
             hub.ask(session, tag, request)
-        if connection.error is not None:
-            self.outbox.end(f"protocol error: {connection.error.text}")
+        if finished and self.connection.error is not None:
+            self.outbox.end(f"protocol error: {self.connection.error.text}")
+
+    def _ask_rest(self, requests: list) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+            self._ask(requests)
 
     def eof_received(self) -> bool:
         self._heard_all = True

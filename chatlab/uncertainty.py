@@ -21,7 +21,7 @@ thing with itself one would exclude equality. A verdict without "perhaps" needs 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from math import atan, ceil, cos, exp, floor, inf, isnan, log, log10, pi, sin, sqrt
+from math import atan, ceil, cos, exp, floor, inf, log, log10, pi, sin, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -75,7 +75,8 @@ def _decimals(value: float) -> int:
 def _told(value: float | None, spec: str) -> str:
     if value is None:
         return "?"
-    return format(value, spec) if abs(value) != inf else "∞" if value > 0 else "−∞"
+    told = format(value, spec) if abs(value) != inf else "∞" if value > 0 else "-∞"
+    return told.replace("-", "−")
 
 
 # ---- samples within a run: neighbours are alike -----------------------------------------------------------------
@@ -101,7 +102,7 @@ def effective_size(series: Sequence) -> int:
     """How many independent samples the mean of a series, in its order of time, is worth: at most as many as it has."""
     series = _series(series, least=2)
     spread = series.var(ddof=1)
-    return len(series) if spread == 0 else int(len(series) / max(1.0, _long_run_variance(series) / spread))
+    return len(series) if spread == 0 else int(len(series) / max(1.0, _long_run_variance(series) / spread) + 1e-6)
 
 
 def mean(series: Sequence, level: float = LEVEL) -> Interval:
@@ -245,7 +246,7 @@ def typical(rounds: Sequence, level: float = LEVEL) -> Interval:
     centre = float(np.median(pairs))
     if count == 1:
         return Interval(None, centre, None, level, "one round cannot tell how much another would differ")
-    cut = _signed_rank(count, 1 - level)
+    cut = signed_rank_limit(count, 1 - level)
     if cut:
         return Interval(float(pairs[cut - 1]), centre, float(pairs[-cut]), level)
     around = _around(float(values.mean()), float(values.std(ddof=1)) / sqrt(count), count - 1, level)
@@ -313,14 +314,14 @@ def rounds_needed(noise: float, effect: float, power: float = 0.8) -> int:
     `Ratio.noise` of rounds that were measured. Found means called, without "perhaps".
 
     >>> rounds_needed(noise=0.03, effect=0.10), rounds_needed(noise=0.06, effect=0.10)
-    (6, 15)
+    (6, 14)
     """
     if not (noise >= 0 and effect > -1 and effect != 0 and 0 < power < 1):
         raise ValueError(f"cannot plan for noise {noise!r}, effect {effect!r}, power {power!r}")
     away = abs(log(1 + effect)) / max(sqrt(2) * noise, 1e-9)
     for rounds in range(2, 10_000):
         # Signed ranks see 95.5 % of what Student's t sees where the noise is normal (Hodges & Lehmann 1956).
-        worth = rounds if not _signed_rank(rounds, 1 - SURE) else rounds * 3 / pi
+        worth = rounds if not signed_rank_limit(rounds, 1 - SURE) else rounds * 3 / pi
         if _power(away * sqrt(worth), rounds - 1) >= power:
             return rounds
     raise ValueError(f"not even 10000 rounds find a difference of {effect:.2%} beside a noise of {noise:.2%}")
@@ -328,7 +329,7 @@ def rounds_needed(noise: float, effect: float, power: float = 0.8) -> int:
 
 def _power(away: float, freedom: int) -> float:
     """How often Student's t, `away` standard errors from nothing, is beyond its limit."""
-    limit, normal = _student(freedom, SURE), NormalDist()
+    limit, normal = student(freedom, SURE), NormalDist()
     spreads = np.sqrt(_chi_squared_quantiles(freedom) / freedom)
     return float(np.mean([normal.cdf(away - limit * spread) for spread in spreads]))
 
@@ -342,7 +343,7 @@ def _chi_squared_quantiles(freedom: int, count: int = 200) -> np.ndarray:
 
 
 @cache
-def _signed_rank(count: int, outside: float) -> int:
+def signed_rank_limit(count: int, outside: float) -> int:
     """Which of the sorted pair means, from either end, are the limits; 0 where there are too few rounds for any.
 
     It is how many sums of signed ranks are so small that at most half of `outside` of all lie there.
@@ -356,12 +357,12 @@ def _signed_rank(count: int, outside: float) -> int:
 
 
 def _around(value: float, error: float, freedom: int, level: float) -> Interval:
-    reach = _student(freedom, level) * error
+    reach = student(freedom, level) * error
     return Interval(value - reach, value, value + reach, level)
 
 
 @cache
-def _student(freedom: int, level: float) -> float:
+def student(freedom: int, level: float) -> float:
     """Between minus this and this lies that share of Student's t (Abramowitz & Stegun, 26.7.3 and 26.7.4), by bisection."""
     low, high = 0.0, 1e6
     while high - low > 1e-9 * high:
@@ -383,5 +384,5 @@ def _between(t: float, freedom: int) -> float:
 def _percents(sign: str, *shares: float, around: float = 0.0) -> str:
     """Shares in percent, with a digit after the point where all are small; a minus is a minus."""
     digits = 1 if max(around, *map(abs, shares)) < 0.02 else 0
-    told = [f"{round(100 * share, digits) + 0.0:{sign}.{digits}f}".replace("-", "−") for share in shares]
-    return " … ".join("0" if not sign and float(each) == 0 else each for each in told)
+    told = [f"{percent:{sign}.{digits}f}" if (percent := round(100 * share, digits)) else "0" for share in shares]
+    return " … ".join(told).replace("-", "−")

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from chatlab.messages import ChatError, ConnectionLost, Limits
-from voices import DEADLINE_S, TEXT, Raw, until
+from chatlab.service import Chat
+from voices import DEADLINE_S, TEXT, House, Raw, until
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -583,3 +584,17 @@ def test_many_clients_come_and_go_and_none_is_left(house):
     until(lambda: repr(house.hub).startswith("<Hub of 0 sessions"))
     assert repr(house.hub).endswith("0 on-line, 0 rooms>>")
     until(lambda: repr(house.door).endswith(" 0 clients>"))
+
+
+def test_a_client_that_pipelines_slow_searches_lets_the_others_in_between(engine):
+    """A flood of expensive requests in one segment holds up everybody else."""
+    chat = Chat()
+    for number in range(5_000):
+        chat.store.create(f"user{number}")
+    with House(engine, chat=chat) as house:
+        flood, other = house.raw("ann"), house.client("ben")
+        flood.send(*["5|*y"] * 1_000)
+        flood.line()
+        other.send("ann", "me too")
+        heard = flood.lines(1_000)  # in the order of turns
+        assert heard.index("arrived|1|ben|no|me too") < 900

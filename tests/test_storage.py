@@ -1,5 +1,6 @@
 """What every store keeps, whatever keeps it."""
 
+import pickle
 import time
 
 import pytest
@@ -7,8 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatlab.storage import REMEMBERED_ANSWERS, Letter, MemoryStore
+from chatlab.storage_sqlite import SqliteStore
 
-STORES = [MemoryStore]
+
+def sqlite_store(path=":memory:"):
+    return SqliteStore(str(path), pickle.dumps, pickle.loads)
+
+
+STORES = [MemoryStore, sqlite_store]
 
 
 @pytest.fixture(params=STORES, ids=lambda store: store.__name__)
@@ -61,7 +68,8 @@ def test_the_next_owner_of_a_name_inherits_nothing(store, ada):
 
 @given(st.sets(st.text("abéλ", min_size=1, max_size=3)), st.text("abéλ", max_size=3), st.text("abéλ", max_size=2))
 def test_names_come_in_order_after_one_name_and_with_one_prefix(names, after, prefix):
-    for store in (make() for make in STORES):
+    for make in STORES:
+        store = make()
         for name in names:
             store.create(name)
         assert list(store.names(after, prefix)) == sorted(n for n in names if n > after and n.startswith(prefix))
@@ -146,7 +154,8 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_a_mailbox_behaves_like_a_plain_list_of_numbers(steps):
-    for store in (make() for make in STORES):
+    for make in STORES:
+        store = make()
         id, numbers, last = store.create("ada").id, [], 0
         for step, value in steps:
             if step == "put":
@@ -183,3 +192,61 @@ def test_of_too_many_answers_the_oldest_is_forgotten(store, ada):
         store.remember(ada, str(n), n, n)
     assert store.answered(ada, "0") is None
     assert store.answered(ada, "1") == (1, 1)
+
+
+# ---- what only a file can do
+
+
+def test_all_that_was_committed_is_there_when_the_file_is_opened_again(tmp_path):
+    store = sqlite_store(tmp_path / "chat.db")
+    ada = store.create("ada", "hash").id
+    put(store, ada, "one", "two")
+    store.acknowledge(ada, 1)
+    store.set_balance(ada, 50)
+    store.remember(ada, "rent", "request", "answer")
+    store.close()
+    again = sqlite_store(tmp_path / "chat.db")
+    assert again.named("ada") == (ada, "ada", "hash")
+    assert (texts(again, ada), again.acknowledged(ada), again.balance(ada)) == (["two"], 1, 50)
+    assert again.answered(ada, "rent") == ("request", "answer")
+    again.close()
+
+
+def test_an_id_and_a_number_are_not_used_again_after_a_restart(tmp_path):
+    store = sqlite_store(tmp_path / "chat.db")
+    ada, bob = store.create("ada").id, store.create("bob").id
+    put(store, ada, "one")
+    store.remove(ada, [1])
+    store.delete(bob)
+    store.close()
+    again = sqlite_store(tmp_path / "chat.db")
+    assert again.create("bob").id > bob
+    assert put(again, ada, "two") == [2]
+    again.close()
+
+
+def test_what_a_turn_wrote_is_kept_when_the_turn_ends_and_not_before(tmp_path):
+    store = sqlite_store(tmp_path / "chat.db")
+    ada = store.create("ada").id
+    store.commit()
+    store.set_balance(ada, 50)
+    other = sqlite_store(tmp_path / "chat.db")
+    assert other.balance(ada) == 0
+    store.commit()
+    assert other.balance(ada) == 50
+    other.close()
+    store.close()
+
+
+@pytest.mark.parametrize("spoilt", ["another kind of file", "another version"])
+def test_a_file_that_is_no_chat_is_refused_and_left_alone(tmp_path, spoilt):
+    path = tmp_path / "chat.db"
+    path.write_bytes(b"no database, but long enough to be taken for one. " * 20 if spoilt == "another kind of file" else b"")
+    if spoilt == "another version":
+        store = sqlite_store(path)
+        store._db.execute("pragma user_version = 99")
+        store.close()
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="not a chatlab store"):
+        sqlite_store(path)
+    assert path.read_bytes() == before
