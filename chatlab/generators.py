@@ -19,10 +19,8 @@ import selectors
 import socket
 import sys
 import time
-from array import array
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 
 import msgspec
 
@@ -32,7 +30,7 @@ from .kernel import Segments, tcp_segments
 from .loops import new_event_loop
 from .messages import (
     Acknowledge, Accounts, Balance, ConnectionLost, CreateAccount, DeleteAccount, Deposit, Done, Goodbye, Join,
-    ListAccounts, Ping, Pong, ProtocolError, Refused, Reply, Request, Said, Say, Send, ViewBalance, cut,
+    ListAccounts, Ping, Pong, Refused, Reply, Request, Said, Say, Send, ViewBalance, cut,
 )  # fmt: skip
 from .process import answer_questions
 from .speaker import Speaker, Untrue
@@ -70,6 +68,7 @@ class Told(msgspec.Struct):
     operation: bytes
     cpu_ns: tuple[int, int]  #: of this process at the start and the end of what is measured
     marks_ns: tuple[int, int]  #: and when that was
+    over_ns: int  #: when it stopped waiting for what was on its way
     wire: Segments | None  #: from the start to the end of the trial, warm-up and all
 
 
@@ -287,7 +286,7 @@ class LightGenerator:
             self._listen_until(clock.end_ns)
         else:
             clock.mark()
-            self._listen_until(start_ns + int(STEP_TIMEOUT_S * NS) + clock.end_ns - clock.begin_ns, self._has_said_all)
+            self._listen_until(sys.maxsize, _Patience(self.speakers, self._has_said_all))
         clock.mark()
         self.going = False
         self._listen_until(time.perf_counter_ns() + int(DRAIN_S * NS), self._is_quiet)
@@ -432,6 +431,7 @@ class ClientsGenerator:
         await self._measure(clock)
         self.going = False
         pacing.cancel()
+        await asyncio.gather(pacing, return_exceptions=True)  # it writes down what it could not ask
         await self._until(self._is_quiet, DRAIN_S)
         for task in list(self._tasks):
             task.cancel()
@@ -440,7 +440,7 @@ class ClientsGenerator:
     async def _measure(self, clock: Clock) -> None:
         if clock.counts:
             clock.mark()
-            await self._until(self._has_said_all, STEP_TIMEOUT_S + self.workload.seconds)
+            await self._until(_Patience(self.speakers, self._has_said_all), sys.maxsize)
         else:
             await self._sleep_until(clock.begin_ns)
             clock.mark()
@@ -467,8 +467,8 @@ class ClientsGenerator:
             await self._ask(speaker, due_ns)
 
     async def _follow_schedule(self, start_ns: int, end_ns: int) -> None:
-        arrivals = [((start_ns + at, number) for at in self.workload.arrivals_of(number)) for number in range(len(self.speakers))]
-        for due_ns, number in heapq.merge(*map(_eager, arrivals)):
+        arrivals = [_numbered(self.workload.arrivals_of(s.number), start_ns, s.number) for s in self.speakers]
+        for due_ns, number in heapq.merge(*arrivals):
             try:
                 if self.going:
                     await self._sleep_until(due_ns)
@@ -550,9 +550,8 @@ class ClientsGenerator:
             pass  # it has too much to do, or is gone
 
 
-def _eager(arrivals):
-    """A generator expression binds its first iterable at once and the rest late; merge wants each by itself."""
-    return iter(arrivals)
+def _numbered(arrivals, start_ns: int, number: int):
+    return ((start_ns + at_ns, number) for at_ns in arrivals)
 
 
 async def _send(client, request: Send) -> Reply:
@@ -577,6 +576,22 @@ async def _search(client, request: ListAccounts) -> Accounts:
 
 
 _VERBS = {Send: _send, Say: _say, ViewBalance: _balance, Ping: _ping, ListAccounts: _search}
+
+
+class _Patience:
+    """A condition that is waited for as long as anything moves. Raises `ConnectionLost` when nothing does."""
+
+    def __init__(self, speakers: list[Speaker], condition: Callable[[], bool]):
+        self._speakers, self._condition = speakers, condition
+        self._moves, self._since = -1, 0.0
+
+    def __call__(self) -> bool:
+        moves = sum(len(speaker.due) + speaker.done for speaker in self._speakers)
+        if moves != self._moves:
+            self._moves, self._since = moves, time.monotonic()
+        elif time.monotonic() - self._since > STEP_TIMEOUT_S:
+            raise ConnectionLost(f"no answer within {STEP_TIMEOUT_S:g} s")
+        return self._condition()
 
 
 # ---- one trial --------------------------------------------------------------------------------------------------
@@ -670,7 +685,7 @@ def _told(clock: Clock, speakers: list[Speaker], before: Segments | None, after:
     columns = [b"".join([getattr(s, name).tobytes() for s in speakers]) for name in ("due", "sent", "answered", "heard")]
     operation = b"".join([_operations(speaker) for speaker in speakers])
     wire = None if before is None or after is None else after - before
-    return Told(clock.start_ns, *columns, operation, tuple(clock.cpu), tuple(clock.at), wire)
+    return Told(clock.start_ns, *columns, operation, tuple(clock.cpu), tuple(clock.at), time.perf_counter_ns(), wire)
 
 
 def _operations(speaker: Speaker) -> bytes:

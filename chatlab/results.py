@@ -6,14 +6,17 @@ numbers are in its fields, its `to_frame()`, its HTML form, its plot, and in wha
 
 import itertools
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from .costs import LAYERS, Account
+from .gauges import Memory
+from .kernel import Segments
 from .relay import Traffic
+from .samples import Samples, percentile_ms
 from .trace import Flight, Moment, Trace
 from .workload import Workload
 
@@ -24,6 +27,8 @@ __all__ = [
 
 FORMAT = 1  # of saved files; raised when a field changes its meaning
 GENERATOR_LIMIT = 0.85  # of one processor: from here on the clients are as busy as they can be
+LATE_MS, LATE_SHARE = 1.0, 0.1  # a generator may be late by so much, or by that share of the median response time
+LEAST_ATTEMPTED = 0.99  # of what was due
 
 
 class Shown:
@@ -276,12 +281,18 @@ def spread(values) -> Spread:
 
 @dataclass(frozen=True)
 class Round:
-    """One measurement with a fresh server: `messages` were done in `seconds`."""
+    """One measurement with a fresh server: `messages` were done in `seconds`. What was not measured is None."""
 
     seconds: float
     messages: int
     server_cpu_s: float | None  #: None where it could not be read from outside
-    generator_cpu_s: float
+    generator_cpu_s: float  #: of all workers
+    samples: Samples | None = None  #: what happened to each request that was due meanwhile
+    workers: int = 1
+    busiest: float | None = None  #: the share of a processor that the busiest worker used
+    memory: Memory | None = None  #: of the server at the end
+    wire: Segments | None = None  #: what passed on the generator's connections for `carried` requests, warm-up and all
+    carried: int = 0
 
     @property
     def rate(self) -> float:
@@ -295,26 +306,64 @@ class Round:
 
     @property
     def generator_share(self) -> float:
-        """How much of one processor the clients used."""
-        return self.generator_cpu_s / self.seconds
+        """How much of one processor the clients used; where there are several workers, the busiest of them."""
+        return self.generator_cpu_s / self.seconds if self.busiest is None else self.busiest
+
+    @property
+    def bytes_per_message(self) -> float | None:
+        """What passed at the socket for a message, up and down, acknowledgements and all."""
+        return (self.wire.up + self.wire.down) / self.carried if self.wire and self.carried else None
+
+    @property
+    def segments_per_message(self) -> float | None:
+        """TCP segments with data, up and down, for a message."""
+        return (self.wire.segments_up + self.wire.segments_down) / self.carried if self.wire and self.carried else None
+
+    def response_ms(self, percent: float) -> float | None:
+        """A percentile of the response times, from due to answered; unanswered requests count with their age."""
+        return None if self.samples is None else percentile_ms(self.samples.bounded_response_ns, percent)
+
+    @property
+    def generator_limits(self) -> tuple[str, ...]:
+        """Why this round says more about the generator than about the server; empty where it does not."""
+        limits = []
+        if self.generator_share > GENERATOR_LIMIT:
+            limits.append(f"its processor was busy for {self.generator_share:.0%} of the time")
+        if self.samples is None or not len(self.samples):
+            return tuple(limits)
+        late, response = (percentile_ms(self.samples.lateness_ns, 99) or 0), (self.response_ms(50) or 0)
+        if late > max(LATE_MS, LATE_SHARE * response):
+            limits.append(f"1 % of its requests were asked {late:.1f} ms late or later")
+        if self.samples.attempted < LEAST_ATTEMPTED * self.samples.offered:
+            limits.append(f"it asked {self.samples.attempted:,} of {self.samples.offered:,} requests that were due")
+        return tuple(limits)
 
 
 @dataclass(frozen=True, repr=False)
 class Run(Shown):
-    """One protocol under one load, in one or more rounds. Runs of the same load add up with `+`."""
+    """One protocol under one load, in one or more rounds. Runs of the same load add up with `+`.
+
+    `generator` says by what the load was generated, "clients" or "light"; `capacity` is how many requests a second it
+    can do at most against a server that does nothing, where that was calibrated.
+    """
 
     protocol: str
     workload: Workload
     rounds: tuple[Round, ...]
     environment: Environment
+    generator: str = "clients"
+    capacity: float | None = None
+    partial: bool = False  #: it was interrupted
 
     def __repr__(self):
-        return f"<Run of {self.protocol}: {self.workload}, {_rounds(len(self.rounds))}>"
+        light = ", light generator" if self.generator == "light" else ""
+        marks = [", partial"] * self.partial + [", generator-limited"] * self.generator_limited
+        return f"<Run of {self.protocol}: {self.workload}{light}, {_rounds(len(self.rounds))}{''.join(marks)}>"
 
     def __add__(self, other: "Run") -> "Run":
-        if (self.protocol, self.workload) != (other.protocol, other.workload):
+        if (self.protocol, self.workload, self.generator) != (other.protocol, other.workload, other.generator):
             raise ValueError(f"{self!r} and {other!r} are not the same measurement")
-        return Run(self.protocol, self.workload, self.rounds + other.rounds, self.environment)
+        return replace(self, rounds=self.rounds + other.rounds, partial=self.partial or other.partial)
 
     @property
     def rate(self) -> Spread:
@@ -334,13 +383,39 @@ class Run(Shown):
         return spread(each.generator_share for each in self.rounds)
 
     @property
+    def share_of_capacity(self) -> float | None:
+        """The rate as a share of what this generator can do on this machine against a server that does nothing."""
+        return None if self.capacity is None else self.rate.median / self.capacity
+
+    @property
+    def samples(self) -> Samples | None:
+        """The requests of all rounds, raw."""
+        found = [each.samples for each in self.rounds if each.samples is not None]
+        return sum(found[1:], found[0]) if found else None
+
+    def response_ms(self, percent: float) -> Spread | None:
+        """A percentile of the response times of each round: their median, and between which values they lay."""
+        found = [ms for each in self.rounds if (ms := each.response_ms(percent)) is not None]
+        return spread(found) if found else None
+
+    @property
+    def generator_limited(self) -> bool:
+        """Whether the generator set these numbers, in most rounds: it was late, or as busy as it can be."""
+        return 2 * sum(bool(each.generator_limits) for each in self.rounds) > len(self.rounds)
+
+    @property
     def limited_by_clients(self) -> bool:
-        """Whether the clients were as busy as they can be, so that the rate says more about them than about the server."""
-        return self.generator_share.median > GENERATOR_LIMIT
+        """The same as `generator_limited`."""
+        return self.generator_limited
 
     @property
     def warning(self) -> str:
-        return "the clients, not the server, set this number" if self.limited_by_clients else ""
+        return "the clients, not the server, set this number" if self.generator_limited else ""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the generator set these numbers."""
+        return tuple(dict.fromkeys(reason for each in self.rounds for reason in each.generator_limits))
 
     def to_frame(self):
         """A pandas DataFrame: a row for each round."""
@@ -376,6 +451,25 @@ class Comparison(Shown):
                 return run
         raise KeyError(protocol_and_clients)
 
+    def ratio(self, a: str, b: str, clients: int | None = None, of: str = "rate"):
+        """How `a` compares with `b`, round by round: an `uncertainty.Ratio`, which says in words what may be believed.
+
+        `of` is "rate", "server_cpu_us" or "p99_ms". Raises `ValueError` where the generator set one of the numbers or
+        there are none.
+        """
+        from .uncertainty import ratio
+
+        clients = self.clients[-1] if clients is None else clients
+        runs = [self[name, clients] for name in (a, b)]
+        for run in runs:
+            if run.generator_limited and of != "server_cpu_us":
+                raise ValueError(f"{run.protocol} with {clients} clients is left out: {run.warning} ({'; '.join(run.reasons)})")
+        value, more, less = _COMPARED[of]
+        values = [[value(each) for each in run.rounds] for run in runs]
+        if any(each is None for series in values for each in series):
+            raise ValueError(f"{of} was not measured for {a} and {b}")
+        return ratio(*values, more=more, less=less)
+
     def to_frame(self):
         """A pandas DataFrame: a row for each protocol, number of clients and round."""
         return _frame(self.runs)
@@ -385,6 +479,14 @@ class Comparison(Shown):
         from .plots import rate_by_clients
 
         return rate_by_clients(self, ax)
+
+
+#: What can be compared: its value in a round, and what more and less of it are called.
+_COMPARED = {
+    "rate": (lambda each: each.rate, "faster", "slower"),
+    "server_cpu_us": (lambda each: each.server_cpu_us, "more CPU for a message", "less CPU for a message"),
+    "p99_ms": (lambda each: each.response_ms(99), "longer", "shorter"),
+}
 
 
 def _rounds(count: int) -> str:
@@ -404,6 +506,16 @@ def _frame(runs):
             "rate": each.rate,
             "server_cpu_us": each.server_cpu_us,
             "generator_share": each.generator_share,
+            "generator": run.generator,
+            "generator_limited": bool(each.generator_limits),
+            "p50_ms": each.response_ms(50),
+            "p99_ms": each.response_ms(99),
+            "offered": None if each.samples is None else each.samples.offered,
+            "unsent": None if each.samples is None else each.samples.unsent,
+            "unanswered": None if each.samples is None else each.samples.unanswered,
+            "bytes_per_message": each.bytes_per_message,
+            "segments_per_message": each.segments_per_message,
+            "server_memory": None if each.memory is None else each.memory.proportional,
         }
         for run in runs
         for number, each in enumerate(run.rounds, 1)

@@ -35,8 +35,8 @@ class _Flight:
 class Speaker:
     """The script and the diary of one client. `in_order`: whether the protocol keeps requests and answers in order.
 
-    `due`, `sent`, `answered` and `heard` hold a time for each request, in ns; 0 is never (or, for `heard`, that there is
-    nothing to hear). `crowd` is all speakers of the workload, this one among them; it is filled in afterwards.
+    `due`, `sent`, `answered` and `heard` hold a time for each request, in ns; 0 is never. `heard` is when the last of those
+    who are to hear a text had heard it. `crowd` is all speakers of the workload, this one among them; it is filled in afterwards.
     """
 
     def __init__(self, workload: Workload, number: int, names: Sequence[str], in_order: bool):
@@ -117,6 +117,8 @@ class Speaker:
             raise ChatError(reply.code, reply.text)
         self._check_reply(entry, n, reply)
         self.answered[n] = now_ns
+        if type(reply) is Said and not self.roommates:
+            self.heard[n] = now_ns
         return self._is_done(entry)
 
     def _check_reply(self, entry: int, n: int, reply: Reply) -> None:

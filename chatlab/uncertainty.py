@@ -274,7 +274,7 @@ class Ratio:
         """In words: "12 % faster (9 … 15 %)", "perhaps 3 % slower (1 … 6 %)", or "no detectable difference (−3 … +4 %)"."""
         low, value, high = self.interval.low, self.interval.value, self.interval.high
         if low is None:
-            return f"one round cannot tell: {_percents('+', value - 1)} %"
+            return f"one round cannot tell ({_percents('+', value - 1)} %)"
         if 1 in self.interval:
             return f"no detectable difference ({_percents('+', low - 1, high - 1)} %)"
         perhaps, word = "perhaps " if self.perhaps else "", self.more if value > 1 else self.less

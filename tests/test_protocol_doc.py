@@ -2,15 +2,19 @@
 
 import re
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import chatlab
 from chatlab import messages
+from chatlab.codecs.binary import NUMBERED
 from chatlab.codecs.text import READ, SPELLED, TextCodec
 from chatlab.messages import CODES, EVENTS, REPLIES, REQUESTS, Limits, ProtocolError
 from chatlab.storage import REMEMBERED_ANSWERS
 from chatlab.service import MEMBERS_SHOWN, PAGE
+from voices import Raw
 
 DOC = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
 
@@ -141,3 +145,45 @@ def test_the_answers_in_the_table_are_those_the_messages_promise():
     for _, says, answer in spellings("requests"):
         (promised,) = re.findall(r"Answered by `(\w+)`", getattr(messages, says).__doc__)
         assert word_of[promised] == answer
+
+
+JSON_EXCHANGES = blocks("json-exchange")
+
+
+@pytest.mark.parametrize("lines", [lines for _, lines in JSON_EXCHANGES])
+@pytest.mark.parametrize("engine", ["threads", "loop"])
+def test_an_exchange_in_json_happens_as_written(engine, lines):
+    with chatlab.serve("json", engine=engine, name=f"doc-{engine}") as server, closing(Raw(server.address)) as voice:
+        for line in lines:
+            speaker, _, said = line.partition(": ")
+            if speaker == "C":
+                voice.send(said)
+            else:
+                assert voice.line() == said
+
+
+HEX_EXCHANGES = blocks("hex-exchange")
+
+
+@pytest.mark.parametrize("protocol, lines", HEX_EXCHANGES, ids=[f"{p}: {lines[0]}" for p, lines in HEX_EXCHANGES])
+@pytest.mark.parametrize("engine", ["threads", "loop"])
+def test_an_exchange_in_hex_happens_as_written(engine, protocol, lines):
+    with chatlab.serve(protocol, engine=engine, name=f"doc-{engine}") as server, closing(Raw(server.address)) as voice:
+        for line in lines:
+            speaker, _, said = line.partition(": ")
+            if line == "S closes.":
+                assert voice.rest() == []
+            elif speaker == "C":
+                voice.send_bytes(bytes.fromhex(said))
+            else:
+                assert voice.bytes(len(bytes.fromhex(said))).hex() == bytes.fromhex(said).hex()
+
+
+def test_there_are_exchanges_in_json_and_in_hex():
+    assert JSON_EXCHANGES and {protocol for protocol, _ in HEX_EXCHANGES} == {"binary", "protobuf"}
+
+
+def test_the_fields_in_the_document_are_those_of_the_messages_in_the_order_of_their_numbers():
+    ((_, lines),) = blocks("fields")
+    written = [(name, fields) for name, *fields in map(str.split, lines)]
+    assert written == [(message.__name__, list(message.__struct_fields__)) for message in NUMBERED]

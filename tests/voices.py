@@ -52,6 +52,16 @@ class Raw:
         line, _, self._heard = self._heard.partition(b"\n")
         return line.decode()
 
+    def bytes(self, count: int) -> bytes:
+        """The next so many bytes. Raises `TimeoutError`, or `EOFError` when the server has closed."""
+        while len(self._heard) < count:
+            data = self.sock.recv(1 << 20)
+            if not data:
+                raise EOFError(f"the server closed after {self._heard.hex(' ')}")
+            self._heard += data
+        found, self._heard = self._heard[:count], self._heard[count:]
+        return found
+
     def lines(self, count: int) -> list[str]:
         return [self.line() for _ in range(count)]
 

@@ -1,0 +1,176 @@
+"""Load generators as tasks of an Executor: as many as were asked for, started at one moment, and none of them lost.
+
+Any `concurrent.futures.Executor` will do: the processes of our own, the standard library's, or a cluster's. An Executor
+does not promise to run its tasks at the same time, so each worker says over a TCP connection that it is ready, and all
+are told one moment at which to start. Where fewer come than were asked for, or one fails, there is no result.
+"""
+
+import base64
+import contextlib
+import queue
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+
+import msgspec
+
+from .generators import Told, Trial, work
+from .process import Worker
+
+COME_TIMEOUT_S = 60.0  # for all workers to have their clients connected
+START_AFTER_NS = 30_000_000
+RESULT_TIMEOUT_S = 60.0
+LOOK_S = 0.05
+
+
+class OwnProcesses(Executor):
+    """Processes of this machine, for `work` alone. Each is used again and again, so that starting it is no part of a trial."""
+
+    def __init__(self, count: int = 1):
+        self._workers = [Worker("chatlab.generators:generate") for _ in range(count)]
+        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+
+    @property
+    def pids(self) -> list[int]:
+        return [worker.pid for worker in self._workers]
+
+    def submit(self, function, spec: bytes, /) -> Future:
+        if function is not work:
+            raise TypeError(f"these processes carry out chatlab.generators.work, not {function!r}")
+        future: Future = Future()
+        threading.Thread(target=self._ask, args=(future, spec), name="chatlab-asking", daemon=True).start()
+        return future
+
+    def _ask(self, future: Future, spec: bytes) -> None:
+        worker = self._idle.get()
+        try:
+            told = worker.ask(base64.b64encode(spec).decode(), 24 * 3600)  # whoever waits for the future has less patience
+            if "error" in told:
+                raise WorkerFailed(told["error"])
+            future.set_result(base64.b64decode(told["told"]))
+        except Exception as error:  # whatever it is, it belongs to the one who waits
+            future.set_exception(error)
+        finally:
+            self._idle.put(worker)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        for worker in self._workers:
+            worker.end(0)  # it has nothing to say good-bye to; and on an interrupt it is in the midst of something
+
+
+class WorkerFailed(RuntimeError):
+    """What a process of ours said that went wrong."""
+
+
+def together(executor: Executor, trials: list[Trial], watch: Callable, host: str = "127.0.0.1") -> list[Told]:
+    """Carry out all trials at the same time, each in a worker. `watch(start_ns, over)` is called when they have started
+    and returns when `over()` is true. Raises `RuntimeError` where a worker does not come, fails, or is lost."""
+    with _Barrier(host, len(trials)) as barrier:
+        specs = [msgspec.msgpack.encode(msgspec.structs.replace(trial, control=barrier.address)) for trial in trials]
+        futures = [executor.submit(work, spec) for spec in specs]
+        try:
+            barrier.wait(futures)
+            watch(barrier.start(), lambda: _failed(futures) is not None or barrier.over())
+            return [msgspec.msgpack.decode(_result(future, futures), type=Told) for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _result(future: Future, all_of_them: list[Future]) -> bytes:
+    try:
+        return future.result(RESULT_TIMEOUT_S)
+    except TimeoutError:
+        raise RuntimeError(f"1 of {len(all_of_them)} workers has not answered within {RESULT_TIMEOUT_S:g} s") from None
+    except Exception as error:
+        raise RuntimeError(_in_words(error, all_of_them)) from error
+
+
+def _failed(futures: list[Future]) -> BaseException | None:
+    return next((f.exception() for f in futures if f.done() and not f.cancelled() and f.exception() is not None), None)
+
+
+def _in_words(error: BaseException, futures: list[Future]) -> str:
+    told = str(error) if isinstance(error, WorkerFailed) else f"{type(error).__name__}: {error}"
+    return told if len(futures) == 1 else f"one of {len(futures)} workers was lost, and the result with it: {told}"
+
+
+class _Barrier:
+    """Where workers say that they are ready, and hear when to start."""
+
+    def __init__(self, host: str, count: int):
+        self._listener = socket.create_server((host, 0))
+        self.address = self._listener.getsockname()[:2]
+        self._count, self._ready, self._offsets = count, [], []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for connection in [self._listener, *self._ready]:
+            connection.close()
+
+    def wait(self, futures: list[Future]) -> None:
+        """Until all are ready. Raises `RuntimeError`."""
+        deadline = time.monotonic() + COME_TIMEOUT_S
+        self._listener.settimeout(LOOK_S)
+        while len(self._ready) < self._count:
+            if (error := _failed(futures)) is not None:
+                raise RuntimeError(_in_words(error, futures)) from error
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self._count} workers were asked for, and {len(self._ready)} came within {COME_TIMEOUT_S:g} s")
+            with contextlib.suppress(TimeoutError):
+                self._welcome(self._listener.accept()[0])
+
+    def _welcome(self, connection: socket.socket) -> None:
+        connection.settimeout(COME_TIMEOUT_S)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._ready.append(connection)
+        self._offsets.append(0)
+
+    def start(self) -> int:
+        """Tell all the same moment, each by its own clock. Returns it by ours."""
+        self._offsets = [_offset_ns(connection) for connection in self._ready]
+        start_ns = time.perf_counter_ns() + START_AFTER_NS
+        for connection, offset in zip(self._ready, self._offsets):
+            connection.sendall(b"start %d\n" % (start_ns + offset))
+        return start_ns
+
+    def over(self) -> bool:
+        """Whether all workers have measured what they were to measure: they hang up then."""
+        readable, _, _ = select.select(self._ready, [], [], 0)
+        return len(readable) == len(self._ready)
+
+
+def _offset_ns(connection: socket.socket) -> int:
+    """How much the worker's clock is ahead of ours. On one machine they are one clock, and it is 0."""
+    with connection.makefile("rwb") as line:
+        line.readline()  # it is ready
+        tries = []
+        for _ in range(3):
+            asked = time.perf_counter_ns()
+            line.write(b"now?\n")
+            line.flush()
+            theirs, answered = int(line.readline()), time.perf_counter_ns()
+            tries.append((answered - asked, theirs - asked, theirs - answered))
+    _, at_most, at_least = min(tries)
+    return 0 if at_least <= 0 <= at_most else (at_most + at_least) // 2
+
+
+def read_times(told: Told):
+    """A worker's raw columns as `Samples`, in ns after the start by its own clock."""
+    import numpy
+
+    from .samples import NEVER, Samples
+
+    def since_start(column: bytes) -> bytes:
+        at = numpy.frombuffer(column, numpy.int64)
+        return numpy.where(at == 0, NEVER, at - told.start_ns).tobytes()
+
+    columns = [since_start(getattr(told, name)) for name in ("due", "sent", "answered", "heard")]
+    return Samples(*columns, told.operation, max(told.over_ns, told.marks_ns[1]) - told.start_ns)
