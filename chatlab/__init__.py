@@ -15,8 +15,13 @@ What a notebook types is below; each name is loaded when it is first used, so `i
 """
 
 import importlib
+import os
 import sys
 import types
+
+# gRPC's core writes to stderr from threads of its own, which in a notebook lands in whatever cell runs just then. It
+# looks for this variable when it is loaded, so no module of ours may load it before.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from . import harness as _harness
 

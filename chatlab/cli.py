@@ -199,7 +199,7 @@ def _lab(options) -> int:
     from .lab import open_lab
 
     try:
-        return open_lab(options.folder, options.port, browser=not options.no_browser)
+        open_lab(options.folder, options.port, browser=not options.no_browser)
     except (ImportError, OSError) as error:
         sys.exit(f"chatlab lab: {error}")
 

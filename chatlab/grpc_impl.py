@@ -16,7 +16,6 @@ import asyncio
 import errno
 import itertools
 import logging
-import os
 import queue
 import secrets
 import socket
@@ -26,9 +25,6 @@ from concurrent import futures
 from functools import partial
 from types import SimpleNamespace
 from urllib.parse import unquote
-
-# gRPC's core writes to stderr from its own threads, which in a notebook lands in whatever cell runs just then.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import grpc
 from google.protobuf.message import DecodeError, Message as Proto
@@ -711,7 +707,7 @@ class GrpcClient(Client):
             raise self._lost
         try:
             verb = self._verbs[type(request)].with_call
-            proto, call = verb(_fitting(to_proto(request)), self.answer_timeout_s, self._session)
+            proto, call = verb(_fitting(to_proto(request)), _deadline_s(self), self._session)
             if type(request) in _AFTER_EVENTS:
                 self._wait_for_events(int(_value(call.trailing_metadata(), EVENTS_BEFORE) or 0))
             return from_proto(proto)
@@ -722,7 +718,7 @@ class GrpcClient(Client):
 
     def _tell(self, request: Request) -> None:
         try:
-            told = self._verbs[type(request)].future(to_proto(request), self.answer_timeout_s, self._session)
+            told = self._verbs[type(request)].future(to_proto(request), _deadline_s(self), self._session)
         except ValueError as error:
             raise self._lost or ConnectionLost("the connection is over") from error
         self._told.add(told)
@@ -891,7 +887,7 @@ class AsyncGrpcClient(AsyncClient):
             raise self._lost
         try:
             verb = self._verbs[type(request)]
-            call = verb(_fitting(to_proto(request)), timeout=self.answer_timeout_s, metadata=self._session)
+            call = verb(_fitting(to_proto(request)), timeout=_deadline_s(self), metadata=self._session)
             proto = await call
             if type(request) in _AFTER_EVENTS:
                 await self._wait_for_events(int(_value(await call.trailing_metadata(), EVENTS_BEFORE) or 0))
@@ -907,7 +903,7 @@ class AsyncGrpcClient(AsyncClient):
 
     async def _tell(self, request: Request) -> None:
         try:
-            told = self._verbs[type(request)](to_proto(request), timeout=self.answer_timeout_s, metadata=self._session)
+            told = self._verbs[type(request)](to_proto(request), timeout=_deadline_s(self), metadata=self._session)
         except grpc.aio.UsageError as error:
             raise self._lost or ConnectionLost("the connection is over") from error
         self._told.add(told)
@@ -1041,6 +1037,13 @@ class AsyncGrpcStreamClient(AsyncGrpcClient):
 async def _until_none(asks: asyncio.Queue):
     while (ask := await asks.get()) is not None:
         yield ask
+
+
+def _deadline_s(client) -> float:
+    """How long a call may take. Its header says what is left of that, rounded up to 100 ms: of a full 30 s that is now
+    30S and now 30100m, as a fraction of a millisecond has passed, and the bytes of a call could not be counted.
+    """
+    return 0.999 * client.answer_timeout_s
 
 
 def _fitting(proto: Proto) -> Proto:

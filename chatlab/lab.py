@@ -5,15 +5,15 @@ this machine may connect: whoever reaches JupyterLab runs programs as you.
 """
 
 import os
+import runpy
 import secrets
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 FIRST = "00_start_here.ipynb"
 COPY = "chatlab-notebooks"
@@ -40,8 +40,8 @@ def open_notebooks(folder: str | Path | None = None) -> Path:
     return folder
 
 
-def open_lab(folder: str | Path | None = None, port: int | None = None, browser: bool = True) -> int:
-    """Open the first notebook of `open_notebooks(folder)` in JupyterLab, and stay until it ends; its exit code.
+def open_lab(folder: str | Path | None = None, port: int | None = None, browser: bool = True) -> NoReturn:
+    """Become a JupyterLab that shows the first notebook of `open_notebooks(folder)`; this process ends with it.
 
     Raises `ImportError` without JupyterLab, and `OSError` without notebooks or without a free port.
     """
@@ -55,14 +55,24 @@ def open_lab(folder: str | Path | None = None, port: int | None = None, browser:
     token = os.environ.setdefault("JUPYTER_TOKEN", secrets.token_hex(16))
     browser = browser and _has_browser()
     _announce(f"http://{HOST}:{port}{start}?token={token}", port, browser)
-    words = [sys.executable, "-m", "jupyterlab", f"--ServerApp.ip={HOST}", f"--ServerApp.port={port}"]
+    words = [f"--ServerApp.ip={HOST}", f"--ServerApp.port={port}"]
     words += ["--ServerApp.port_retries=0"]  # another port would make the address a lie
     words += [f"--ServerApp.root_dir={root}", f"--LabApp.default_url={start}", "--log-level=WARN"]
     words += ["--no-browser"] * (not browser) + ["--allow-root"] * (hasattr(os, "geteuid") and os.geteuid() == 0)
-    lab = subprocess.Popen(words)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches JupyterLab too, which asks whether it is meant
-    signal.signal(signal.SIGTERM, lambda *_: lab.terminate())
-    return lab.wait()
+    _become_jupyterlab(words)
+
+
+def _become_jupyterlab(words: list[str]) -> NoReturn:
+    sys.argv[1:] = words
+    try:
+        runpy.run_module("jupyterlab", run_name="__main__")
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Its kernels have ended; but Python would wait for its idle threads, which nobody ends (jupyterlab issue 10442).
+        os._exit(end.code or 0)
 
 
 def _free_port() -> int:

@@ -12,43 +12,83 @@ import os
 import random
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
-
-import msgspec
 
 from . import harness
 from .environment import cores, environment, load_average, stolen_and_all, stolen_since
+from .gauges import Memory, cpu_ns, memory_of
+from .generators import Told, Trial
 from .harness import Server, implementation, portable, serve
-from .process import Worker
 from .results import Comparison, Environment, Round, Run
-from .workload import STEP_TIMEOUT_S, Trial, Workload
+from .workers import LOOK_S, OwnProcesses, read_times, together
+from .workload import NS, Workload
 
 PROTOCOLS = ("text", "grpc", "grpc-stream")
 CLIENTS = (1, 2, 4, 8, 16)
 ROUNDS = 5
+TRIES = 3
+GENERATORS = ("clients", "light")
 QUICK_CLIENTS, QUICK_ROUNDS, QUICK_SECONDS, QUICK_WARM_UP_S = (1, 4, 16), 3, 0.2, 0.05
 _numbers = itertools.count(1)
 
 
-def measure(protocol_or_server, workload: Workload = Workload(), rounds: int = 1, engine: str = "loop") -> Run:
+@dataclass(frozen=True)
+class Crew:
+    """Who generates the load: so many workers on an Executor, or processes of our own where it is None.
+
+    `host` is the address at which the workers find this machine.
+    """
+
+    workers: int = 1
+    executor: Executor | None = None
+    host: str = "127.0.0.1"
+
+
+def measure(
+    protocol_or_server,
+    workload: Workload = Workload(),
+    rounds: int = 1,
+    engine: str = "loop",
+    generator: str = "clients",
+    workers: int = 1,
+    executor: Executor | None = None,
+    host: str = "127.0.0.1",
+) -> Run:
     """Measure one protocol under one load: on a server that runs, or on a fresh server process for each round.
 
-    The processor time of a server that lives in this process cannot be told from the notebook's, and is None. Raises
-    `RuntimeError` where the clients fail, with what they said.
+    `generator` is "clients", as a user has them, or "light", which costs so little that the server is what is measured.
+    The load comes from so many `workers`, processes of our own or tasks of any `executor`; for those of other machines
+    `host` is where they find this one. An interrupt ends it with the rounds that are done. The processor time of a
+    server that lives in this process cannot be told from the notebook's, and is None. Raises `RuntimeError` where the
+    clients fail, with what they said.
     """
     _check_rounds(rounds)
-    before, load = stolen_and_all(), load_average()
-    done = []
-    for _ in range(rounds):
-        if isinstance(protocol_or_server, Server):
-            bench = _Bench(_first_door(protocol_or_server), server=protocol_or_server)
-        else:
-            bench = _Bench(protocol_or_server, engine)
-        with bench:
-            done.append(bench.carry_out(workload))
-    return Run(bench.name, workload, tuple(done), _environment(bench.pinned, load, before))
+    _check_generator(generator)
+    before, load, crew = stolen_and_all(), load_average(), Crew(workers, executor, host)
+    done: list[Round] = []
+    takes_s = rounds * (workload.seconds + workload.warm_up_s)
+    try:
+        with _progress(rounds, "measuring", takes_s > 2) as progress:
+            for _ in range(rounds):
+                bench = _bench(protocol_or_server, engine, generator, crew)
+                with bench:
+                    done.append(bench.carry_out(workload))
+                progress.update()
+    except KeyboardInterrupt:
+        if not done:
+            raise
+    where = _environment(bench.pinned, load, before)
+    return Run(bench.name, workload, tuple(done), where, generator, _capacity(bench.name, generator), len(done) < rounds)
+
+
+def _bench(protocol_or_server, engine: str, generator: str, crew: Crew) -> "_Bench":
+    if isinstance(protocol_or_server, Server):
+        return _Bench(_first_door(protocol_or_server), engine, protocol_or_server, generator, crew)
+    return _Bench(protocol_or_server, engine, None, generator, crew)
 
 
 def compare(
@@ -58,11 +98,16 @@ def compare(
     rounds: int = ROUNDS,
     engine: str = "loop",
     quick: bool = False,
+    generator: str = "clients",
+    workers: int = 1,
+    executor: Executor | None = None,
+    host: str = "127.0.0.1",
 ) -> Comparison:
     """Measure several protocols side by side, each with each number of clients, in interleaved rounds.
 
-    `quick` is for notebooks and tests: fewer clients, rounds and seconds. `workload.seed` decides the order. An
-    interrupt ends it, and the processes with it. Raises `RuntimeError` where the clients fail.
+    `quick` is for notebooks and tests: fewer clients, rounds and seconds. `workload.seed` decides the order, and each
+    second round runs backwards, so that whatever drifts in the machine drifts for all. An interrupt ends it, and the
+    processes with it. Raises `RuntimeError` where the clients fail.
     """
     if quick:
         clients, rounds = QUICK_CLIENTS, min(rounds, QUICK_ROUNDS)
@@ -70,19 +115,61 @@ def compare(
     protocols = [protocols] if isinstance(protocols, str) else list(protocols)
     loads = [replace(workload, clients=each) for each in clients]
     _check_rounds(rounds)
-    before, load = stolen_and_all(), load_average()
+    _check_generator(generator)
+    before, load, crew = stolen_and_all(), load_average(), Crew(workers, executor, host)
     done: dict[tuple[str, int], list[Round]] = {(implementation(p).name, w.clients): [] for w in loads for p in protocols}
-    shuffled = random.Random(workload.seed)
     with _progress(rounds * len(done)) as progress:
-        for _ in range(rounds):
-            for protocol in shuffled.sample(protocols, len(protocols)):
-                with _Bench(protocol, engine) as bench:
-                    for each in shuffled.sample(loads, len(loads)):
+        for turns in _orders(protocols, loads, rounds, workload.seed):
+            for protocol, each_load in turns:
+                with _Bench(protocol, engine, None, generator, crew) as bench:
+                    for each in each_load:
                         done[bench.name, each.clients].append(bench.carry_out(each))
                         progress.update()
     where = _environment(bench.pinned, load, before)
-    runs = [Run(name, replace(workload, clients=n), tuple(each), where) for (name, n), each in done.items()]
+    runs = [
+        Run(name, replace(workload, clients=n), tuple(each), where, generator, _capacity(name, generator))
+        for (name, n), each in done.items()
+    ]
     return Comparison(tuple(runs), where)
+
+
+def _orders(protocols: list, loads: list[Workload], rounds: int, seed: int) -> Iterator[list[tuple[object, list[Workload]]]]:
+    """Who comes when: each second round is the one before it backwards (ABBA), and each such pair is shuffled anew."""
+    shuffled = random.Random(seed)
+    for number in range(rounds):
+        if number % 2 == 0:
+            turns = [(protocol, shuffled.sample(loads, len(loads))) for protocol in shuffled.sample(protocols, len(protocols))]
+        else:
+            turns = [(protocol, each[::-1]) for protocol, each in reversed(turns)]
+        yield turns
+
+
+def calibrate(protocol, generator: str = "light", seconds: float = 0.5) -> float:
+    """How many requests a second this generator can do on this machine, against a server that does nothing: pings, 4 clients
+    with 16 on their way each. The runs that are measured afterwards say what share of that they used.
+    """
+    _check_generator(generator)
+    carried = implementation(protocol)
+    kind = "echo" if generator == "light" and hasattr(carried, "codec") else "answers"
+    load = Workload(clients=4, seconds=seconds, in_flight=16, operations="ping")
+    null = f"chatlab.null:{kind}:{portable(protocol)}"
+    with _Bench(protocol, generator=generator, null=null) as bench:
+        found = bench.carry_out(load)
+    _calibrated[bench.name, generator] = found.rate
+    return found.rate
+
+
+#: What each generator can do on this machine, by (protocol, generator), in requests a second.
+_calibrated: dict[tuple[str, str], float] = {}
+
+
+def _capacity(name: str, generator: str) -> float | None:
+    return _calibrated.get((name, generator))
+
+
+def _check_generator(generator: str) -> None:
+    if generator not in GENERATORS:
+        raise ValueError(f"generator is {' or '.join(map(repr, GENERATORS))}, not {generator!r}")
 
 
 def _first_door(server: Server):
@@ -104,53 +191,126 @@ def _environment(pinned: str, load: float | None, before) -> Environment:
 
 
 class _Bench:
-    """A server process and a process of simulated clients, each on a core of its own where there are two."""
+    """A server process and processes of simulated clients, on a core of their own each where there are two."""
 
-    def __init__(self, protocol, engine: str = "loop", server: Server | None = None):
+    def __init__(self, protocol, engine="loop", server: Server | None = None, generator="clients", crew=Crew(), null=""):
         self.name = implementation(protocol).name
         self._portable = portable(protocol)
         self._engine, self._server = engine, server
         self._is_guest = server is not None
+        self._generator, self._crew = generator, crew
+        self._null = null  # what is served in its place
+        self._own: OwnProcesses | None = None
         self.pinned = ""
 
     def __enter__(self):
         own = cores()
-        if len(own) > 1:
+        if len(own) > 1 and self._crew.executor is None:
             self.pinned = f"clients on core {own[-1]}" if self._is_guest else f"server on core {own[0]}, clients on core {own[-1]}"
-        with _on_core(own[-1:]):
-            self._clients = Worker("chatlab.workload:generate")
+        if self._crew.executor is None:
+            with _on_core(own[-1:]):
+                self._own = OwnProcesses(self._crew.workers)
         try:
             if not self._is_guest:
                 with _on_core(own[:1]):
                     name = f"measured {next(_numbers)}"
-                    self._server = serve(self._portable, engine=self._engine, where="process", name=name)
+                    self._server = serve(self._null or self._portable, engine=self._engine, where="process", host=self._crew.host, name=name)
         except BaseException:
-            self._clients.end(0)
+            self._end_own()
             raise
         return self
 
     def __exit__(self, *_):
-        self._clients.end(0)  # it has nothing to say good-bye to; and on an interrupt it is in the midst of something
+        self._end_own()
         if not self._is_guest:
             self._server.close()
 
+    def _end_own(self) -> None:
+        if self._own is not None:
+            self._own.shutdown()
+
     def carry_out(self, workload: Workload) -> Round:
-        # Names nobody else has, of a length that is always the same: the server may be one that is in use.
-        prefix = f"w{os.urandom(3).hex()}c"
-        trial = Trial(self._portable, self._server.addresses[self.name], self._server.pid, workload, prefix)
-        patience = workload.seconds + workload.warm_up_s + 3 * STEP_TIMEOUT_S
-        told = self._clients.ask(msgspec.json.encode(trial).decode(), patience)
-        if "error" in told:
-            raise RuntimeError(f"the clients of {self.name} failed: {told['error']}")
-        return _round(told["before"], told["after"])
-
-
-def _round(before: dict, after: dict) -> Round:
-    if after["done"] == before["done"]:
+        """One round. A machine so busy that nothing was done in all that time gets more of it; the round says how much."""
+        for _ in range(TRIES):
+            found = self._once(workload)
+            if found.messages:
+                return found
+            workload = replace(workload, seconds=2 * workload.seconds)
         raise RuntimeError("no message was done in all that time: give it more seconds")
-    spent = {key: after[key] - before[key] for key in after if after[key] is not None}
-    server = spent["server_cpu_ns"] / 1e9 if "server_cpu_ns" in spent else None
-    return Round(spent["at_ns"] / 1e9, spent["done"], server, spent["own_cpu_ns"] / 1e9)
+
+    def _once(self, workload: Workload) -> Round:
+        watch = _Watch(self._server.pid, workload)
+        executor = self._own or self._crew.executor
+        try:
+            told = together(executor, self._trials(workload), watch, self._crew.host)
+        except RuntimeError as error:
+            raise RuntimeError(f"the clients of {self.name} failed: {error}") from error
+        return _round(workload, told, watch)
+
+    def _trials(self, workload: Workload) -> list[Trial]:
+        # Names nobody else has, of a length that is always the same: the server may be one that is in use.
+        workers = self._crew.workers
+        address = tuple(self._server.addresses[self.name])
+        path = [] if self._own is None else sys.path
+        echo = self._null.startswith("chatlab.null:echo:")
+        return [
+            Trial(self._portable, address, workload.share(n, workers), f"w{os.urandom(3).hex()}c", self._generator, path=path, echo=echo)
+            for n in range(workers)
+        ]
+
+
+class _Watch:
+    """Looks at the server from outside while the load runs: its processor time at the start and the end of what counts."""
+
+    def __init__(self, pid: int | None, workload: Workload):
+        self._pid, self._workload = pid, workload
+        self.start_ns = 0
+        self.readings: list[tuple[int, int | None]] = []  #: (ns, the server's processor time), the first and the last
+        self.memory: Memory | None = None
+
+    def __call__(self, start_ns: int, over: Callable[[], bool]) -> None:
+        self.start_ns = start_ns
+        load = self._workload
+        if load.messages is None:
+            self._sleep_until(start_ns + int(load.warm_up_s * NS), over)
+            self._read()
+            self._sleep_until(start_ns + int((load.warm_up_s + load.seconds) * NS), over)
+            self._read()
+        else:
+            self._read()
+        while not over():
+            time.sleep(LOOK_S)
+        if load.messages is not None:
+            self._read()
+        self.memory = memory_of(self._pid)
+
+    def _read(self) -> None:
+        self.readings.append((time.perf_counter_ns(), cpu_ns(self._pid)))
+
+    def _sleep_until(self, at_ns: int, over: Callable[[], bool]) -> None:
+        while (left := at_ns - time.perf_counter_ns()) > 0 and not over():
+            time.sleep(min(left / NS, 10 * LOOK_S))
+
+
+def _round(workload: Workload, told: list[Told], watch: _Watch) -> Round:
+    """What the workers have told and what was seen from outside, as one round."""
+    samples = [read_times(each) for each in told]
+    every = sum(samples[1:], samples[0])
+    done_at, due = every.done_at_ns, every.column("due")
+    (first, cpu_before), (last, cpu_after) = ((at - watch.start_ns, cpu) for at, cpu in watch.readings)
+    if workload.messages is None:
+        messages, seconds = int(((done_at >= first) & (done_at < last)).sum()), (last - first) / NS
+        begin = int(workload.warm_up_s * NS)
+        due_then = every.where((due >= begin) & (due < begin + workload.seconds * NS))
+    else:
+        messages, seconds, due_then = every.completed, max(1, int(done_at.max())) / NS, every
+    spent = [(each.cpu_ns[1] - each.cpu_ns[0], each.marks_ns[1] - each.marks_ns[0]) for each in told]
+    wires = [each.wire for each in told]
+    return Round(
+        seconds, messages, None if cpu_before is None else (cpu_after - cpu_before) / NS, sum(cpu for cpu, _ in spent) / NS,
+        due_then, len(told), max(cpu / wall for cpu, wall in spent), watch.memory,
+        None if None in wires else sum(wires[1:], wires[0]), every.completed,
+    )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -170,12 +330,12 @@ def _on_core(which: list[int]) -> Iterator[None]:
 # ---- progress ---------------------------------------------------------------------------------------------------
 
 
-def _progress(total: int):
+def _progress(total: int, what: str = "comparing", is_long: bool = True):
     """A bar that is gone when it is done, and that nobody sees where nobody looks."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm would like to have ipywidgets
         from tqdm.auto import tqdm
-    return tqdm(total=total, unit=" measurements", leave=False, disable=not _somebody_looks(), desc="comparing")
+    return tqdm(total=total, unit=" measurements", leave=False, disable=not (is_long and _somebody_looks()), desc=what)
 
 
 def _somebody_looks() -> bool:

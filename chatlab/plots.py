@@ -11,7 +11,7 @@ from zlib import crc32
 
 from .costs import LAYERS, TCP_IP
 from .hexview import TINTS, HexTable
-from .results import ByteTable, Comparison, Environment, SizeTable
+from .results import ByteTable, Comparison, Environment, Run, SizeTable
 from .trace import Trace
 
 INK, FAINT, GRID = "#222222", "#6b6b6b", "#e3e3e3"
@@ -250,7 +250,7 @@ def rate_by_clients(comparison: Comparison, ax=None):
     ax.set_ylabel("messages per second")
     ax.set_title("How many messages a second", loc="left", fontsize=12, color=INK)
     limited = any(run.limited_by_clients for run in comparison.runs)
-    hollow = "Hollow: the clients, not the server, set this number. " if limited else ""
+    hollow = "Hollow and grey: the clients, not the server, set this number. " if limited else ""
     _footnote(ax, hollow + _load_in_words(comparison), comparison.environment)
     return _sentence(ax, _lines_in_words(comparison, "Messages per second"))
 
@@ -276,8 +276,8 @@ def _lines(ax, comparison: Comparison, value) -> None:
         ax.fill_between(xs, [y.least for y in ys], [y.most for y in ys], color=style.color, alpha=0.15, lw=0, zorder=1)
         ax.plot(xs, [y.median for y in ys], style.line, color=style.color, lw=1.8, zorder=2)
         for x, y, run in zip(xs, ys, runs):
-            face = "white" if run.limited_by_clients else style.color
-            ax.plot(x, y.median, style.marker, color=style.color, mfc=face, mew=1.6, ms=7, zorder=3)
+            face, edge = ("white", LIMITED) if run.generator_limited else (style.color, style.color)
+            ax.plot(x, y.median, style.marker, color=edge, mfc=face, mew=1.6, ms=7, zorder=3)
         ends.append((xs[-1], ys[-1].median, name, style.color))
     ax.set_xscale("log", base=2)
     ax.set_xticks(comparison.clients, [str(n) for n in comparison.clients])
@@ -303,8 +303,9 @@ def _names_at_the_ends(ax, ends) -> None:
 
 def _load_in_words(comparison: Comparison) -> str:
     load, rounds = comparison.runs[0].workload, len(comparison.runs[0].rounds)
+    loop = "Open loop" if load.is_open else "Closed loop"
     return (
-        f"Closed loop, messages of {load.text_bytes} bytes, {load.duration}; the median of {rounds} rounds, "
+        f"{loop}, messages of {load.size_in_words}, {load.duration}; the median of {rounds} rounds, "
         "each with a fresh server, and their range."
     )
 
@@ -314,6 +315,140 @@ def _lines_in_words(comparison: Comparison, what: str) -> str:
     clients = comparison.clients
     over = f"{clients[0]} to {clients[-1]} clients" if len(clients) > 1 else f"{clients[0]} clients"
     return f"{what} over {over}, a line for each of {', '.join(comparison.protocols)}. print() of the comparison shows the numbers."
+
+
+# ---- response times ---------------------------------------------------------------------------------------------
+
+LIMITED = "#9a9a9a"  # whatever the generator, and not the server, has set
+TIMES = {"response": "from due to answered", "service": "from asked to answered", "end_to_end": "from due to heard"}
+
+
+def latency_distribution(runs, ax=None, of: str = "response"):
+    """How the times of each run are spread: how many requests took so long, on a logarithmic scale. `of` is one of `TIMES`."""
+    import numpy
+
+    ax = ax or _axes(7.2, 4.6)
+    for run, style, times_ms in _times_of(runs, of):
+        edges = numpy.geomspace(max(times_ms.min(), 1e-3) * 0.999, times_ms.max() * 1.001, 60)
+        counts, _ = numpy.histogram(times_ms, edges)
+        middles = numpy.sqrt(edges[1:] * edges[:-1])
+        ax.plot(middles, counts / len(times_ms), drawstyle="steps-mid", **_line_of(run, style))
+        median = numpy.percentile(times_ms, 50, method="inverted_cdf")
+        ax.axvline(median, color=style.color, lw=0.8, linestyle=":")
+    ax.set_xscale("log")
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel("share of requests")
+    ax.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
+    return _finish_times(ax, runs, f"How long requests took, {TIMES[of]}", f"{of.replace('_', ' ')} time, ms", of)
+
+
+def percentiles(runs, ax=None, of: str = "response"):
+    """Which share of the requests took at least so long: the further to the right, the rarer. A straight look at the tail."""
+    import numpy
+
+    ax = ax or _axes(7.2, 4.6)
+    longest = 1
+    for run, style, times_ms in _times_of(runs, of):
+        times_ms = numpy.sort(times_ms)
+        rarer = len(times_ms) / (len(times_ms) - numpy.arange(len(times_ms)))
+        ax.plot(rarer, times_ms, drawstyle="steps-post", **_line_of(run, style))
+        longest = max(longest, len(times_ms))
+    marks = [(1, "0"), (2, "50"), (10, "90"), (100, "99"), (1_000, "99.9"), (10_000, "99.99"), (100_000, "99.999")]
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xticks(*zip(*[mark for mark in marks if mark[0] <= longest]))
+    ax.minorticks_off()
+    ax.set_ylabel(f"{of.replace('_', ' ')} time, ms")
+    return _finish_times(ax, runs, f"The percentiles, {TIMES[of]}", "percent of the requests took at most so long", of)
+
+
+def time_series(run: Run, ax=None, of: str = "response"):
+    """Each request where it was due, and how long it took: pauses are seen as what they are. One round, the first."""
+    import numpy
+
+    ax = ax or _axes(7.2, 4.6)
+    samples = run.rounds[0].samples
+    names = {"response": ("due", "answered"), "service": ("sent", "answered"), "end_to_end": ("due", "heard")}[of]
+    first, last = (samples.column(name) for name in names)
+    there = (first >= 0) & (last >= 0)
+    style = _style_of_run(run)
+    ax.plot(samples.column("due")[there] / 1e9, (last - first)[there] / 1e6, ".", color=style.color, ms=3, alpha=0.6, label=_named(run))
+    missing = samples.column("due")[samples.column("answered") < 0]
+    if len(missing):
+        ax.plot(missing / 1e9, (samples.end_ns - missing) / 1e6, "x", color="#b00020", ms=5, label="not answered: its age at the end")
+    ax.set_yscale("log")
+    ax.set_ylabel(f"{of.replace('_', ' ')} time, ms")
+    ax.set_xlim(0, numpy.max(samples.column("due"), initial=1) / 1e9)
+    return _finish_times(ax, [run], f"When requests were due, and how long they took, {TIMES[of]}", "due after so many seconds", of)
+
+
+def throughput_latency(saturations, ax=None):
+    """What response times cost: the 99th percentile (full) and the median (pale) over the rate that was done."""
+    ax = ax or _axes(7.2, 4.6)
+    for found in saturations:
+        style = style_of(found.protocol)
+        tries = sorted(found.tries, key=lambda each: each.rate)
+        for percent, pale in (99, False), (50, True):
+            points = [(each.run.rate.median, each.run.rounds[0].response_ms(percent), each) for each in tries]
+            points = [point for point in points if point[1] is not None]
+            color = _pale(style.color) if pale else style.color
+            label = None if pale else found.protocol
+            ax.plot([x for x, *_ in points], [y for _, y, _ in points], style.line, color=color, lw=1.8, label=label)
+            for x, y, each in points:
+                ink = LIMITED if each.run.generator_limited else color
+                ax.plot(x, y, style.marker, color=ink, mfc=ink if each.sustained else "white", mew=1.4, ms=6)
+        ax.axhline(found.bound_ms, color=FAINT, lw=0.8, linestyle="--")
+    ax.set_yscale("log")
+    ax.set_xlabel("requests done per second")
+    ax.set_ylabel("response time, ms")
+    ax.set_title("What a rate does to response times", loc="left", fontsize=12, color=INK)
+    ax.set_xlim(left=0)
+    _plain(ax, "y")
+    ax.legend(**_LEGEND)
+    first = saturations[0]
+    note = "Full: 99 % were answered within that; pale: half. Hollow: not sustained; grey: the generator's limit, not the server's."
+    _footnote(ax, f"Open loop, {first.workload.size_in_words}, {first.workload.arrivals} arrivals. {note}", first.environment)
+    names = ", ".join(found.protocol for found in saturations)
+    return _sentence(ax, f"Response times over the rate for {names}. print() of the result shows the numbers.")
+
+
+def _times_of(runs, of: str):
+    for run in runs:
+        samples = run.samples
+        times_ns = getattr(samples, f"{of}_ns") if samples is not None else ()
+        if len(times_ns):
+            yield run, _style_of_run(run), times_ns / 1e6
+
+
+def _style_of_run(run: Run) -> Style:
+    style = style_of(run.protocol)
+    return Style(LIMITED, style.marker, style.line, style.hatch) if run.generator_limited else style
+
+
+def _line_of(run: Run, style: Style) -> dict:
+    """A line with a marker here and there, so that two grey ones are told apart."""
+    return dict(color=style.color, linestyle=style.line, lw=1.8, marker=style.marker, ms=6, markevery=0.15, label=_named(run))
+
+
+def _named(run: Run) -> str:
+    return f"{run.protocol} (generator-limited)" if run.generator_limited else run.protocol
+
+
+def _finish_times(ax, runs, title: str, x_label: str, of: str):
+    runs = list(runs)
+    ax.set_title(title, loc="left", fontsize=12, color=INK)
+    ax.set_xlabel(x_label)
+    _plain(ax, "y")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(**_LEGEND)
+    load = runs[0].workload
+    loop = "Open loop" if load.is_open else "Closed loop"
+    counts = ", ".join(f"{run.protocol} {len(run.samples or ()):,}" for run in runs)
+    missing = sum(run.samples.offered - run.samples.completed for run in runs if run.samples is not None)
+    note = f"{loop}, {load.load_in_words}, {load.duration}; generator: {runs[0].generator}. Requests: {counts}; not done: {missing:,}."
+    _footnote(ax, note, runs[0].environment)
+    names = ", ".join(run.protocol for run in runs)
+    return _sentence(ax, f"{title}: a line for each of {names}. to_frame() of the run's samples has the numbers.")
 
 
 # ---- who said what to whom --------------------------------------------------------------------------------------

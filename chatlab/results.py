@@ -323,13 +323,15 @@ class Round:
         """A percentile of the response times, from due to answered; unanswered requests count with their age."""
         return None if self.samples is None else percentile_ms(self.samples.bounded_response_ns, percent)
 
-    @property
-    def generator_limits(self) -> tuple[str, ...]:
-        """Why this round says more about the generator than about the server; empty where it does not."""
+    def generator_limits(self, is_open: bool) -> tuple[str, ...]:
+        """Why this round says more about the generator than about the server; empty where it does not.
+
+        A closed loop has no schedule to be late for: whoever asks late there asks less, and the rate says so.
+        """
         limits = []
         if self.generator_share > GENERATOR_LIMIT:
             limits.append(f"its processor was busy for {self.generator_share:.0%} of the time")
-        if self.samples is None or not len(self.samples):
+        if not is_open or self.samples is None or not len(self.samples):
             return tuple(limits)
         late, response = (percentile_ms(self.samples.lateness_ns, 99) or 0), (self.response_ms(50) or 0)
         if late > max(LATE_MS, LATE_SHARE * response):
@@ -401,7 +403,7 @@ class Run(Shown):
     @property
     def generator_limited(self) -> bool:
         """Whether the generator set these numbers, in most rounds: it was late, or as busy as it can be."""
-        return 2 * sum(bool(each.generator_limits) for each in self.rounds) > len(self.rounds)
+        return 2 * sum(bool(self._limits(each)) for each in self.rounds) > len(self.rounds)
 
     @property
     def limited_by_clients(self) -> bool:
@@ -415,15 +417,26 @@ class Run(Shown):
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why the generator set these numbers."""
-        return tuple(dict.fromkeys(reason for each in self.rounds for reason in each.generator_limits))
+        return tuple(dict.fromkeys(reason for each in self.rounds for reason in self._limits(each)))
+
+    def _limits(self, each: Round) -> tuple[str, ...]:
+        return each.generator_limits(self.workload.is_open)
 
     def to_frame(self):
         """A pandas DataFrame: a row for each round."""
         return _frame([self])
 
-    def plot(self, ax=None):
-        """Its rate. Returns the Axes."""
-        return Comparison((self,), self.environment).plot(ax)
+    def plot(self, ax=None, what: str = "rate"):
+        """Its "rate", or its response times: their "distribution", their "percentiles", or over "time". Returns the Axes."""
+        from . import plots
+
+        if what == "rate":
+            return Comparison((self,), self.environment).plot(ax)
+        if self.samples is None or not len(self.samples):
+            raise ValueError(f"{self!r} has kept no samples to draw")
+        if what == "time":
+            return plots.time_series(self, ax)
+        return {"distribution": plots.latency_distribution, "percentiles": plots.percentiles}[what]([self], ax)
 
 
 @dataclass(frozen=True, repr=False)
@@ -507,7 +520,7 @@ def _frame(runs):
             "server_cpu_us": each.server_cpu_us,
             "generator_share": each.generator_share,
             "generator": run.generator,
-            "generator_limited": bool(each.generator_limits),
+            "generator_limited": bool(run._limits(each)),
             "p50_ms": each.response_ms(50),
             "p99_ms": each.response_ms(99),
             "offered": None if each.samples is None else each.samples.offered,

@@ -8,6 +8,7 @@ from functools import singledispatch
 from html import escape
 
 from .results import ByteTable, Comparison, Run, SizeTable, Spread
+from .saturation import Saturation
 
 _INK = "var(--jp-content-font-color0, var(--vscode-foreground, inherit))"
 _FAINT = "var(--jp-content-font-color2, var(--vscode-descriptionForeground, inherit))"
@@ -92,14 +93,18 @@ def _run(result: Run) -> Table:
     return Table("Messages per second", heads, ((result.protocol, *_rates(result)),), notes)
 
 
-_RATE_HEADS = ("messages/s", "least to most", "server CPU µs/message", "clients' CPU", "")
+_RATE_HEADS = ("messages/s", "least to most", "p50 ms", "p99 ms", "server CPU µs/message", "clients' CPU", "")
 
 
 def _rates(run: Run) -> tuple[str, ...]:
     cpu = run.server_cpu_us
     server = "not read" if cpu is None else f"{cpu.median:,.1f}"
     busy = f"{run.generator_share.median:.0%}"
-    return f"{run.rate.median:,.0f}", _range(run.rate), server, busy, "◂ clients' limit" if run.limited_by_clients else ""
+    times = [run.response_ms(percent) for percent in (50, 99)]
+    told = ["not kept" if ms is None else f"{ms.median:,.2f}" for ms in times]
+    marks = ["◂ generator-limited" if run.workload.is_open else "◂ clients' limit"] * run.generator_limited
+    marks += ["◂ partial"] * run.partial
+    return f"{run.rate.median:,.0f}", _range(run.rate), *told, server, busy, " ".join(marks)
 
 
 def _range(values: Spread) -> str:
@@ -108,16 +113,53 @@ def _range(values: Spread) -> str:
 
 def _load_notes(runs) -> list[str]:
     load, rounds = runs[0].workload, len(runs[0].rounds)
+    loop = "Open loop" if load.is_open else "Closed loop"
+    whose = "" if load.is_open or load.in_flight > 1 else "each client has "
     notes = [
-        f"Closed loop: each client has one message of {load.text_bytes} bytes on its way; {load.duration}, seed {load.seed}; "
+        f"{loop}: {whose}{load.load_in_words.removesuffix(' for each')}; {load.duration}, seed {load.seed}; "
         f"the median of {rounds} {'round' if rounds == 1 else 'rounds'}.",
-        "A message is sent, answered, pushed, received and acknowledged.",
+        *["A message is sent, answered, pushed, received and acknowledged."] * (load.operations == (("send", 1.0),)),
+        _GENERATED[runs[0].generator],
     ]
-    if any(run.limited_by_clients for run in runs):
-        notes.append("◂ clients' limit: " + next(run.warning for run in runs if run.limited_by_clients) + ".")
+    notes += _counted(runs)
+    if any(run.generator_limited for run in runs):
+        mark = "generator-limited" if load.is_open else "clients' limit"
+        limited = next(run for run in runs if run.generator_limited)
+        notes.append(f"◂ {mark}: {limited.warning}. {limited.protocol}: {'; '.join(limited.reasons)}.")
     if runs[0].environment.warning:
         notes.append(f"Careful: {runs[0].environment.warning}.")
     return notes
+
+
+_GENERATED = {
+    "clients": "The load came from clients as a user has them (generator: clients).",
+    "light": "The load came from requests spelled beforehand, at little cost (generator: light).",
+}
+
+
+def _counted(runs) -> list[str]:
+    """What was due and not done, and what share of its capacity the generator used, where there is something to tell."""
+    notes = []
+    for run in runs:
+        samples = run.samples
+        if samples is not None and (samples.unsent or samples.unanswered):
+            notes.append(f"{run.protocol}: of {samples.offered:,} due, {samples.unsent:,} not asked, {samples.unanswered:,} not done.")
+    shares = [f"{run.protocol} {run.share_of_capacity:.0%}" for run in runs if run.share_of_capacity is not None]
+    if shares:
+        notes.append(f"Of what this generator did against a server that does nothing, in requests a second: {', '.join(shares)}.")
+    return notes
+
+
+@table.register
+def _saturation(result: Saturation) -> Table:
+    rows = []
+    for each in sorted(result.tries, key=lambda each: each.rate):
+        done, only = each.run.rate.median, each.run.rounds[0]
+        times = [only.response_ms(percent) for percent in (50, 99)]
+        told = ["none" if ms is None else f"{ms:,.2f}" for ms in times]
+        rows.append((f"{each.rate:,.0f}", f"{done:,.0f}", *told, "yes" if each.sustained else f"no: {each.why_not}"))
+    notes = (f"{result.verdict}.", f"{result.workload}.", str(result.environment))
+    return Table(f"What {result.protocol} sustains", ("offered/s", "done/s", "p50 ms", "p99 ms", "sustained"), tuple(rows), notes)
 
 
 # ---- how it is written ------------------------------------------------------------------------------------------

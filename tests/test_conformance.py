@@ -18,7 +18,7 @@ import pytest
 
 import chatlab
 from bazaar import Bazaar, CarelessBazaar
-from chatlab import conformance, socket_impl
+from chatlab import conformance, scenes, socket_impl
 from chatlab.codecs import TextCodec
 from chatlab.connection import Connection
 from chatlab.framing_cases import CASES as CODEC_CASES
@@ -125,6 +125,12 @@ def caught(what: type, case: str, **planted) -> conformance.Result:
     return chatlab.check(carried, only=case)[f"{case} (loop)"]
 
 
+@pytest.fixture
+def soon_certain(monkeypatch):
+    """What does not come is not waited for as long as with somebody's real server."""
+    monkeypatch.setattr(scenes, "WAIT_S", 0.5)
+
+
 def test_a_sleep_between_sends_is_caught():
     assert "A sleep between sends" in caught(Sleeper, "no answer waits for the clock", client=Sleeper).hint
 
@@ -141,7 +147,7 @@ class OneRecv(Connection):
 
 
 @pytest.mark.parametrize("case", ["many requests in one segment", "one byte in each segment"])
-def test_one_recv_taken_for_one_message_is_caught_in_a_server(monkeypatch, case):
+def test_one_recv_taken_for_one_message_is_caught_in_a_server(monkeypatch, soon_certain, case):
     monkeypatch.setattr(socket_impl, "Connection", OneRecv)
     monkeypatch.setattr(socket_impl, "CLOSE_TIMEOUT_S", 0.1)
     carried = Carried()
@@ -249,7 +255,7 @@ class OnePage(Chat):
         (OnePage, "mail comes in pages"),
     ],
 )
-def test_a_mistake_in_what_the_chat_means_is_caught(chat, case):
+def test_a_mistake_in_what_the_chat_means_is_caught(soon_certain, chat, case):
     result = caught(chat, case, chat=chat)
     assert result.outcome == "failed" and result.hint, result
 

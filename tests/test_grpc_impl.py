@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from hypothesis import given
 
-from chatlab import grpc_impl
+from chatlab import grpc_impl, relay, serve
 from chatlab.hub import Hub
 from chatlab.messages import (
     CODES, EVENTS, REPLIES, REQUESTS, Accounts, Arrived, ChatError, ConnectionLost, Entered, Goodbye, Heard, Joined,
@@ -420,6 +420,14 @@ ada.create_account("ada")
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=4 * DEADLINE_S)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_the_header_of_a_deadline_is_the_same_at_any_moment():
+    with serve("grpc") as server, relay(server) as tap, tap.connect() as client:
+        for _ in range(100):
+            client.ping()
+        fields = [field for frame in tap.frames.where(direction="up") for field in frame.fields]
+    assert {field.value for field in fields if field.name == "grpc-timeout"} == {"30S"}
 
 
 # ---- in an event loop

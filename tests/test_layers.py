@@ -50,7 +50,7 @@ IO = {"socket", "select", "selectors", "asyncio", "threading", "queue", "time", 
 OUTSIDE = {
     "matplotlib": PICTURES,
     "IPython": PICTURES,
-    "grpc": {"grpc_impl", "proto"},
+    "grpc": {"grpc_impl", "proto", "null"},  # null: a handler that takes bytes and gives bytes
     "uvloop": {"loops"},
     "argon2": {"hub"},
     "sqlite3": {"storage_sqlite"},

@@ -13,12 +13,13 @@ import pytest
 import chatlab
 from chatlab.codecs import TextCodec
 from chatlab.comparison import main_comparison
+from chatlab.gauges import cpu_ns
 from chatlab.messages import Arrived, Ping, Pong, Send, Sent
 from chatlab.process import Worker
 from chatlab.relay import Traffic, relay
-from chatlab.workload import Untrue, Workload, Writer, cpu_ns
+from chatlab.workload import Workload
 from test_harness import is_alive
-from voices import in_a_loop, until
+from voices import until
 
 BOTH = ("text", "grpc")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads what only Linux tells")
@@ -117,71 +118,6 @@ def test_the_kernel_has_counted_the_same(protocol):
         assert tap.since() == tcp_info(tap.address[1])
 
 
-# ---- a load -----------------------------------------------------------------------------------------------------
-
-
-def test_clients_come_in_pairs_and_an_odd_one_writes_to_itself():
-    assert [Workload(clients=5).partner(n) for n in range(5)] == [1, 0, 3, 2, 4]
-
-
-@pytest.mark.parametrize("size", [9, 32, 1000])
-def test_a_text_has_the_size_that_was_asked_for(size):
-    says = Workload(text_bytes=size).texts(0)
-    assert {len(says(step, last).encode()) for step in (0, 70, 10**6) for last in (False, True)} == {size}
-
-
-def test_the_seed_decides_what_is_said():
-    def said(seed):
-        return Workload(seed=seed).texts(1)(3, False)
-
-    assert said(1) == said(1) != said(2)
-
-
-def test_a_workload_says_what_it_is():
-    assert str(Workload(clients=16, messages=10)) == (
-        "16 clients in pairs, one message of 32 bytes on its way for each, 10 messages each, seed 0"
-    )
-
-
-@pytest.mark.parametrize("wrong", [dict(clients=0), dict(text_bytes=3), dict(seconds=0), dict(messages=0), dict(clients=1000)])
-def test_a_load_that_makes_no_sense_is_refused(wrong):
-    (field,) = wrong
-    with pytest.raises(ValueError, match=f"{field} is from .* not {wrong[field]}"):
-        Workload(**wrong)
-
-
-class Liar:
-    """A client whose server answers and announces what the test says."""
-
-    def __init__(self, sent, *events):
-        self.sent, self.events = sent, list(events)
-
-    async def send(self, to, text):
-        return self.sent
-
-    async def receive(self, timeout_s):
-        return self.events.pop(0)
-
-
-@pytest.mark.parametrize(
-    "sent, number, sender, change",
-    [(2, 1, "b", str), (1, 2, "b", str), (1, 1, "a", str), (1, 1, "b", str.swapcase), (1, 1, "b", lambda text: text[:-1])],
-    ids=["answered out of order", "received out of order", "from somebody else", "changed", "cut short"],
-)
-def test_a_client_notices_what_is_not_true(sent, number, sender, change):
-    load = Workload(clients=2, messages=1)
-    liar = Liar(Sent(sent), Arrived(number, sender, change(load.texts(1)(0, True))))
-    with pytest.raises(Untrue):
-        in_a_loop(Writer(load, 0, liar, ["a", "b"]).converse())
-
-
-def test_a_client_is_content_with_the_truth():
-    load = Workload(clients=2, messages=1)
-    writer = Writer(load, 0, Liar(Sent(1), Arrived(1, "b", load.texts(1)(0, True))), ["a", "b"])
-    in_a_loop(writer.converse())
-    assert (writer.answered, writer.received) == (1, 1)
-
-
 # ---- rates ------------------------------------------------------------------------------------------------------
 
 
@@ -266,7 +202,7 @@ import chatlab, os
 from chatlab.measure import _Bench
 carry_out = _Bench.carry_out
 def told(bench, load):
-    print(os.getpid(), bench._server.pid, bench._clients.pid, flush=True)
+    print(os.getpid(), bench._server.pid, *bench._own.pids, flush=True)
     return carry_out(bench, load)
 _Bench.carry_out = told
 try:

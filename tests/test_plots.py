@@ -7,9 +7,15 @@ from matplotlib.figure import Figure
 
 import chatlab
 from chatlab.messages import Arrived, Send, Sent
-from chatlab.plots import PROTOCOL_STYLE, cost_by_clients, figure, overview, space_time, style_of
+from chatlab.plots import (
+    LIMITED, PROTOCOL_STYLE, cost_by_clients, figure, overview, percentiles, space_time, style_of, throughput_latency,
+)  # fmt: skip
+from chatlab.results import Round, Run
+from chatlab.saturation import saturate
 from chatlab.trace import Moment, Trace
-from test_results import a_comparison, a_run, a_table
+from chatlab.workload import Workload
+from test_results import HERE, a_comparison, a_run, a_table
+from test_saturation import made_up, served
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +97,7 @@ def test_every_bar_has_its_number():
 def test_what_the_clients_limited_is_hollow_and_says_so():
     ax = a_comparison().plot()
     hollow = [line for line in ax.lines if line.get_marker() == style_of("text").marker and line.get_mfc() == "white"]
-    assert len(hollow) == 1 and any("Hollow: the clients" in text for text in words(ax))
+    assert len(hollow) == 1 and any("Hollow and grey: the clients" in text for text in words(ax))
 
 
 def test_the_sentence_of_a_measurement_holds_no_measured_number():
@@ -133,3 +139,47 @@ def test_pictures_to_be_saved_need_no_screen(tmp_path):
     for name, made in {"a": figure(cost_by_clients, a_comparison()), "b": overview(a_table(), a_comparison())}.items():
         made.savefig(tmp_path / f"{name}.png")
     assert pyplot.get_fignums() == []
+
+
+# ---- response times ---------------------------------------------------------------------------------------------
+
+
+def a_load(protocol="text", late_ms=0, unanswered=0):
+    samples = served(100, late_ns=late_ms * 1_000_000, answered=1 - unanswered / 100)
+    return Run(protocol, Workload(rate=100), (Round(1.0, 100, 0.1, 0.1, samples),), HERE, "light")
+
+
+TIMES = pytest.mark.parametrize("what", ["distribution", "percentiles", "time"])
+
+
+@TIMES
+def test_a_picture_of_times_says_the_load_the_loop_and_how_many(what):
+    said = " ".join(words(a_load().plot(what=what))).replace("\n", " ")
+    assert "Open loop, 100 messages of 32 bytes per second" in said and "Requests: text 100; not done: 0" in said
+
+
+@TIMES
+def test_what_the_generator_limited_is_grey_and_named(what):
+    ax = a_load(late_ms=9).plot(what=what)
+    assert any("text (generator-limited)" in text for text in words(ax)) and LIMITED in str(ax.lines[0].get_color())
+
+
+def test_what_was_never_answered_is_drawn_at_its_age():
+    ax = a_load(unanswered=5).plot(what="time")
+    assert [len(line.get_xdata()) for line in ax.lines if line.get_marker() == "x"] == [5]
+
+
+def test_several_runs_share_a_picture():
+    ax = percentiles([a_load(), a_load("grpc")])
+    assert {"text", "grpc"} <= set(words(ax))
+
+
+def test_a_run_without_samples_has_no_times_to_draw():
+    with pytest.raises(ValueError, match="has kept no samples"):
+        a_run().plot(what="time")
+
+
+def test_a_curve_marks_what_was_not_sustained():
+    found = saturate("text", Workload(rate=400), bound_ms=20, measure=made_up)
+    faces = {line.get_mfc() for line in throughput_latency([found]).lines if line.get_marker() == style_of("text").marker}
+    assert "white" in faces and style_of("text").color in faces

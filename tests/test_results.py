@@ -148,7 +148,7 @@ def test_html_says_what_the_text_says():
 
 def test_frames_have_a_row_for_each_number():
     assert list(a_table().to_frame().columns) == ["protocol", "operation", "first_up", "first_down", "steady_up", "steady_down"]
-    assert a_comparison().to_frame().shape == (12, 8)
+    assert a_comparison().to_frame().shape == (12, 18)
     assert a_run().to_frame()["rate"].tolist() == [100, 300, 200]
 
 

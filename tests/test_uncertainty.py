@@ -269,7 +269,7 @@ def test_the_rounds_that_are_planned_suffice(noise, effect):
 def test_what_cannot_be_planned_is_refused():
     with pytest.raises(ValueError, match="effect 0"):
         rounds_needed(0.03, 0)
-    with pytest.raises(ValueError, match="not even 10000 rounds"):
+    with pytest.raises(ValueError, match="not even 1000 rounds"):
         rounds_needed(0.5, 0.001)
 
 
