@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from .client import Client
-from .costs import Account, headers_of
+from .dissect.costs import Account, headers_of
 from .environment import environment
 from .harness import PROTOCOLS, implementation, serve
 from .messages import Unread

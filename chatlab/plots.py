@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from textwrap import fill
 from zlib import crc32
 
-from .costs import LAYERS, TCP_IP
-from .hexview import TINTS, HexTable
+from .dissect.costs import LAYERS, TCP_IP
+from .dissect.hexview import TINTS, HexTable
 from .results import ByteTable, Comparison, Environment, Run, SizeTable
 from .trace import Trace
 
@@ -387,13 +387,11 @@ def throughput_latency(saturations, ax=None):
     ax = ax or _axes(7.2, 4.6)
     for found in saturations:
         style = style_of(found.protocol)
-        tries = sorted(found.tries, key=lambda each: each.rate)
-        for percent, pale in (99, False), (50, True):
-            points = [(each.run.rate.median, each.run.rounds[0].response_ms(percent), each) for each in tries]
-            points = [point for point in points if point[1] is not None]
-            color = _pale(style.color) if pale else style.color
-            label = None if pale else found.protocol
-            ax.plot([x for x, *_ in points], [y for _, y, _ in points], style.line, color=color, lw=1.8, label=label)
+        tries = list({each.rate: each for each in sorted(found.tries, key=lambda each: each.rate)}.values())  # the last counts
+        for percent, color, label in (99, style.color, found.protocol), (50, _pale(style.color), None):
+            points = [(each.run.rate.median, ms, each) for each in tries if (ms := each.run.rounds[0].response_ms(percent))]
+            servers = [point for point in points if not point[2].run.generator_limited]
+            ax.plot([x for x, *_ in servers], [y for _, y, _ in servers], style.line, color=color, lw=1.8, label=label)
             for x, y, each in points:
                 ink = LIMITED if each.run.generator_limited else color
                 ax.plot(x, y, style.marker, color=ink, mfc=ink if each.sustained else "white", mew=1.4, ms=6)

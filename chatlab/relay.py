@@ -112,7 +112,7 @@ class Relay:
 
     def to_pcapng(self, path):
         """Write the tape as a capture that Wireshark opens, with the real port of the server; returns its path."""
-        from .capture import to_pcapng
+        from .dissect.capture import to_pcapng
 
         return to_pcapng(path, self.tape, self.upstream[1], time.time() - (time.perf_counter() - self._opened))
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from .costs import LAYERS, Account
+from .dissect.costs import LAYERS, Account
 from .gauges import Memory
 from .kernel import Segments
 from .relay import Traffic

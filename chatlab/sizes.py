@@ -7,7 +7,7 @@ apart, so that each byte is in one layer. What TCP and IP add is a model: each w
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
-from .costs import Account
+from .dissect.costs import Account
 from .counting import Operation, Scene, agreed, count_in, mail_waits
 from .environment import environment
 from .harness import PROTOCOLS, implementation

@@ -83,7 +83,26 @@ def _comparison(result: Comparison) -> Table:
             cells = _rates(result[protocol, clients])
             rows.append((f"{clients}" if protocol == result.protocols[0] else "", protocol, *cells))
     heads = ("clients", "protocol", *_RATE_HEADS)
-    return Table("Messages per second", heads, tuple(rows), (*_load_notes(result.runs), str(result.environment)), labels=2)
+    notes = (*_load_notes(result.runs), *_verdicts(result), str(result.environment))
+    return Table("Messages per second", heads, tuple(rows), notes, labels=2)
+
+
+def _verdicts(result: Comparison) -> list[str]:
+    """For each number of clients, each protocol beside the first: what may be believed of the differences."""
+    if len(result.protocols) < 2 or len(result.runs[0].rounds) < 2:
+        return []
+    first, *others = result.protocols
+    return [f"{clients} clients, {other} beside {first}: {_verdict(result, other, first, clients)}." for clients in result.clients for other in others]
+
+
+def _verdict(result: Comparison, a: str, b: str, clients: int) -> str:
+    said = []
+    for of, name in ("rate", "rate"), ("server_cpu_us", "server"):
+        try:
+            said.append(f"{name}: {result.ratio(a, b, clients, of)}")
+        except ValueError as error:
+            said.append(f"{name}: left out, generator-limited" if "left out" in str(error) else f"{name}: not measured")
+    return "; ".join(said)
 
 
 @table.register

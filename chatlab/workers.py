@@ -13,14 +13,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import FIRST_EXCEPTION, Executor, Future, wait
 
 import msgspec
 
 from .generators import Told, Trial, work
 from .process import Worker
 
-COME_TIMEOUT_S = 60.0  # for all workers to have their clients connected
+COME_TIMEOUT_S = 30.0  # for all workers to have their clients connected
 START_AFTER_NS = 30_000_000
 RESULT_TIMEOUT_S = 60.0
 LOOK_S = 0.05
@@ -77,6 +77,9 @@ def together(executor: Executor, trials: list[Trial], watch: Callable, host: str
             barrier.wait(futures)
             watch(barrier.start(), lambda: _failed(futures) is not None or barrier.over())
             return [msgspec.msgpack.decode(_result(future, futures), type=Told) for future in futures]
+        except ConnectionError as error:  # a worker has hung up instead of starting, and says why in a moment
+            wait(futures, RESULT_TIMEOUT_S, FIRST_EXCEPTION)
+            raise RuntimeError(_in_words(_failed(futures) or error, futures)) from error
         finally:
             for future in futures:
                 future.cancel()
@@ -156,7 +159,10 @@ def _offset_ns(connection: socket.socket) -> int:
             asked = time.perf_counter_ns()
             line.write(b"now?\n")
             line.flush()
-            theirs, answered = int(line.readline()), time.perf_counter_ns()
+            heard, answered = line.readline(), time.perf_counter_ns()
+            if not heard:
+                raise ConnectionResetError("a worker hung up")
+            theirs = int(heard)
             tries.append((answered - asked, theirs - asked, theirs - answered))
     _, at_most, at_least = min(tries)
     return 0 if at_least <= 0 <= at_most else (at_most + at_least) // 2

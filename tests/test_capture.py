@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import chatlab
-from chatlab.capture import _checksum, lua_dissector, packets, to_pcapng
+from chatlab.dissect.capture import _checksum, lua_dissector, packets, to_pcapng
 from chatlab.codecs.binary import NUMBERED, BinaryCodec
 from chatlab.dissect import dissect_tape
 from chatlab.messages import Acknowledge, Arrived, Deposit, DeleteMessages, Joined, ListAccounts, Mail, Ping, Refused, Say, Send, Sent, Unread

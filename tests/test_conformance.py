@@ -18,12 +18,13 @@ import pytest
 
 import chatlab
 from bazaar import Bazaar, CarelessBazaar
-from chatlab import conformance, scenes, socket_impl
+from chatlab import conformance, socket_impl
+from chatlab.conformance import scenes
 from chatlab.codecs import TextCodec
 from chatlab.connection import Connection
-from chatlab.framing_cases import CASES as CODEC_CASES
+from chatlab.conformance.framing_cases import CASES as CODEC_CASES
 from chatlab.messages import Acknowledge, Arrived, Balance, Deleted, Done, Mail, Sent
-from chatlab.server_cases import CASES as SERVER_CASES
+from chatlab.conformance.server_cases import CASES as SERVER_CASES
 from chatlab.service import Chat
 from chatlab.socket_impl import SocketClient, SocketImplementation
 from planted import PLANTED

@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 
 import chatlab
-from chatlab.costs import LAYERS
+from chatlab.dissect.costs import LAYERS
 from chatlab.kernel import tcp_bytes
 from chatlab.messages import ChatError
 from chatlab.relay import Traffic, relay

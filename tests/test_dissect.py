@@ -8,8 +8,9 @@ from chatlab.codecs.binary import BinaryCodec
 from chatlab.codecs.json_lines import JsonCodec
 from chatlab.codecs.protobuf import ProtobufCodec
 from chatlab.codecs.text import TextCodec
-from chatlab.costs import Account, account, information
-from chatlab.dissect import Field, Frames, dissect, dissect_tape, lay, tiled
+from chatlab.dissect.costs import Account, account, information
+from chatlab.dissect import Field, Frames, dissect, dissect_tape
+from chatlab.dissect.fields import lay, tiled
 from chatlab.messages import Arrived, Mail, Ping, Pong, ProtocolError, Send, Sent
 from sayings import ANY_MESSAGE, TAGS
 

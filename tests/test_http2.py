@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import chatlab
-from chatlab.costs import information
+from chatlab.dissect.costs import information
 from chatlab.dissect import dissect_tape
-from chatlab.http2 import PREFACE
+from chatlab.dissect.http2 import PREFACE
 from chatlab.messages import ChatError, Refused, Send, Sent
 from chatlab.proto import convert
 from chatlab.relay import relay

@@ -38,8 +38,6 @@ ROOMS = {
     "foreign": "messages hub client socket_impl",
     "relay": "messages client loops dissect",
 }
-#: Files that are one room together, under its name in the table.
-PARTS = dict.fromkeys(["costs", "hexview", "http2", "grpc_messages", "capture"], "dissect")
 TRANSPORTS = {"socket_impl", "grpc_impl", "foreign"}
 PICTURES = {"plots", "views"}
 TOP = {"__init__", "__main__", "cli", "terminal", "comparison"}  # the only places that name everything
@@ -61,7 +59,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 def room_of(path: Path) -> str:
     parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return PARTS.get(parts[0], parts[0])
+    return parts[0]
 
 
 @cache
@@ -94,8 +92,8 @@ def rooms_imported(path: Path, top_level_only=False):
         head, *rest = module.split(".")
         if head == "chatlab" and (top or not top_level_only):
             room = rest[0] if rest and rest[0] in names else "__init__"
-            if PARTS.get(room, room) != room_of(path):
-                yield PARTS.get(room, room)
+            if room != room_of(path):
+                yield room
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -141,7 +139,7 @@ def test_no_two_files_import_each_other_when_they_are_loaded():
 
 
 def test_every_room_of_the_table_exists():
-    missing = {room for room in {*ROOMS, *PARTS} if not (PACKAGE / room).exists() and not (PACKAGE / f"{room}.py").exists()}
+    missing = {room for room in ROOMS if not (PACKAGE / room).exists() and not (PACKAGE / f"{room}.py").exists()}
     assert not missing
 
 

@@ -130,7 +130,7 @@ def test_every_message_that_was_to_be_sent_is_done(protocol, clients):
 
 def test_a_load_of_seconds_is_measured_for_so_long():
     (only,) = chatlab.measure("text", Workload(seconds=0.1, warm_up_s=0.02)).rounds
-    assert 0.1 <= only.seconds < 5 and only.messages > 0
+    assert 0.05 < only.seconds < 5 and only.messages > 0  # it is looked at a little late, at either end
 
 
 @LINUX

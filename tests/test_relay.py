@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -27,10 +28,9 @@ def tap(server):
 class Upstream:
     """A server that only listens: the test plays its part."""
 
-    def __init__(self, receive_buffer=None):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        if receive_buffer:
-            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    def __init__(self, ends: ExitStack):
+        self._ends = ends
+        self.listener = ends.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.listener.settimeout(DEADLINE_S)
         self.addresses = {"raw": self.listener.getsockname()}
 
@@ -41,16 +41,15 @@ class Upstream:
         return Raw(address)
 
     def accept(self):
-        sock, _ = self.listener.accept()
+        sock = self._ends.enter_context(self.listener.accept()[0])
         sock.settimeout(DEADLINE_S)
         return sock
 
 
 @pytest.fixture
 def upstream(quiet):
-    upstream = Upstream()
-    yield upstream
-    upstream.listener.close()
+    with ExitStack() as ends:
+        yield Upstream(ends)
 
 
 def rest_of(sock):
@@ -74,7 +73,8 @@ def test_it_carries_any_protocol(quiet, protocol):
 
 def test_it_goes_to_the_door_that_was_named(quiet):
     with chatlab.serve("grpc", "text", name="behind the relay") as server, relay(server, "text") as tap:
-        assert Raw(tap.address).ask("14") == "pong"
+        with closing(Raw(tap.address)) as raw:
+            assert raw.ask("14") == "pong"
 
 
 def test_a_door_that_is_not_there_is_refused(server):

@@ -5,7 +5,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 import chatlab
-from chatlab.costs import LAYERS, Account
+from chatlab.dissect.costs import LAYERS, Account
 from chatlab.counting import count_bytes
 from chatlab.kernel import tcp_bytes
 from chatlab.messages import Send

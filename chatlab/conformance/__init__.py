@@ -6,130 +6,22 @@ The cases are in `codec_cases`, `framing_cases` and `server_cases`. Nothing here
 """
 
 import ctypes
-import inspect
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from itertools import groupby
+from collections.abc import Iterable
+from dataclasses import replace
 
-from . import harness
+from .. import harness
+from . import framing_cases, server_cases
+from .codec_cases import Watched
+from .report import Case, NotTried, Report, Result, Wrong, clipped
+from .server_cases import STARTS, Stage
+
+__all__ = ["Case", "NotTried", "Report", "Result", "Wrong", "check"]
 
 PATIENCE_S = 10.0  # for one case; ours need a fraction of a second
 IMPATIENCE_S = 1.0  # for each case after the first that did not end
-
-
-class Wrong(Exception):
-    """The rule of a case does not hold. `sent` and `got` are values or words; `hint` overrides the case's own."""
-
-    def __init__(self, sent, got, hint: str = ""):
-        super().__init__(sent, got, hint)
-        self.sent, self.got, self.hint = in_words(sent), in_words(got), hint
-
-
-class NotTried(Exception):
-    """The case does not apply; the text says why."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One rule and the function that tries it. `verbs` are the client's verbs that it needs."""
-
-    name: str
-    rule: str
-    hint: str
-    try_it: Callable[[object], None]
-    verbs: frozenset[str] = frozenset()
-
-
-def case(cases: list[Case], hint: str, verbs: str = ""):
-    """Add the decorated function to `cases`; its name is the case's name, its docstring the rule."""
-
-    def add(function):
-        rule = " ".join(inspect.getdoc(function).split())
-        cases.append(Case(function.__name__.replace("_", " "), rule, hint, function, frozenset(verbs.split())))
-        return function
-
-    return add
-
-
-# ---- what was found out -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Result:
-    """One case: "passed", "failed" or "skipped"; of a failure, what was sent, what came back and the likely mistake."""
-
-    case: str
-    rule: str
-    outcome: str
-    sent: str = ""
-    got: str = ""
-    hint: str = ""
-
-    def __str__(self):
-        if self.outcome == "failed":
-            lines = {"rule": self.rule, "sent": self.sent, "got": self.got, "hint": self.hint}
-            return "\n".join([f"✗ {self.case}", *(f"    {what}: {words}" for what, words in lines.items() if words)])
-        return f"✓ {self.case}" if self.outcome == "passed" else f"- {self.case}: not tried, {self.got}"
-
-
-@dataclass(frozen=True)
-class Report:
-    """What `check` found out: every case, in order. `print` shows all of them, the `repr` those that failed.
-
-    Reports add up; `report["name of a case"]` is its `Result`.
-    """
-
-    subject: str
-    results: tuple[Result, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether no case failed."""
-        return not self.failed
-
-    @property
-    def failed(self) -> tuple[Result, ...]:
-        return tuple([result for result in self.results if result.outcome == "failed"])
-
-    @property
-    def skipped(self) -> tuple[Result, ...]:
-        return tuple([result for result in self.results if result.outcome == "skipped"])
-
-    @property
-    def headline(self) -> str:
-        tried = len(self.results) - len(self.skipped)
-        skipped = f", {len(self.skipped)} not tried" if self.skipped else ""
-        return f"{self.subject}: {tried - len(self.failed)} of {tried} cases passed{skipped}"
-
-    def __getitem__(self, name: str) -> Result:
-        for result in self.results:
-            if result.case == name:
-                return result
-        raise KeyError(f"no case is called {name!r}")
-
-    def __add__(self, other: "Report") -> "Report":
-        return replace(self, results=self.results + other.results)
-
-    def __repr__(self):
-        return "\n".join([self.headline, *map(str, self.failed)])
-
-    def __str__(self):
-        lines = [self.headline]
-        for reason, group in groupby(self.results, lambda result: result.got if result.outcome == "skipped" else None):
-            results = tuple(group)
-            if reason is not None and len(results) > 3:
-                lines.append(f"- {len(results)} cases: not tried, {reason} ({', '.join(result.case for result in results)})")
-            else:
-                lines += map(str, results)
-        return "\n".join(lines)
-
-    def _repr_html_(self):
-        from .reporting import as_html
-
-        return as_html(self)
 
 
 # ---- trying -----------------------------------------------------------------------------------------------------
@@ -142,9 +34,6 @@ def check(subject, only: str = "", patience_s: float = PATIENCE_S) -> Report:
     out the cases whose name does not contain it. A case that has not ended after `patience_s` seconds fails. Raises
     `ValueError` or `TypeError` for what is neither.
     """
-    from . import framing_cases, server_cases
-    from .codec_cases import Watched
-
     carried = harness.implementation(subject)
     codec = getattr(carried, "codec", None)
     spelling, behaving = ([each for each in cases if only in each.name] for cases in (framing_cases.CASES, server_cases.CASES))
@@ -159,8 +48,6 @@ def check(subject, only: str = "", patience_s: float = PATIENCE_S) -> Report:
 
 
 def _served(cases: list[Case], carried, engine: str, patience_s: float) -> Report:
-    from .server_cases import STARTS, Stage
-
     verbs, where = getattr(carried, "verbs", None), f" ({engine})"
     with Stage(carried, engine) as stage:
         start = _trial([STARTS], stage, patience_s, where=where)
@@ -247,22 +134,3 @@ def where(error: BaseException, home: str) -> str:
     places = traceback.extract_tb(error.__traceback__)
     place = [each for each in places if each.filename == home][-1:] or places[-1:]
     return f"in {place[0].name}, line {place[0].lineno}" if place else "somewhere"
-
-
-# ---- values in words --------------------------------------------------------------------------------------------
-
-
-def in_words(value: object) -> str:
-    """The value as a report shows it: words as they are, everything else as its cut repr."""
-    return value if isinstance(value, str) else clipped(repr(value))
-
-
-def clipped(text: str, limit: int = 160) -> str:
-    """The text with its middle left out where it is long, and how long it was.
-
-    >>> clipped("abcdefgh" * 10, limit=12)
-    'abcdefgh … efgh (80 characters)'
-    """
-    if len(text) <= limit:
-        return text
-    return f"{text[: limit * 2 // 3]} … {text[-limit // 3 :]} ({len(text)} characters)"

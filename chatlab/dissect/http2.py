@@ -19,10 +19,10 @@ from google.protobuf.descriptor import MethodDescriptor
 from hpack import Decoder
 from hpack.exceptions import HPACKError
 
+from ..messages import cut
 from .costs import HTTP2
-from .dissect import Field, Frame, in_words, lay, shown, tiled
+from .fields import Field, Frame, in_words, lay, shown, tiled
 from .grpc_messages import Incoming, method_of, with_information
-from .messages import cut
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD = 9  # length 3, type 1, flags 1, stream 4

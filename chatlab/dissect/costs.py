@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from msgspec.structs import fields as fields_of
 
-from . import messages
-from .messages import Message
+from .. import messages
+from ..messages import Message
 
 INFORMATION = "information"
 ENCODING = "payload encoding"

@@ -14,9 +14,9 @@ from urllib.parse import unquote
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
+from ..proto import chat_pb2, walk
 from .costs import ENCODING, FRAMING, information_of, minimal
-from .dissect import Field, in_words, lay, summed_up
-from .proto import chat_pb2, walk
+from .fields import Field, in_words, lay, summed_up
 
 _POOL = descriptor_pool.Default()
 assert chat_pb2.DESCRIPTOR  # importing it has put our service into the pool

@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
-from .codecs.binary import FLAG, HAS_TAG, NUMBERED, SHAPE, BinaryCodec
+from ..codecs.binary import FLAG, HAS_TAG, NUMBERED, SHAPE, BinaryCodec
+from ..messages import Arrived, Request
 from .costs import SEGMENT
-from .messages import Arrived, Request
 
 CLIENT, SERVER = bytes((10, 0, 0, 1)), bytes((10, 0, 0, 2))
 FIRST_CLIENT_PORT = 40_000

@@ -6,12 +6,26 @@ A case gets a `Watched` codec and literal messages; there is no socket and no se
 
 from collections.abc import Callable
 
-from .conformance import Case, Wrong, case, clipped
-from .connection import Connection
-from .messages import (
-    EVENTS, REPLIES, REQUESTS, Accounts, Arrived, DeleteAccount, DeleteMessages, Deposit, Heard, Joined, Mail, Message,
-    ProtocolError, Say, Send, Withdraw,
+from ..connection import Connection
+from ..messages import (
+    EVENTS,
+    REPLIES,
+    REQUESTS,
+    Accounts,
+    Arrived,
+    DeleteAccount,
+    DeleteMessages,
+    Deposit,
+    Heard,
+    Joined,
+    Mail,
+    Message,
+    ProtocolError,
+    Say,
+    Send,
+    Withdraw,
 )  # fmt: skip
+from .report import Case, Wrong, case, clipped
 
 CASES: list[Case] = []
 EVERY = (*REQUESTS, *REPLIES, *EVENTS)

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from . import harness
-from .client import Address, Client
+from .. import harness
+from ..client import Address, Client
+from ..messages import Arrived, ChatError, Event
 from .codec_cases import same
-from .conformance import Case, NotTried, Wrong, case, clipped
-from .messages import Arrived, ChatError, Event
+from .report import Case, NotTried, Wrong, case, clipped
 
 CASES: list[Case] = []
 WAIT_S = 5.0

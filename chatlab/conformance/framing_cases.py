@@ -7,12 +7,32 @@ and made up. Everything is read through a `Connection`, as every server and clie
 import random
 from collections.abc import Iterator
 
-from .codec_cases import CASES, EVERY, TEXT_BYTES, TOP, Tagged, Watched, filled, kinds_with, listener, same, there_and_back
-from .conformance import NotTried, Wrong, case, clipped
-from .messages import (
-    Account, Accounts, Arrived, Balance, DeleteAccount, Deleted, DeleteMessages, Deposit, Done, Heard, Leave, LogOut, Mail,
-    Message, Ping, Pong, ProtocolError, Refused, Say, Send, Sent, Unread,
+from ..messages import (
+    Account,
+    Accounts,
+    Arrived,
+    Balance,
+    DeleteAccount,
+    Deleted,
+    DeleteMessages,
+    Deposit,
+    Done,
+    Heard,
+    Leave,
+    LogOut,
+    Mail,
+    Message,
+    Ping,
+    Pong,
+    ProtocolError,
+    Refused,
+    Say,
+    Send,
+    Sent,
+    Unread,
 )  # fmt: skip
+from .codec_cases import CASES, EVERY, TEXT_BYTES, TOP, Tagged, Watched, filled, kinds_with, listener, same, there_and_back
+from .report import NotTried, Wrong, case, clipped
 
 # ---- a stream is not messages -----------------------------------------------------------------------------------
 

@@ -9,12 +9,21 @@ import struct
 import time
 from contextlib import ExitStack
 
-from . import loops
-from .client import Client
-from .conformance import Wrong, clipped
-from .messages import (
-    Arrived, ChatError, ConnectionLost, Deposit, Entered, Heard, Left, LoggedOut, ViewBalance, Withdraw,
+from .. import loops
+from ..client import Client
+from ..messages import (
+    Arrived,
+    ChatError,
+    ConnectionLost,
+    Deposit,
+    Entered,
+    Heard,
+    Left,
+    LoggedOut,
+    ViewBalance,
+    Withdraw,
 )  # fmt: skip
+from .report import Wrong, clipped
 from .scenes import CASES, WAIT_S, Stage, at_once, chat_case, expect, next_event, nothing_more, refused, texts, until
 
 __all__ = ["CASES", "STARTS", "Stage"]
