@@ -92,7 +92,8 @@ def _verdicts(result: Comparison) -> list[str]:
     if len(result.protocols) < 2 or len(result.runs[0].rounds) < 2:
         return []
     first, *others = result.protocols
-    return [f"{clients} clients, {other} beside {first}: {_verdict(result, other, first, clients)}." for clients in result.clients for other in others]
+    pairs = [(clients, other) for clients in result.clients for other in others]
+    return [f"With {clients}, {other} beside {first}: {_verdict(result, other, first, clients)}." for clients, other in pairs]
 
 
 def _verdict(result: Comparison, a: str, b: str, clients: int) -> str:
