@@ -8,8 +8,10 @@ The house, from the ground up. Imports run down only.
     spelled   which bytes say it?                       codecs, connection
     carried   who takes the bytes there?                client, loops, process, socket_impl, grpc_impl, proto, relay,
                                                         foreign
-    studied   what did we learn?                        harness, trace, workload, counting, sizes, measure, environment,
-                                                        results, tables, plots, views, comparison, conformance
+    studied   what did we learn?                        harness, trace, counting, sizes, environment, conformance,
+                                                        workload, speaker, wires, generators (trials, light, realistic),
+                                                        workers, null, gauges, measure, saturation, samples, uncertainty,
+                                                        scaling, results, tables, plots, views, comparison
 
 What a notebook types is below; each name is loaded when it is first used, so `import chatlab` is light.
 """

@@ -1,9 +1,10 @@
 """How many messages a second, and at what cost? Measured from outside, with a fresh server process in every round.
 
-The server has one process and one core, the simulated clients another of each, and the notebook's process only waits.
-Protocols and numbers of clients are measured in a shuffled order that is new in each round, so that whatever drifts in
-the machine drifts for all of them. The clients are Python too: where they are as busy as they can be, the rate is
-theirs rather than the server's, and the result says so. The server's processor time for a message is not disturbed by it.
+The server has one process and one core, the simulated clients another of each, and the notebook's process only waits and
+looks on. Protocols and numbers of clients are measured in a shuffled order that every second round runs backwards, so
+that whatever drifts in the machine drifts for all of them. The clients are Python too: where they are as busy as they
+can be, or late, the rate is theirs rather than the server's, and the result says so. The server's processor time for a
+message is not disturbed by it.
 """
 
 import contextlib
@@ -11,8 +12,8 @@ import itertools
 import os
 import random
 import sys
-import warnings
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace

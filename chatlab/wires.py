@@ -16,8 +16,8 @@ from hpack import Decoder, Encoder
 
 from .connection import CLIENT_HEARS, Connection
 from .messages import (
-    Acknowledge, ConnectionLost, CreateAccount, Deposit, Event, ListAccounts, Message, Ping, ProtocolError, Refused, Reply,
-    Request, Say, Send, ViewBalance,
+    Acknowledge, ConnectionLost, Deposit, ListAccounts, Message, Ping, ProtocolError, Refused, Reply, Request, Say, Send,
+    ViewBalance,
 )  # fmt: skip
 from .proto import chat_pb2 as pb
 from .proto.convert import from_event, from_proto, from_told, to_ask, to_proto
