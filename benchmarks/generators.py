@@ -25,9 +25,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import chatlab
 from chatlab.environment import cores, environment
-from chatlab.gauges import cpu_ns
+from chatlab.load.gauges import cpu_ns
+from chatlab.load.workload import Workload
 from chatlab.measure import Crew, _Bench, _on_core
-from chatlab.workload import Workload
 
 SYSTEMS = (
     *(("light", protocol) for protocol in ("text", "binary", "grpc", "grpc-stream")),
@@ -48,7 +48,7 @@ def ours(generator: str, protocol: str, args) -> Result:
     """One of our generators, in a process of its own."""
     kind = "echo" if generator == "light" and "grpc" not in protocol else "answers"
     load = Workload(clients=args.clients, in_flight=args.in_flight, seconds=args.seconds, warm_up_s=0.2, operations="ping")
-    with _Bench(protocol, generator=generator, crew=Crew(), null=f"chatlab.null:{kind}:{protocol}") as bench:
+    with _Bench(protocol, generator=generator, crew=Crew(), null=f"chatlab.load.null:{kind}:{protocol}") as bench:
         found = bench.carry_out(load)
     return Result(found.rate, found.generator_cpu_s / found.messages * 1e6, found.server_cpu_us)
 
@@ -59,7 +59,7 @@ def h2load(args) -> Result:
     with tempfile.NamedTemporaryFile() as body, _on_core(own[:1]):
         body.write(bytes(5))  # an empty message with its prefix
         body.flush()
-        server = chatlab.serve("chatlab.null:answers:grpc", where="process", name="for h2load")
+        server = chatlab.serve("chatlab.load.null:answers:grpc", where="process", name="for h2load")
         with server:
             calls = int(2000 * args.seconds)
             url = "http://{}:{}/chatlab.v1.Chat/Ping".format(*server.address)

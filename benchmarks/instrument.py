@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import chatlab
 from chatlab.codecs import TextCodec
+from chatlab.load.workload import Workload
 from chatlab.messages import Sent
-from chatlab.workload import Workload
 
 BURN = "CHATLAB_BURN_NS"
 STALL_S, STALL_AFTER_S, LASTS_S = 0.5, 2.0, 5.0

@@ -4,14 +4,14 @@ One chat service, written once; many ways to carry it; every byte explained; num
 The house, from the ground up. Imports run down only.
 
     said      what can be asked, answered, announced?   messages
-    meant     what does it do?                          service, storage, hub
-    spelled   which bytes say it?                       codecs, connection
-    carried   who takes the bytes there?                client, loops, process, socket_impl, grpc_impl, proto, relay,
+    meant     what does it do?                          service, storage, storage_sqlite, hub
+    spelled   which bytes say it?                       codecs/, connection, dissect/
+    carried   who takes the bytes there?                client, loops, process, socket_impl, grpc_impl, proto/, relay,
                                                         foreign
-    studied   what did we learn?                        harness, trace, counting, sizes, environment, conformance,
-                                                        workload, speaker, wires, generators (trials, light, realistic),
-                                                        workers, null, gauges, measure, saturation, samples, uncertainty,
-                                                        scaling, results, tables, plots, views, comparison
+    studied   what did we learn?                        harness, trace, counting, sizes, kernel, load/, measure,
+                                                        saturation, uncertainty, scaling, environment, results, tables,
+                                                        conformance/, plots, views
+    above     parse, ask, print                         cli, terminal, screen, comparison, lab
 
 What a notebook types is below; each name is loaded when it is first used, so `import chatlab` is light.
 """
@@ -58,7 +58,7 @@ _HOMES = {
     "dissect.costs": ["account", "information", "LAYERS"],
     "dissect.capture": ["to_pcapng", "lua_dissector"],
     "relay": ["relay", "Relay", "Chunk", "Traffic"],
-    "workload": ["Workload"],
+    "load.workload": ["Workload"],
     "counting": ["count_bytes"],
     "sizes": ["count_sizes", "count_overhead"],
     "kernel": ["tcp_bytes"],

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .counting import count_bytes
+from .load.workload import Workload
 from .measure import PROTOCOLS, ROUNDS, compare
 from .plots import bytes_per_operation, cost_by_clients, figure, overview, rate_by_clients
-from .workload import Workload
 
 
 def main_comparison(

@@ -21,12 +21,12 @@ from importlib.util import find_spec
 
 from . import harness
 from .environment import cores, environment, load_average, stolen_and_all, stolen_since
-from .gauges import Memory, cpu_ns, memory_of
-from .generators import Told, Trial
 from .harness import Server, implementation, portable, serve
+from .load.gauges import Memory, cpu_ns, memory_of
+from .load.generators import Told, Trial
+from .load.workers import LOOK_S, OwnProcesses, read_times, together
+from .load.workload import NS, Workload
 from .results import Comparison, Environment, Round, Run
-from .workers import LOOK_S, OwnProcesses, read_times, together
-from .workload import NS, Workload
 
 PROTOCOLS = ("text", "grpc", "grpc-stream")
 CLIENTS = (1, 2, 4, 8, 16)
@@ -153,7 +153,7 @@ def calibrate(protocol, generator: str = "light", seconds: float = 0.5) -> float
     carried = implementation(protocol)
     kind = "echo" if generator == "light" and hasattr(carried, "codec") else "answers"
     load = Workload(clients=4, seconds=seconds, in_flight=16, operations="ping")
-    null = f"chatlab.null:{kind}:{portable(protocol)}"
+    null = f"chatlab.load.null:{kind}:{portable(protocol)}"
     with _Bench(protocol, generator=generator, null=null) as bench:
         found = bench.carry_out(load)
     _calibrated[bench.name, generator] = found.rate
@@ -253,7 +253,7 @@ class _Bench:
         workers = self._crew.workers
         address = tuple(self._server.addresses[self.name])
         path = [] if self._own is None else sys.path
-        echo = self._null.startswith("chatlab.null:echo:")
+        echo = self._null.startswith("chatlab.load.null:echo:")
         return [
             Trial(self._portable, address, workload.share(n, workers), f"w{os.urandom(3).hex()}c", self._generator, path=path, echo=echo)
             for n in range(workers)

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import msgspec
 
 from .dissect.costs import LAYERS, Account
-from .gauges import Memory
 from .kernel import Segments
+from .load.gauges import Memory
+from .load.samples import Samples, percentile_ms
+from .load.workload import Workload
 from .relay import Traffic
-from .samples import Samples, percentile_ms
 from .trace import Flight, Moment, Trace
-from .workload import Workload
 
 __all__ = [
     "ByteRow", "ByteTable", "Comparison", "Environment", "Flight", "Moment", "Round", "Run", "SizeRow", "SizeTable",

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .environment import environment
+from .load.samples import Samples
+from .load.workload import NS, Workload
 from .results import LEAST_ATTEMPTED, Environment, Run, Shown
-from .samples import Samples
-from .workload import NS, Workload
 
 LEAST_DONE = 0.995  # of what was due
 MOST_GROWTH = 0.01  # of the offered rate, by which the backlog may grow

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from chatlab.measure import measure
-from chatlab.workload import Workload
+from chatlab.load.workload import Workload
 
 distributed = pytest.importorskip("distributed")
 

@@ -48,7 +48,7 @@ IO = {"socket", "select", "selectors", "asyncio", "threading", "queue", "time", 
 OUTSIDE = {
     "matplotlib": PICTURES,
     "IPython": PICTURES,
-    "grpc": {"grpc_impl", "proto", "null"},  # null: a handler that takes bytes and gives bytes
+    "grpc": {"grpc_impl", "proto", "load"},  # load.null: a handler that takes bytes and gives bytes
     "uvloop": {"loops"},
     "argon2": {"hub"},
     "sqlite3": {"storage_sqlite"},

@@ -12,12 +12,13 @@ import numpy
 import pytest
 
 import chatlab
-from chatlab import trials, workers
-from chatlab.gauges import memory_of
+from chatlab.load import trials
+from chatlab.load import workers
+from chatlab.load.gauges import memory_of
 from chatlab.measure import _orders, calibrate, measure
 from chatlab.results import Comparison, Environment, Round, Run
-from chatlab.samples import NEVER, Samples
-from chatlab.workload import OPERATIONS, Workload
+from chatlab.load.samples import NEVER, Samples
+from chatlab.load.workload import OPERATIONS, Workload
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads what only Linux tells")
 GENERATORS = pytest.mark.parametrize("generator", ["light", "clients"])
@@ -260,7 +261,7 @@ def test_a_generator_is_calibrated_by_a_server_that_does_nothing(protocol, gener
 
 def test_grpc_has_no_echo():
     with pytest.raises(ValueError, match="no frames of ours to echo"):
-        chatlab.implementation("chatlab.null:echo:grpc")
+        chatlab.implementation("chatlab.load.null:echo:grpc")
 
 
 # ---- workers ----------------------------------------------------------------------------------------------------

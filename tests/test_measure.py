@@ -13,11 +13,11 @@ import pytest
 import chatlab
 from chatlab.codecs import TextCodec
 from chatlab.comparison import main_comparison
-from chatlab.gauges import cpu_ns
+from chatlab.load.gauges import cpu_ns
 from chatlab.messages import Arrived, Ping, Pong, Send, Sent
 from chatlab.process import Worker
 from chatlab.relay import Traffic, relay
-from chatlab.workload import Workload
+from chatlab.load.workload import Workload
 from test_harness import is_alive
 from voices import until
 

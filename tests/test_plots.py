@@ -13,7 +13,7 @@ from chatlab.plots import (
 from chatlab.results import Round, Run
 from chatlab.saturation import saturate
 from chatlab.trace import Moment, Trace
-from chatlab.workload import Workload
+from chatlab.load.workload import Workload
 from test_results import HERE, a_comparison, a_run, a_table
 from test_saturation import made_up, served
 

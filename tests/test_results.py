@@ -8,7 +8,7 @@ import pytest
 import chatlab
 from chatlab.relay import Traffic
 from chatlab.results import ByteRow, ByteTable, Comparison, Environment, Round, Run
-from chatlab.workload import Workload
+from chatlab.load.workload import Workload
 
 HERE = Environment("3.11.7", "Linux 6.18", "a processor", 2, (("grpcio", "1.85.1"),), "server on core 0", 0.5, 0.0)
 

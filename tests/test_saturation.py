@@ -5,9 +5,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from chatlab.results import Environment, Round, Run
-from chatlab.samples import NEVER, Samples
+from chatlab.load.samples import NEVER, Samples
 from chatlab.saturation import Saturation, backlog_growth, saturate, search, why_not
-from chatlab.workload import NS, Workload
+from chatlab.load.workload import NS, Workload
 
 HERE = Environment("3.11.7", "Linux", "a processor", 2, ())
 MS = NS // 1000

@@ -5,8 +5,8 @@ import pytest
 from chatlab.messages import (
     Accounts, Arrived, Balance, ChatError, Entered, Heard, ListAccounts, Ping, Pong, Refused, Said, Sent,
 )  # fmt: skip
-from chatlab.speaker import CYCLE, Speaker, Untrue
-from chatlab.workload import Workload
+from chatlab.load.speaker import CYCLE, Speaker, Untrue
+from chatlab.load.workload import Workload
 
 NAMES = ["ann", "bob", "cid", "dan"]
 

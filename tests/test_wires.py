@@ -3,11 +3,11 @@
 import hpack
 import pytest
 
-from chatlab import wires
+from chatlab.load import wires
 from chatlab.messages import Arrived, ConnectionLost, Ping, Pong, Refused, Send, Sent
 from chatlab.proto import chat_pb2 as pb
 from chatlab.proto.convert import to_event, to_proto
-from chatlab.wires import DATA, END_HEADERS, END_STREAM, HEADERS, SETTINGS, UnaryWire, frame, prefixed
+from chatlab.load.wires import DATA, END_HEADERS, END_STREAM, HEADERS, SETTINGS, UnaryWire, frame, prefixed
 
 encode = hpack.Encoder().encode
 OK = [("grpc-status", "0"), ("grpc-message", "")]

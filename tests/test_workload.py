@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError, replace
 import msgspec
 import pytest
 
-from chatlab.workload import NS, Workload
+from chatlab.load.workload import NS, Workload
 
 OPEN = Workload(clients=4, rate=1000, seconds=2, warm_up_s=1)
 

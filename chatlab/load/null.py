@@ -4,19 +4,31 @@
     answers    each request has an answer of the right kind at once, with no chat; over gRPC by a generic handler, bytes
                in and bytes out
 
-`implementation("chatlab.null:echo:text")` is the echo server in the framing of "text", and so for every protocol.
+`implementation("chatlab.load.null:echo:text")` is the echo server in the framing of "text", and so for every protocol.
 """
 
 import asyncio
 from collections.abc import Callable
 
-from .client import Address
-from .codecs import Codec
-from .connection import Connection
-from .harness import implementation
-from .loops import background_loop, run
-from .messages import (
-    Account, Accounts, Balance, Closed, CreateAccount, DeleteAccount, Deposit, Done, ListAccounts, Ping, Pong, Reply, Request,
+from ..client import Address
+from ..codecs import Codec
+from ..connection import Connection
+from ..harness import implementation
+from ..loops import background_loop, run
+from ..messages import (
+    Account,
+    Accounts,
+    Balance,
+    Closed,
+    CreateAccount,
+    DeleteAccount,
+    Deposit,
+    Done,
+    ListAccounts,
+    Ping,
+    Pong,
+    Reply,
+    Request,
     ViewBalance,
 )  # fmt: skip
 
@@ -146,8 +158,8 @@ async def _events(raw: bytes, context) -> None:
 
 
 async def _stream(asks, context) -> None:
-    from .proto import chat_pb2 as pb
-    from .proto.convert import from_ask, to_told
+    from ..proto import chat_pb2 as pb
+    from ..proto.convert import from_ask, to_told
 
     await context.send_initial_metadata((("session", "nobody"),))
     async for raw in asks:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from .kernel import Segments
-from .messages import ConnectionLost
+from ..kernel import Segments
+from ..messages import ConnectionLost
 from .speaker import Speaker
 from .workload import NS, Workload
 

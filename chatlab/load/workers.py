@@ -17,8 +17,8 @@ from concurrent.futures import FIRST_EXCEPTION, Executor, Future, wait
 
 import msgspec
 
+from ..process import Worker
 from .generators import Told, Trial, work
-from .process import Worker
 
 COME_TIMEOUT_S = 30.0  # for all workers to have their clients connected
 START_AFTER_NS = 30_000_000
@@ -30,7 +30,7 @@ class OwnProcesses(Executor):
     """Processes of this machine, for `work` alone. Each is used again and again, so that starting it is no part of a trial."""
 
     def __init__(self, count: int = 1):
-        self._workers = [Worker("chatlab.generators:generate") for _ in range(count)]
+        self._workers = [Worker("chatlab.load.generators:generate") for _ in range(count)]
         self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
@@ -41,7 +41,7 @@ class OwnProcesses(Executor):
 
     def submit(self, function, spec: bytes, /) -> Future:
         if function is not work:
-            raise TypeError(f"these processes carry out chatlab.generators.work, not {function!r}")
+            raise TypeError(f"these processes carry out chatlab.load.generators.work, not {function!r}")
         future: Future = Future()
         threading.Thread(target=self._ask, args=(future, spec), name="chatlab-asking", daemon=True).start()
         return future

@@ -13,12 +13,24 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from . import trials
-from .client import Address
-from .harness import implementation
-from .messages import (
-    Acknowledge, ConnectionLost, CreateAccount, DeleteAccount, Deposit, Done, Goodbye, Join, Pong, Refused, Reply, Request, cut,
+from ..client import Address
+from ..harness import implementation
+from ..messages import (
+    Acknowledge,
+    ConnectionLost,
+    CreateAccount,
+    DeleteAccount,
+    Deposit,
+    Done,
+    Goodbye,
+    Join,
+    Pong,
+    Refused,
+    Reply,
+    Request,
+    cut,
 )  # fmt: skip
+from . import trials
 from .speaker import Speaker, Untrue
 from .trials import Clock, Patience, Trial, names_of
 from .wires import CodecWire, wire_for

@@ -20,13 +20,13 @@ import time
 
 import msgspec
 
+from ..client import Address
+from ..kernel import Segments, tcp_segments
+from ..loops import new_event_loop
+from ..messages import ConnectionLost
+from ..process import answer_questions
 from . import trials
-from .client import Address
-from .kernel import Segments, tcp_segments
 from .light import LightGenerator
-from .loops import new_event_loop
-from .messages import ConnectionLost
-from .process import answer_questions
 from .realistic import ClientsGenerator
 from .speaker import Speaker
 from .trials import Clock, Told, Trial

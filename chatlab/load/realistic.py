@@ -9,11 +9,21 @@ import sys
 import time
 from collections.abc import Callable
 
-from . import trials
-from .harness import implementation
-from .messages import (
-    Accounts, Balance, ConnectionLost, ListAccounts, Ping, Pong, Reply, Said, Say, Send, ViewBalance,
+from ..harness import implementation
+from ..messages import (
+    Accounts,
+    Balance,
+    ConnectionLost,
+    ListAccounts,
+    Ping,
+    Pong,
+    Reply,
+    Said,
+    Say,
+    Send,
+    ViewBalance,
 )  # fmt: skip
+from . import trials
 from .speaker import Speaker
 from .trials import Clock, Patience, Trial, names_of
 from .wires import keeps_order

@@ -14,13 +14,24 @@ from collections.abc import Iterable
 
 from hpack import Decoder, Encoder
 
-from .connection import CLIENT_HEARS, Connection
-from .messages import (
-    Acknowledge, ConnectionLost, Deposit, ListAccounts, Message, Ping, ProtocolError, Refused, Reply, Request, Say, Send,
+from ..connection import CLIENT_HEARS, Connection
+from ..messages import (
+    Acknowledge,
+    ConnectionLost,
+    Deposit,
+    ListAccounts,
+    Message,
+    Ping,
+    ProtocolError,
+    Refused,
+    Reply,
+    Request,
+    Say,
+    Send,
     ViewBalance,
 )  # fmt: skip
-from .proto import chat_pb2 as pb
-from .proto.convert import from_event, from_proto, from_told, to_ask, to_proto
+from ..proto import chat_pb2 as pb
+from ..proto.convert import from_event, from_proto, from_told, to_ask, to_proto
 
 Heard = list[tuple[int | None, Message]]
 
@@ -363,7 +374,7 @@ _GRPC = {"grpc": UnaryWire, "grpc-stream": StreamWire}
 
 def _answers() -> dict[type[Request], type]:
     """What each call is answered by, as the service's description says."""
-    from . import messages
+    from .. import messages
 
     methods = pb.DESCRIPTOR.services_by_name["Chat"].methods
     return {

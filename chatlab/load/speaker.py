@@ -8,9 +8,27 @@ unnoticed. A load generator carries the messages and hands in the clock; a wrong
 from array import array
 from collections.abc import Sequence
 
-from .messages import (
-    Accounts, Arrived, Balance, ChatError, Entered, Event, Heard, Left, ListAccounts, Ping, Pong, Refused, Reply,
-    Request, Said, Say, Send, Sent, ViewBalance, cut,
+from ..messages import (
+    Accounts,
+    Arrived,
+    Balance,
+    ChatError,
+    Entered,
+    Event,
+    Heard,
+    Left,
+    ListAccounts,
+    Ping,
+    Pong,
+    Refused,
+    Reply,
+    Request,
+    Said,
+    Say,
+    Send,
+    Sent,
+    ViewBalance,
+    cut,
 )  # fmt: skip
 from .workload import OPERATIONS, STEP_DIGITS, Step, Workload
 
