@@ -483,6 +483,17 @@ class Comparison(Shown):
             raise ValueError(f"{of} was not measured for {a} and {b}")
         return ratio(*values, more=more, less=less)
 
+    def scaling(self, protocol: str):
+        """What more clients would do to the rate: an `scaling.Scaling`, with its doubts and warnings.
+
+        Rates that the generator set are left out. Raises `ValueError` where too few are left to fit a law.
+        """
+        from .scaling import scaling
+
+        runs = [self[protocol, clients] for clients in self.clients]
+        runs = [run for run in runs if not run.generator_limited]
+        return scaling([run.workload.clients for run in runs], [[each.rate for each in run.rounds] for run in runs])
+
     def to_frame(self):
         """A pandas DataFrame: a row for each protocol, number of clients and round."""
         return _frame(self.runs)

@@ -154,3 +154,17 @@ def test_frames_have_a_row_for_each_number():
 
 def test_the_names_a_notebook_types():
     assert (chatlab.ByteTable, chatlab.Run, chatlab.Comparison) == (ByteTable, Run, Comparison)
+
+
+def test_a_comparison_foretells_more_clients_by_the_scalability_law():
+    rates = {1: (1000, 1010, 990), 2: (1900, 1910, 1890), 4: (3400, 3390, 3410), 8: (5600, 5610, 5590)}
+    compared = Comparison(tuple(a_run(clients=n, rates=at, busy=0.1) for n, at in rates.items()), HERE)
+    law = compared.scaling("text")
+    assert law.clients == (1, 2, 4, 8)
+    assert law(4) == pytest.approx(3400, rel=0.05)
+
+
+def test_rates_that_the_clients_set_are_no_evidence_of_scaling():
+    compared = Comparison(tuple(a_run(clients=n, rates=(n * 100,) * 3, busy=0.99) for n in (1, 2, 4)), HERE)
+    with pytest.raises(ValueError, match="needs three numbers of clients"):
+        compared.scaling("text")
