@@ -242,7 +242,10 @@ def _check(options) -> int:
     from .conformance import check
 
     _implementation(options.protocol, options)
-    report = check(options.protocol, only=options.only)
+    try:
+        report = check(options.protocol, only=options.only)
+    except ValueError as error:
+        options.fail(f"{error}")
     print(report)
     return 0 if report.passed else 1
 

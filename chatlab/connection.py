@@ -13,9 +13,13 @@ no socket, reads no clock and starts no thread, so a test can feed it one byte a
 b'#7|account|1|John|0|0\\n'
 """
 
+import re
+
 from .codecs import Codec
 from .messages import Account, Event, Limits, Malformed, Message, ProtocolError, Reply, Request, cut
 
+#: How a client of ours begins that names its protocol and version; a person who types does not.
+PREFACE = re.compile(rb"CL[A-Z][\x00-\x09\x0b-\x1f]")
 #: What each role may hear from the other.
 SERVER_HEARS = Request
 CLIENT_HEARS = (Reply, Event)
@@ -32,6 +36,7 @@ class Connection:
         self._is_server = issubclass(Request, hears)
         #: What the client says first, once, to name the protocol and its version; still to be said or heard.
         self._preface = getattr(codec, "preface", b"")
+        self._may_be_astray = self._is_server and not self._preface  # what begins with a preface waits for no line end
         self.frames_in = self.frames_out = 0
         self._buffer = bytearray()
         self._searched = 0  # so far into the buffer there is no end of a frame
@@ -67,6 +72,10 @@ class Connection:
         if held:
             held += data
         buffer = held or data
+        if self._may_be_astray and PREFACE.match(buffer):
+            which, version = chr(buffer[2]), buffer[3]
+            self.error = ProtocolError(f"CL{which}, version {version}, is another protocol; this port speaks {self.codec.name}")
+            return []
         messages = []
         start, size, searched = 0, len(buffer), self._searched
         try:
@@ -82,6 +91,7 @@ class Connection:
             self.error = error
             self._buffer, self._searched = bytearray(), 0
             return messages
+        self._may_be_astray = self._may_be_astray and not messages
         if held:
             del held[:start]
         elif start < size:
@@ -93,10 +103,10 @@ class Connection:
         """The peer sends no more. A frame that it left unfinished is never carried out; it is told so."""
         if not self._buffer or self.error is not None:
             return []
-        size, self._buffer = len(self._buffer), bytearray()
+        rest, self._buffer = bytes(self._buffer), bytearray()
         if self._is_server:
-            return [(None, Malformed(f"the last {size} bytes are not a whole frame and were not carried out"))]
-        self.error = ProtocolError(f"the connection ended inside a frame, after {size} bytes of it")
+            return [(None, Malformed(f"the last {len(rest)} bytes are not a whole frame and were not carried out"))]
+        self.error = ProtocolError(f"the connection ended inside a frame, after {len(rest)} bytes of it: {cut(rest, 100)}")
         return []
 
     def _after_preface(self, data: bytes) -> bytes:

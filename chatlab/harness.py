@@ -14,11 +14,11 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from .client import Address, AsyncClient, Client, Implementation
 from .hub import Hub, Log
-from .messages import ChatError, Limits
+from .messages import ChatError, ConnectionLost, Limits, cut
 from .process import Worker, answer_questions
 from .service import Chat
 from .trace import Moment, Trace
@@ -30,6 +30,7 @@ CARRIER: list[str] = []
 #: The port at which a protocol is served and looked for where none is named, by `chatlab serve` and `chatlab chat` alike.
 PORTS: dict[str, int] = {}
 ENGINES = ("loop", "threads")
+LAST_PORT = 65535
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 
@@ -162,6 +163,8 @@ class Server:
         name = next(iter(self._implementations)) if protocol is None else protocol
         if name not in self._implementations:
             raise ValueError(f"this server has no door for {name!r}; it has {', '.join(self._implementations)}")
+        if not self.running:
+            raise ConnectionLost("this server is closed")
         return name, self._implementations[name]
 
 
@@ -183,7 +186,7 @@ def serve(
     """Start one chat in the background, with a door for each protocol ("text" where none is named).
 
     `engine` is "loop" (an event loop) or "threads"; `where` is "thread" (of this process) or "process" (its own).
-    `store` is None (memory), the path of an SQLite file, or a store. With a `port` other than 0 the first door takes
+    `store` is None (memory), the path of an SQLite file, or, on a thread, a store. With a `port` other than 0 the first door takes
     it, the next door the one after; a mapping names each protocol's own. A server of the same name, by default the
     protocols' names, is closed first, unless a with-block holds it.
 
@@ -192,9 +195,16 @@ def serve(
     _check_choice("engine", engine, ENGINES)
     _check_choice("where", where, ("thread", "process"))
     protocols = protocols or ("text",)
+    _check_protocols(protocols)
+    _check_store(store, where)
+    if not isinstance(limits, Limits):
+        raise ValueError(f"limits is a Limits, not {cut(limits)}")
+    if not isinstance(name, str | None):
+        raise ValueError(f"name is a str or None, not {cut(name)}")
     implementations = {each.name: each for each in map(implementation, protocols)}
     if len(implementations) < len(protocols):
         raise ValueError(f"each protocol has one door: {', '.join(map(str, protocols))}")
+    _check_ports(port, implementations)
     name = name or "+".join(implementations)
     if name in _servers:
         _servers[name].close()
@@ -206,10 +216,16 @@ def serve(
 
 
 def stop_all() -> None:
-    """Close every server of this process."""
+    """Close every server of this process; where one cannot be closed, the others are, and then its error is raised."""
+    errors = []
     for server in [*_servers.values(), *_entered]:
-        server.close()
+        try:
+            server.close()
+        except Exception as error:  # whatever it is, it is raised below
+            errors.append(error)
     _entered.clear()
+    if errors:
+        raise errors[0]
 
 
 atexit.register(stop_all)
@@ -223,6 +239,31 @@ def connect(host: str, port: int, protocol="text") -> Client:
 def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{what} is {' or '.join(map(repr, choices))}, not {value!r}")
+
+
+def _check_protocols(protocols: tuple) -> None:
+    for each in protocols:
+        if isinstance(each, list | tuple):
+            meant = ", ".join(f'"{one}"' if isinstance(one, str) else getattr(one, "__name__", repr(one)) for one in each)
+            raise ValueError(f"a protocol is not {cut(each)}; did you mean serve({meant})?")
+
+
+def _check_store(store, where: str) -> None:
+    if store is None or isinstance(store, str | os.PathLike):
+        return
+    if not callable(getattr(store, "commit", None)):
+        raise ValueError(f"store is None, the path of an SQLite file, or a store (with commit), not {cut(store)}")
+    if where == "process":
+        raise ValueError(f"a process of its own would work on a copy of {cut(store)} that you never see; give it None or a path")
+
+
+def _check_ports(port: int | Mapping[str, int], names: Iterable[str]) -> None:
+    for each in port.values() if isinstance(port, Mapping) else [port]:
+        if not isinstance(each, int) or isinstance(each, bool) or not 0 <= each <= LAST_PORT:
+            raise ValueError(f"a port is a number from 0 to {LAST_PORT}, not {cut(each)}")
+    count = len(list(names))
+    if not isinstance(port, Mapping) and port and port + count - 1 > LAST_PORT:
+        raise ValueError(f"{count} ports from {port} on go past {LAST_PORT}")
 
 
 def opened(store):
@@ -344,7 +385,7 @@ def portable(protocol) -> str:
     if made.__module__ == "__main__":
         raise ValueError(
             f"{made.__name__} is defined in this notebook or script, where another process cannot import it; "
-            'write it to a file and serve "module:NAME", or use where="thread"'
+            'write it to a file and name it "module:NAME"'
         )
     return f"{made.__module__}:{made.__qualname__}"
 

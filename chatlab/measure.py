@@ -26,6 +26,7 @@ from .load.gauges import Memory, cpu_ns, memory_of
 from .load.generators import Told, Trial
 from .load.workers import LOOK_S, OwnProcesses, read_times, together
 from .load.workload import NS, Workload
+from .messages import cut
 from .results import Comparison, Environment, Round, Run
 
 PROTOCOLS = ("text", "grpc", "grpc-stream")
@@ -67,6 +68,7 @@ def measure(
     server that lives in this process cannot be told from the notebook's, and is None. Raises `RuntimeError` where the
     clients fail, with what they said.
     """
+    _check_workload(workload)
     _check_rounds(rounds)
     _check_generator(generator)
     before, load, crew = stolen_and_all(), load_average(), Crew(workers, executor, host)
@@ -95,7 +97,7 @@ def _bench(protocol_or_server, engine: str, generator: str, crew: Crew) -> "_Ben
 def compare(
     protocols: Iterable = PROTOCOLS,
     workload: Workload = Workload(),
-    clients: Iterable[int] = CLIENTS,
+    clients: int | Iterable[int] = CLIENTS,
     rounds: int = ROUNDS,
     engine: str = "loop",
     quick: bool = False,
@@ -108,13 +110,15 @@ def compare(
 
     `quick` is for notebooks and tests: fewer clients, rounds and seconds. `workload.seed` decides the order, and each
     second round runs backwards, so that whatever drifts in the machine drifts for all. An interrupt ends it, and the
-    processes with it. Raises `RuntimeError` where the clients fail.
+    processes with it. Raises `ValueError` for no protocol or one named twice, and `RuntimeError` where the clients fail.
     """
+    _check_workload(workload)
     if quick:
         clients, rounds = QUICK_CLIENTS, min(rounds, QUICK_ROUNDS)
         workload = replace(workload, seconds=QUICK_SECONDS, warm_up_s=QUICK_WARM_UP_S)
     protocols = [protocols] if isinstance(protocols, str) else list(protocols)
-    loads = [replace(workload, clients=each) for each in clients]
+    _check_compared([implementation(each).name for each in protocols])
+    loads = [replace(workload, clients=each) for each in ([clients] if isinstance(clients, int) else clients)]
     _check_rounds(rounds)
     _check_generator(generator)
     before, load, crew = stolen_and_all(), load_average(), Crew(workers, executor, host)
@@ -182,6 +186,18 @@ def _first_door(server: Server):
 def _check_rounds(rounds: int) -> None:
     if not 1 <= rounds <= 100:
         raise ValueError(f"rounds is from 1 to 100, not {rounds!r}")
+
+
+def _check_workload(workload: Workload) -> None:
+    if not isinstance(workload, Workload):
+        raise TypeError(f"the load is a Workload, not {cut(workload)}")
+
+
+def _check_compared(names: list[str]) -> None:
+    if not names:
+        raise ValueError("there is no protocol to measure")
+    if len(set(names)) < len(names):
+        raise ValueError(f"a protocol is compared with others, not with itself: {', '.join(names)}")
 
 
 def _environment(pinned: str, load: float | None, before) -> Environment:

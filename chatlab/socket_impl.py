@@ -134,14 +134,22 @@ class ThreadServer:
         client = _ThreadClient(self, sock, label(peer))
         try:
             client.session = self.hub.open(client.outbox, client.peer)
+            self._begin(client)
         except ChatError as full:
             sock.sendall(self.codec.encode(None, Refused(full.code, full.text)))
             sock.shutdown(socket.SHUT_WR)
             # Closed at once, a request on its way would reset the connection and the refusal be lost.
             self._refused.append((time.monotonic() + self.hub.limits.linger_s, sock))
-            return
+
+    def _begin(self, client: "_ThreadClient") -> None:
         self._clients.add(client)
-        client.start()
+        try:
+            client.start()
+        except RuntimeError as error:  # the system has no more threads
+            self._clients.discard(client)
+            self.hub.close(client.session)
+            self.hub.log(f"a newcomer was refused: {error}")
+            raise ChatError("SERVER_FULL", "the server has no more threads; try again later") from error
 
     def _sweep(self, now: float) -> None:
         if now < self._sweep_at:
@@ -171,8 +179,15 @@ class _ThreadClient:
         self.writer = threading.Thread(target=self._write, name="chatlab-writer", daemon=True)
 
     def start(self) -> None:
+        """Raises `RuntimeError` where there are no threads left; then none of its own is."""
         self.writer.start()
-        self.reader.start()
+        try:
+            self.reader.start()
+        except RuntimeError:
+            self.outbox.closed = True
+            self._wake()
+            self.writer.join()
+            raise
 
     def _read(self) -> None:
         hub, session, connection = self.server.hub, self.session, self.connection
@@ -535,7 +550,7 @@ class SocketClient(Client):
             answer.put(reply)
 
     def _fail(self, error: ConnectionLost | ProtocolError) -> None:
-        lost = error if isinstance(error, ConnectionLost) else ConnectionLost(f"the server sent nonsense: {error}")
+        lost = error if isinstance(error, ConnectionLost) else ConnectionLost(f"the server sent nonsense (does it speak {self.protocol}?): {error}")
         waiting = self._waiting  # once `_end` has told the user, there may soon be a new connection with its own
         self._end(lost)
         for answer in list(waiting.values()):
@@ -638,7 +653,7 @@ class AsyncSocketClient(AsyncClient):
             answer.set_result(reply)
 
     def _fail(self, error: ConnectionLost | ProtocolError) -> None:
-        lost = error if isinstance(error, ConnectionLost) else ConnectionLost(f"the server sent nonsense: {error}")
+        lost = error if isinstance(error, ConnectionLost) else ConnectionLost(f"the server sent nonsense (does it speak {self.protocol}?): {error}")
         self._end(lost)
         for answer in self._waiting.values():
             if not answer.done():

@@ -8,6 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import chatlab
+from chatlab.codecs import TextCodec
+from chatlab.connection import Connection
 from chatlab.messages import (
     Account, Accounts, Arrived, ChatError, ConnectionLost, Entered, Goodbye, Heard, Joined, Left, Limits, LoggedOut,
     Mail, Sent,
@@ -376,3 +379,36 @@ def test_a_raw_line_and_a_client_are_the_same_to_the_server(house):
     bob.send("ada", "hi")
     assert ada.line() == "arrived|1|bob|no|hi"
     ada.close()
+
+
+@pytest.mark.parametrize("spoken", ["json", "binary", "protobuf"])
+@pytest.mark.parametrize("served", ["text", "json", "binary", "protobuf"])
+def test_a_client_at_the_wrong_door_is_told_at_once(engine, served, spoken):
+    if served == spoken:
+        return
+    with chatlab.serve(served, engine=engine, name="wrong door") as server:
+        with chatlab.connect(*server.address, spoken) as client, pytest.raises(ConnectionLost, match=f"does it speak {spoken}"):
+            client.ping()
+
+
+def test_a_preface_at_a_door_of_lines_is_told_apart_from_typing():
+    server = Connection(TextCodec())
+    assert server.receive(b"CL") == server.receive(b"B\x01") == []
+    assert str(server.error) == "CLB, version 1, is another protocol; this port speaks text"
+
+
+def test_a_thread_server_without_threads_refuses_and_lives_on(monkeypatch):
+    start = threading.Thread.start
+
+    def no_more(thread):
+        if thread.name == "chatlab-reader" and failing:
+            failing.pop()
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    failing = [True]
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    with House("threads") as house:
+        assert house.raw().rest() == []
+        assert house.raw().ask("14") == "pong"
+        assert any("a newcomer was refused" in line for line in house.log)

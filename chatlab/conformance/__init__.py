@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from .. import harness
+from ..messages import cut
 from . import framing_cases, server_cases
 from .codec_cases import Watched
 from .report import Case, NotTried, Report, Result, Wrong, clipped
@@ -32,11 +33,13 @@ def check(subject, only: str = "", patience_s: float = PATIENCE_S) -> Report:
 
     A codec is tried by itself, and when nothing is wrong with it also in our servers, on both engines. `only` leaves
     out the cases whose name does not contain it. A case that has not ended after `patience_s` seconds fails. Raises
-    `ValueError` or `TypeError` for what is neither.
+    `ValueError` or `TypeError` for what is neither, and `ValueError` where no case is called like `only`.
     """
     carried = harness.implementation(subject)
     codec = getattr(carried, "codec", None)
     spelling, behaving = ([each for each in cases if only in each.name] for cases in (framing_cases.CASES, server_cases.CASES))
+    if not behaving and (codec is None or not spelling):  # nothing tried would be nothing wrong
+        raise ValueError(f"no case is called {cut(only)}")
     report = Report(str(carried.name), ())
     if codec is not None:
         report += _trial(spelling, Watched(codec), patience_s)
