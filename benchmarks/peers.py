@@ -214,10 +214,9 @@ SYSTEMS = {"loop": ChatlabLoop, "threads": ChatlabThreads, "redis": Redis, "mosq
 
 SERVE = """
 import sys
-from chatlab.hub import Hub
-from chatlab.socket_impl import text
+from chatlab import Hub, implementation
 
-text().serve(Hub(), sys.argv[1], port=int(sys.argv[2]))
+implementation("text").serve(Hub(), sys.argv[1], port=int(sys.argv[2]))
 sys.stdin.read()
 """
 

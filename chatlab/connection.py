@@ -56,6 +56,15 @@ class Connection:
             frame, self._preface = self._preface + frame, b""
         return frame
 
+    def send_all(self, waiting: list[tuple[int | None, Message]]) -> bytes:
+        """The frames of all these, in one piece, for a fraction of what they cost one by one. Raises as `send` does."""
+        frames = [self._encode(tag, message) for tag, message in waiting]
+        if self._preface and not self._is_server or max(map(len, frames), default=0) > self.max_frame:
+            frames = [self.send(tag, message) for tag, message in waiting]
+        else:
+            self.frames_out += len(frames)
+        return b"".join(frames)
+
     def receive(self, data: bytes) -> list[tuple[int | None, Message]]:
         """The messages that `data` completes, each with its tag.
 

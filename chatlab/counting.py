@@ -33,13 +33,17 @@ class Restless(AssertionError):
 
 @dataclass(frozen=True)
 class Operation:
-    """What is counted. `prepare` is done once and `before` before each time, both uncounted; ann or bob is watched."""
+    """What is counted. `prepare` is done once and `before` before each time, both uncounted; ann or bob is watched.
+
+    `verbs`, in words, are those that it needs; a server that is not ours may lack some.
+    """
 
     name: str
     act: Callable[["Scene"], object]
     prepare: Callable[["Scene"], object] = lambda scene: None
     before: Callable[["Scene"], object] = lambda scene: None
     watched: str = "ann"
+    verbs: str = ""
 
 
 class User:
@@ -139,23 +143,29 @@ def _both_join(scene: Scene) -> None:
 
 
 OPERATIONS = (
-    Operation(CREATE, lambda s: s.ann.create_account(f"an{next(s.steps)}"), before=lambda s: s.ann.log_out()),
-    Operation("send 2 characters", lambda s: s.ann.send("bob", SHORT), prepare=lambda s: s.bob.log_out()),
-    Operation("send 50 characters", lambda s: s.ann.send("bob", LONG), prepare=lambda s: s.bob.log_out()),
-    Operation("send 2, recipient on-line", lambda s: s.ann.send("bob", SHORT)),
-    Operation("push 2 to the recipient", lambda s: s.ann.send("bob", SHORT), watched="bob"),
-    Operation("acknowledge", lambda s: s.ann.acknowledge(next(s.steps)), prepare=lambda s: mail_waits(s, [SHORT] * REPEATS)),
-    Operation("say 2 characters", lambda s: s.ann.say(SHORT), prepare=_both_join),
-    Operation("balance", lambda s: s.ann.balance()),
-    Operation("search, 1 found", lambda s: s.ann.list_accounts("a*")),
-    Operation("unread, 1 message", lambda s: s.ann._exchange(Unread()), prepare=mail_waits),  # without its acknowledgement
-)
+    Operation(CREATE, lambda s: s.ann.create_account(f"an{next(s.steps)}"), before=lambda s: s.ann.log_out(), verbs="log_out"),
+    Operation("send 2 characters", lambda s: s.ann.send("bob", SHORT), prepare=lambda s: s.bob.log_out(), verbs="send log_out"),
+    Operation("send 50 characters", lambda s: s.ann.send("bob", LONG), prepare=lambda s: s.bob.log_out(), verbs="send log_out"),
+    Operation("send 2, recipient on-line", lambda s: s.ann.send("bob", SHORT), verbs="send"),
+    Operation("push 2 to the recipient", lambda s: s.ann.send("bob", SHORT), watched="bob", verbs="send receive"),
+    Operation(
+        "acknowledge", lambda s: s.ann.acknowledge(next(s.steps)), prepare=lambda s: mail_waits(s, [SHORT] * REPEATS),
+        verbs="acknowledge send log_out log_in",
+    ),
+    Operation("say 2 characters", lambda s: s.ann.say(SHORT), prepare=_both_join, verbs="say join receive"),
+    Operation("balance", lambda s: s.ann.balance(), verbs="balance"),
+    Operation("search, 1 found", lambda s: s.ann.list_accounts("a*"), verbs="list_accounts"),
+    Operation(  # without its acknowledgement
+        "unread, 1 message", lambda s: s.ann._exchange(Unread()), prepare=mail_waits, verbs="unread send log_out log_in",
+    ),
+)  # fmt: skip
 
 
 def count_bytes(*protocols) -> ByteTable:
     """Count the bytes of every operation at the socket, for each protocol (all that chatlab brings, if none is named).
 
-    Raises `Restless` for a protocol that talks unasked, so that nothing can be counted exactly.
+    Operations for which a server lacks a verb are left out. Raises `Restless` for a protocol that talks unasked, so that
+    nothing can be counted exactly, and `ValueError` for one that cannot idle: that has no ping, or no balance.
     """
     rows = [row for protocol in protocols or PROTOCOLS for row in _count(protocol)]
     return ByteTable(tuple(rows), environment())
@@ -163,14 +173,28 @@ def count_bytes(*protocols) -> ByteTable:
 
 def _count(protocol):
     name = implementation(protocol).name
+    check_idles(protocol, "ping", "balance")
     first_ping, ping = agreed(lambda: _count_ping(protocol))
-    for operation in OPERATIONS:
+    for operation in (each for each in OPERATIONS if not missing(protocol, each.verbs.split())):
         first, steady = agreed(lambda: _count_operation(protocol, operation))
         if operation.name == CREATE:
             first = agreed(lambda: _count_set_up(protocol, first_ping - ping))
         yield ByteRow(name, operation.name, first, steady)
         if operation.name == CREATE:
             yield ByteRow(name, "ping", first_ping, ping)
+
+
+def missing(protocol, verbs: Iterable[str]) -> list[str]:
+    """Which of the verbs a server lacks that says which it has."""
+    has = getattr(implementation(protocol), "verbs", None)
+    return [] if has is None else [verb for verb in verbs if verb not in has]
+
+
+def check_idles(protocol, *verbs: str) -> None:
+    """Raises `ValueError` where the server lacks what is done to see that nothing is on its way."""
+    if lacks := missing(protocol, verbs):
+        name = implementation(protocol).name
+        raise ValueError(f"{name} has no {' and no '.join(lacks)}, so nobody can see when nothing is on its way, and nothing can be counted")
 
 
 def agreed(count: Callable[[], object]):

@@ -26,7 +26,7 @@ from collections import deque
 
 from .client import Address
 from .hub import Hub
-from .messages import Acknowledge, Arrived, Message, ProtocolError, Reply, Request
+from .messages import Acknowledge, Arrived, ChatError, Message, ProtocolError, Reply, Request, ViewBalance
 from .socket_impl import AsyncSocketClient, SocketClient
 
 START_TIMEOUT_S = 15.0
@@ -168,6 +168,12 @@ def _free_port(host: str) -> int:
         return probe.getsockname()[1]
 
 
+def _verb(request: Request) -> str:
+    """The client's verb that asks it: `CreateAccount` is "create_account"."""
+    name = type(request).__name__
+    return "balance" if isinstance(request, ViewBalance) else re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
 class _InOrder:
     """The adapter as the codec of one connection: it remembers what was asked, since the answers come in that order."""
 
@@ -186,6 +192,9 @@ class _InOrder:
     def encode(self, tag: int | None, request: Request) -> bytes:
         if isinstance(request, Acknowledge) and "acknowledge" not in self.adapter.verbs:
             return b""  # our clients do it by themselves; this server has no use for it
+        verb = _verb(request)
+        if verb not in self.adapter.verbs and verb != "create_account":
+            raise ChatError("BAD_VALUE", f"{self.name} has no {verb}")
         frame = self.adapter.encode(request)
         self._asked.append((tag, request))
         return frame

@@ -186,9 +186,9 @@ def serve(
     """Start one chat in the background, with a door for each protocol ("text" where none is named).
 
     `engine` is "loop" (an event loop) or "threads"; `where` is "thread" (of this process) or "process" (its own).
-    `store` is None (memory), the path of an SQLite file, or, on a thread, a store. With a `port` other than 0 the first door takes
-    it, the next door the one after; a mapping names each protocol's own. A server of the same name, by default the
-    protocols' names, is closed first, unless a with-block holds it.
+    `store` is None (memory), the path of an SQLite file, or, on a thread, a store. With a `port` other than 0 the first
+    door takes it, the next door the one after; a mapping names each protocol's own. A server of the same name, by default
+    the protocols' names, is closed first, unless a with-block holds it.
 
     Raises `ValueError` for a wrong argument and `OSError` where a port cannot be had.
     """

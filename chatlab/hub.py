@@ -12,7 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from .messages import (
-    Accounts, ChatError, CreateAccount, Event, Goodbye, Limits, LogIn, Mail, Message, Refused, Reply, Request,
+    Accounts, Arrived, ChatError, CreateAccount, Event, Goodbye, Heard, Limits, LogIn, Mail, Message, Refused, Reply,
+    Request,
 )  # fmt: skip
 from .service import Chat, Session
 
@@ -48,8 +49,9 @@ class Outbox:
         if self.closed:
             return
         self._items.append((tag, message))
-        weigh = _PAGES.get(type(message))
-        self._bytes += len(getattr(message, "text", "")) if weigh is None else weigh(message)
+        weigh = _WEIGHTS.get(type(message))
+        if weigh is not None:
+            self._bytes += weigh(message)
         if len(self._items) > self._most or self._bytes > self._most_bytes:
             self._overflow()
         if not self._awake:
@@ -83,8 +85,10 @@ class Outbox:
         self._wake()
 
 
-#: Answers that are long without a text of their own.
-_PAGES = {
+#: What may be long, and how long it is; the others are not worth a look.
+_WEIGHTS = {
+    Arrived: lambda message: len(message.text),
+    Heard: lambda message: len(message.text),
     Mail: lambda page: sum([len(letter.text) for letter in page.messages]),
     Accounts: lambda page: sum(map(len, page.names)),
 }

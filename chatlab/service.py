@@ -170,8 +170,8 @@ class Chat:
         return self._send(session, request)
 
     def _send(self, session: Session, request: Send):
-        record = self._find(request.to)
         store = self.store
+        record = store.named(request.to) or self._find(request.to)
         if store.unread(record.id) >= self.limits.mailbox:
             raise ChatError("MAILBOX_FULL", f"the mailbox of {cut(record.name)} holds {self.limits.mailbox} messages")
         number = store.put(record.id, session.id, session.name, request.text)

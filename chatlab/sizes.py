@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
 from .dissect.costs import Account
-from .counting import Operation, Scene, agreed, count_in, mail_waits
+from .counting import Operation, Scene, agreed, check_idles, count_in, mail_waits, missing
 from .environment import environment
 from .harness import PROTOCOLS, implementation
 from .messages import Unread
@@ -25,20 +25,21 @@ MANY_IDS = "many ids"
 SIZES = (*TEXTS, MANY_IDS)
 
 def _sends(text: str) -> Operation:
-    return Operation("send", lambda s: s.ann.send("bob", text), prepare=lambda s: s.bob.log_out())
+    return Operation("send", lambda s: s.ann.send("bob", text), prepare=lambda s: s.bob.log_out(), verbs="send log_out")
 
 
 def _pushes(text: str) -> Operation:
-    return Operation("push", lambda s: s.ann.send("bob", text), watched="bob")
+    return Operation("push", lambda s: s.ann.send("bob", text), watched="bob", verbs="send receive")
 
 
 def _reads(*texts: str) -> Operation:
     # By itself, without its acknowledgement.
-    return Operation("unread", lambda s: s.ann._exchange(Unread()), prepare=lambda s: mail_waits(s, texts))
+    verbs = "unread send log_out log_in"
+    return Operation("unread", lambda s: s.ann._exchange(Unread()), prepare=lambda s: mail_waits(s, texts), verbs=verbs)
 
 
 def _deletes(numbers: Iterable[int]) -> Operation:
-    return Operation("delete_messages", lambda s: s.ann.delete_messages(tuple(numbers)))
+    return Operation("delete_messages", lambda s: s.ann.delete_messages(tuple(numbers)), verbs="delete_messages")
 
 
 def _finds(pattern: str, *names: str) -> Operation:
@@ -48,14 +49,14 @@ def _finds(pattern: str, *names: str) -> Operation:
                 guest.create_account(name)
                 guest.log_out()
 
-    return Operation("list_accounts", lambda s: s.ann.list_accounts(pattern), prepare=others_come)
+    return Operation("list_accounts", lambda s: s.ann.list_accounts(pattern), prepare=others_come, verbs="list_accounts log_out")
 
 
 def _deposits(amount: int) -> Operation:
     def deposit(scene: Scene) -> None:
         scene.ann.deposit(amount)
 
-    return Operation("deposit", deposit, prepare=deposit, before=lambda s: s.ann.withdraw(amount))
+    return Operation("deposit", deposit, prepare=deposit, before=lambda s: s.ann.withdraw(amount), verbs="deposit withdraw")
 
 
 def _operations() -> Iterator[tuple[str, Operation]]:
@@ -82,9 +83,18 @@ OPERATIONS = tuple(_operations())
 def count_sizes(*protocols, operations: Iterable[tuple[str, Operation]] = OPERATIONS) -> SizeTable:
     """Count every operation in every size that it comes in, for each protocol (all that chatlab brings, if none is named).
 
-    Raises `Restless` for a protocol that talks unasked, so that nothing can be counted exactly.
+    Operations for which a server lacks a verb are left out. Raises `Restless` for a protocol that talks unasked, so that
+    nothing can be counted exactly, and `ValueError` for one that cannot idle: that has no ping.
     """
-    rows = [_row(protocol, size, operation) for protocol in protocols or PROTOCOLS for size, operation in operations]
+    protocols, operations = protocols or tuple(PROTOCOLS), tuple(operations)
+    for protocol in protocols:
+        check_idles(protocol, "ping")
+    rows = [
+        _row(protocol, size, operation)
+        for protocol in protocols
+        for size, operation in operations
+        if not missing(protocol, operation.verbs.split())
+    ]
     return SizeTable(tuple(rows), environment())
 
 

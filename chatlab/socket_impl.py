@@ -57,12 +57,6 @@ class SocketImplementation:
         return client
 
 
-def text() -> SocketImplementation:
-    from .codecs.text import TextCodec
-
-    return SocketImplementation(TextCodec())
-
-
 def listen(host: str, port: int) -> socket.socket:
     """A listening TCP socket. Raises `OSError` that says which address could not be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -424,15 +418,19 @@ class _LoopClient(asyncio.Protocol):
 
 def spell(connection: Connection, waiting: list[tuple[int | None, Message]]) -> bytes:
     """The frames of all that waits, in one piece."""
-    frames = []
-    for tag, message in waiting:
-        try:
-            frames.append(connection.send(tag, message))
-        except ProtocolError as too_long:
-            if isinstance(message, Reply):  # an event that fits no frame is in the mailbox all the same
-                refusal = Refused("FRAME_TOO_LONG", f"the answer does not fit: {too_long.text}")
-                frames.append(connection.send(tag, refusal))
-    return b"".join(frames)
+    try:
+        return connection.send_all(waiting)
+    except ProtocolError:
+        return b"".join([_spell_one(connection, tag, message) for tag, message in waiting])
+
+
+def _spell_one(connection: Connection, tag: int | None, message: Message) -> bytes:
+    try:
+        return connection.send(tag, message)
+    except ProtocolError as too_long:
+        if isinstance(message, Reply):
+            return connection.send(tag, Refused("FRAME_TOO_LONG", f"the answer does not fit: {too_long.text}"))
+        return b""  # an event that fits no frame is in the mailbox all the same
 
 
 class _Patience:

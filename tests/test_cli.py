@@ -74,6 +74,7 @@ def test_help_loads_neither_grpc_nor_a_terminal():
         (["serve", "text", "grpc", "--port", "65535"], "2 ports from 65535 on go past 65535"),
         (["serve", "--engine", "steam"], "invalid choice: 'steam'"),
         (["chat", "127.0.0.1", "--protocol", "telegraph"], "no protocol is called 'telegraph'; there are text, "),
+        (["check", "text", "--only", "zzz"], "no case is called 'zzz'"),
         (["dance"], "invalid choice: 'dance'"),
         ([], "the following arguments are required: COMMAND"),
     ],

@@ -343,6 +343,11 @@ def test_what_is_neither_a_codec_nor_an_implementation_is_said_at_once():
         chatlab.check("morse")
 
 
+def test_cases_that_nobody_knows_are_no_success():
+    with pytest.raises(ValueError, match="no case is called 'typo'"):
+        chatlab.check("text", only="typo")
+
+
 def test_a_server_that_does_not_start_is_one_failure_and_no_crash():
     class NoServer(Carried):
         def serve(self, hub, **options):
@@ -393,6 +398,13 @@ def test_a_foreign_server_that_says_nothing_is_an_oserror():
 
     with pytest.raises(OSError, match="mute did not say its port; it said 'no'"):
         chatlab.serve(Mute)
+
+
+def test_a_verb_that_a_foreign_server_lacks_is_refused_by_name():
+    with chatlab.serve(Bazaar) as server:
+        [ada] = server.users("ada")
+        with pytest.raises(chatlab.ChatError, match="BAD_VALUE: bazaar has no list_accounts"):
+            ada.list_accounts("*")
 
 
 def test_the_program_ends_with_its_door():

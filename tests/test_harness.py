@@ -11,7 +11,9 @@ import pytest
 
 import chatlab
 from chatlab.codecs import TextCodec
-from chatlab.messages import Arrived, ChatError, Goodbye
+from chatlab.messages import Arrived, ChatError, ConnectionLost, Goodbye, Send
+from chatlab.storage import MemoryStore
+from chatlab.trace import ROWS, Moment, Trace
 from voices import DEADLINE_S, in_a_loop, until
 
 PLACES = pytest.mark.parametrize("where", ["thread", "process"])
@@ -155,11 +157,48 @@ def test_nothing_is_printed_while_many_come_and_go(quiet, engine):
     [
         (dict(engine="fast"), "engine is 'loop' or 'threads', not 'fast'"),
         (dict(where="cloud"), "where is 'thread' or 'process', not 'cloud'"),
+        (dict(port=-1), "a port is a number from 0 to 65535, not '-1'"),
+        (dict(port="7"), "a port is a number from 0 to 65535, not '7'"),
+        (dict(port={"text": 65536}), "a port is a number from 0 to 65535, not '65536'"),
+        (dict(store=5), "store is None, the path of an SQLite file, or a store .*, not '5'"),
+        (dict(store=MemoryStore(), where="process"), "would work on a copy .* give it None or a path"),
+        (dict(limits=5), "limits is a Limits, not '5'"),
+        (dict(name=5), "name is a str or None, not '5'"),
     ],
 )
 def test_a_wrong_choice_is_answered_with_the_right_ones(wrong, why):
     with pytest.raises(ValueError, match=why):
         chatlab.serve("text", **wrong)
+
+
+def test_ports_one_after_the_other_end_at_the_last():
+    with pytest.raises(ValueError, match="2 ports from 65535 on go past 65535"):
+        chatlab.serve("text", "grpc", port=65535)
+
+
+def test_a_list_of_protocols_is_answered_with_how_to_name_several():
+    with pytest.raises(ValueError, match=r'did you mean serve\("text", "grpc"\)\?'):
+        chatlab.serve(["text", "grpc"])
+
+
+def test_a_closed_server_takes_no_client():
+    with chatlab.serve("text") as server:
+        server.close()
+        with pytest.raises(ConnectionLost, match="this server is closed"):
+            server.connect()
+
+
+def test_stop_all_goes_on_after_an_error_and_raises_it(monkeypatch):
+    broken, other = chatlab.serve("text"), chatlab.serve("text", name="other")
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="stuck"):
+        patch.setattr(broken, "close", lambda: (_ for _ in ()).throw(OSError("stuck")))
+        chatlab.stop_all()
+    assert not other.running
+
+
+def test_a_trace_in_a_notebook_is_escaped_and_says_what_it_leaves_out():
+    shown = Trace((Moment(0.5, "ann", "asked", Send("bob", "<b>")),) * (ROWS + 1))._repr_html_()
+    assert "&lt;b&gt;" in shown and "<b>" not in shown and shown.count("<td>") == 4 * ROWS and "; 1 more" in shown
 
 
 def test_an_unknown_protocol_is_answered_with_the_known_ones():

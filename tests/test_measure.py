@@ -11,6 +11,7 @@ import time
 import pytest
 
 import chatlab
+from bazaar import Bazaar
 from chatlab.codecs import TextCodec
 from chatlab.comparison import main_comparison
 from chatlab.load.gauges import cpu_ns
@@ -195,6 +196,26 @@ def test_the_whole_comparison_leaves_its_pictures_and_data(tmp_path, capsys):
 def test_the_number_of_rounds_is_bounded(rounds):
     with pytest.raises(ValueError, match="rounds is from 1 to 100"):
         chatlab.compare(BOTH, rounds=rounds)
+
+
+@pytest.mark.parametrize("protocols, why", [([], "no protocol to measure"), (["text", "text"], "not with itself")])
+def test_a_comparison_is_of_different_protocols(protocols, why):
+    with pytest.raises(ValueError, match=why):
+        chatlab.compare(protocols)
+
+
+def test_a_load_is_a_workload():
+    with pytest.raises(TypeError, match="a Workload, not '5'"):
+        chatlab.measure("text", 5)
+
+
+def test_one_number_of_clients_is_enough():
+    assert [run.workload.clients for run in chatlab.compare("text", Workload(messages=5), clients=1, rounds=1).runs] == [1]
+
+
+def test_a_server_that_cannot_idle_is_not_counted():
+    with pytest.raises(ValueError, match="bazaar has no ping and no balance"):
+        chatlab.count_bytes(Bazaar)
 
 
 INTERRUPTED = """

@@ -5,6 +5,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 import chatlab
+from bazaar import Bazaar
 from chatlab.dissect.costs import LAYERS, Account
 from chatlab.counting import count_bytes
 from chatlab.kernel import tcp_bytes
@@ -102,6 +103,11 @@ def test_tape_kernel_and_fields_agree_in_every_size(protocol):
 
 
 # ---- crossings --------------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_cannot_idle_is_not_counted():
+    with pytest.raises(ValueError, match="bazaar has no ping"):
+        count_sizes(Bazaar)
 
 
 def test_lines_cross_where_they_cross():

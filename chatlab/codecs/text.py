@@ -301,7 +301,11 @@ class TextCodec:
             line = frame.decode().removesuffix("\n").removesuffix("\r")
             fields = line.split("|")
             if fields[0][:1] == "#":
-                tag = self._tag(fields.pop(0))
+                field = fields.pop(0)
+                digits = field[1:]
+                # The tags that programs send, without two calls.
+                tag = int(digits) if digits.isdigit() and digits.isascii() and len(digits) < 19 else self._tag(field)
+                tag = tag or self._tag(field)
                 fields = fields or [""]
             count, read = READ_WHOLE.get(fields[0], _OTHERWISE)
             if count == len(fields) and "\\" not in line:
