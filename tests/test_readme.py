@@ -34,3 +34,13 @@ def test_both_maps_name_every_room(room):
     assert f"`{room}`" in house
     stem = re.escape(room.removesuffix(".py"))
     assert re.search(rf"(?<!\w){stem}(?!\w)", chatlab.__doc__)
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_links_to_in_the_repository_is_there(page):
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []
