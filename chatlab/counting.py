@@ -16,7 +16,7 @@ from .client import Client
 from .dissect.costs import Account, headers_of
 from .environment import environment
 from .harness import PROTOCOLS, implementation, serve
-from .messages import Unread
+from .messages import ChatError, Unread
 from .relay import Mark, Relay, relay
 from .results import ByteRow, ByteTable, Traffic
 
@@ -49,16 +49,24 @@ class Operation:
 class User:
     """A client behind a tap, who can wait until nothing is on its way."""
 
-    def __init__(self, server, name: str, quiet_s: float):
+    def __init__(self, server, name: str, quiet_s: float, pings: bool = True):
         self._quiet_s = quiet_s
         self.tap: Relay = relay(server)
         self.client: Client = self.tap.connect()
         self.client.create_account(name)
-        self._idle = self.client.ping
+        self.idle = self._idle = self.client.ping if pings else self.knock
         self.idle_costs: list[Traffic] = []  # one by one, until they were all the same
         self.idle_cost = Traffic()
         now = self.tap.mark()
         self._counted = now, now, now, 0
+
+    def knock(self) -> None:
+        """What stands for a ping where a server has none: to ask for somebody who is not there."""
+        try:
+            self.client.log_in("nobody-at-all")
+        except ChatError:
+            return  # as it should be
+        raise Restless("the server let in somebody who has no account")
 
     def come_to_rest(self, idle: Callable[[], object]) -> None:
         """Do something idle until it costs the same three times in a row, and remember what."""
@@ -116,7 +124,8 @@ class Scene:
         self.server = stack.enter_context(serve(protocol, name=f"counting bytes {next(_numbers)}"))
         # Over a socket of ours nothing is said after the answer to a ping; gRPC's remarks on flow control come when they come.
         quiet_s = 0.0005 if hasattr(implementation(protocol), "codec") else 0.005
-        self.users = {name: User(self.server, name, quiet_s) for name in ("ann", "bob")}
+        pings = not missing(protocol, ["ping"])
+        self.users = {name: User(self.server, name, quiet_s, pings) for name in ("ann", "bob")}
         for user in self.users.values():
             stack.callback(user.tap.close)
         self.ann, self.bob = (user.client for user in self.users.values())
@@ -165,7 +174,7 @@ def count_bytes(*protocols) -> ByteTable:
     """Count the bytes of every operation at the socket, for each protocol (all that chatlab brings, if none is named).
 
     Operations for which a server lacks a verb are left out. Raises `Restless` for a protocol that talks unasked, so that
-    nothing can be counted exactly, and `ValueError` for one that cannot idle: that has no ping, or no balance.
+    nothing can be counted exactly.
     """
     rows = [row for protocol in protocols or PROTOCOLS for row in _count(protocol)]
     return ByteTable(tuple(rows), environment())
@@ -173,14 +182,14 @@ def count_bytes(*protocols) -> ByteTable:
 
 def _count(protocol):
     name = implementation(protocol).name
-    check_idles(protocol, "ping", "balance")
-    first_ping, ping = agreed(lambda: _count_ping(protocol))
+    has_ping = not missing(protocol, ["ping", "balance"])
+    first_ping, ping = agreed(lambda: _count_ping(protocol)) if has_ping else (Traffic(), Traffic())
     for operation in (each for each in OPERATIONS if not missing(protocol, each.verbs.split())):
         first, steady = agreed(lambda: _count_operation(protocol, operation))
         if operation.name == CREATE:
             first = agreed(lambda: _count_set_up(protocol, first_ping - ping))
         yield ByteRow(name, operation.name, first, steady)
-        if operation.name == CREATE:
+        if operation.name == CREATE and has_ping:
             yield ByteRow(name, "ping", first_ping, ping)
 
 
@@ -188,13 +197,6 @@ def missing(protocol, verbs: Iterable[str]) -> list[str]:
     """Which of the verbs a server lacks that says which it has."""
     has = getattr(implementation(protocol), "verbs", None)
     return [] if has is None else [verb for verb in verbs if verb not in has]
-
-
-def check_idles(protocol, *verbs: str) -> None:
-    """Raises `ValueError` where the server lacks what is done to see that nothing is on its way."""
-    if lacks := missing(protocol, verbs):
-        name = implementation(protocol).name
-        raise ValueError(f"{name} has no {' and no '.join(lacks)}, so nobody can see when nothing is on its way, and nothing can be counted")
 
 
 def agreed(count: Callable[[], object]):
@@ -215,7 +217,7 @@ def _count_operation(protocol, operation: Operation) -> tuple[Traffic, Traffic]:
 def count_in(scene: Scene, operation: Operation) -> tuple[Traffic, Traffic]:
     """The first time, and when it costs the same twice in a row."""
     for user in scene.users.values():
-        user.come_to_rest(user.client.ping)
+        user.come_to_rest(user.idle)
     operation.prepare(scene)
     counts: list[Traffic] = []
     while len(counts) < 2 or counts[-1] != counts[-2]:
@@ -253,7 +255,7 @@ def _count_set_up(protocol, first_ping_more: Traffic) -> Traffic:
     """
     with ExitStack() as stack:
         ann = Scene(protocol, stack).users["ann"]
-        ann.come_to_rest(ann.client.ping)
+        ann.come_to_rest(ann.idle)
         most = ann.idle_cost
         pings = [Traffic(min(cost.up, most.up), min(cost.down, most.down)) for cost in ann.idle_costs]
         return ann.tap.since() - sum(pings, first_ping_more)

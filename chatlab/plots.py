@@ -95,7 +95,7 @@ def _bars_legend(ax, protocols) -> None:
 def _bytes_in_words(table: ByteTable) -> str:
     shown = [name for name in ("ping", "send 2 characters") if name in table.operations] or table.operations[:1]
     parts = [
-        f"{operation}: {', '.join(f'{name} {table[name, operation].steady.total}' for name in table.protocols)}"
+        f"{operation}: {', '.join(f'{row.protocol} {row.steady.total}' for row in table.rows if row.operation == operation)}"
         for operation in shown
     ]
     return f"Bars of the bytes that each of {len(table.operations)} operations takes at the socket. " + "; ".join(parts) + "."

@@ -49,10 +49,11 @@ def table(result) -> Table:
 def _bytes(result: ByteTable) -> Table:
     rows = []
     for operation in result.operations:
-        for protocol in result.protocols:
-            row = result[protocol, operation]
+        for row in (each for each in result.rows if each.operation == operation):
             numbers = row.steady.up, row.steady.down, row.steady.total, row.first.up, row.first.down, row.first.total
-            rows.append((operation if protocol == result.protocols[0] else "", protocol, *(f"{n:,}" for n in numbers)))
+            named = operation if not rows or rows[-1][2] != operation else ""
+            rows.append((named, row.protocol, operation, *(f"{n:,}" for n in numbers)))
+    rows = [(named, protocol, *numbers) for named, protocol, _, *numbers in rows]
     heads = ("operation", "protocol", "up", "down", "together", "first up", "first down", "first together")
     notes = (
         "up: to the server, down: from it. first: asked for the first time on a connection; "

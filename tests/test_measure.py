@@ -213,9 +213,12 @@ def test_one_number_of_clients_is_enough():
     assert [run.workload.clients for run in chatlab.compare("text", Workload(messages=5), clients=1, rounds=1).runs] == [1]
 
 
-def test_a_server_that_cannot_idle_is_not_counted():
-    with pytest.raises(ValueError, match="bazaar has no ping and no balance"):
-        chatlab.count_bytes(Bazaar)
+def test_a_foreign_server_stands_in_the_table_with_the_operations_it_has():
+    table = chatlab.count_bytes("text", Bazaar)
+    assert {row.operation for row in table.rows if row.protocol == "bazaar"} == {"send 2, recipient on-line", "push 2 to the recipient"}
+    # "to", "bob", "hi" between tabs behind four digits; back come "re", "sent", "now".
+    assert table["bazaar", "send 2, recipient on-line"].steady == Traffic(4 + 9, 4 + 11)
+    assert "bazaar" in str(table)
 
 
 INTERRUPTED = """
