@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 
 from .messages import Arrived, Heard, Message, Say, Send, Sent
 
-ROWS = 200  # that a notebook shows
 
 
 @dataclass(frozen=True)
@@ -39,14 +37,6 @@ class Trace:
     def __repr__(self):
         who = sorted({moment.who for moment in self.moments})
         return f"<Trace of {', '.join(who)}: {len(self.moments)} moments, {len(self.flights)} texts>"
-
-    def _repr_html_(self):
-        rows = [(f"{each.at_s:.6f}", each.who, each.what, str(each.message)) for each in self.moments[:ROWS]]
-        heads = "".join(f'<th scope="col">{head}</th>' for head in ("at_s", "who", "what", "message"))
-        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-        more = len(self.moments) - len(rows)
-        notice = f"<p>The first {ROWS} moments; {more} more are in <code>moments</code>.</p>" if more else ""
-        return f"<table><caption>{escape(repr(self))}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{notice}"
 
     def transcript(self) -> dict[str, list[str]]:
         """What each user asked, was answered and received, in that user's order and without times.

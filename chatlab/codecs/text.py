@@ -304,8 +304,8 @@ class TextCodec:
                 field = fields.pop(0)
                 digits = field[1:]
                 # The tags that programs send, without two calls.
-                tag = int(digits) if digits.isdigit() and digits.isascii() and len(digits) < 19 else self._tag(field)
-                tag = tag or self._tag(field)
+                number = int(digits) if len(digits) < 19 and digits.isdigit() and digits.isascii() else 0
+                tag = number or self._tag(field)
                 fields = fields or [""]
             count, read = READ_WHOLE.get(fields[0], _OTHERWISE)
             if count == len(fields) and "\\" not in line:
