@@ -6,7 +6,6 @@ from functools import cached_property
 from .messages import Arrived, Heard, Message, Say, Send, Sent
 
 
-
 @dataclass(frozen=True)
 class Moment:
     """Something that one user did or saw. `what` is "asked", "answered" or "received"; `at_s` counts from the start."""
