@@ -36,8 +36,7 @@ def main() -> None:
     requests = server.receive(data)
 
     def carry_out():
-        for tag, request in requests:
-            hub.ask(ann, tag, request)
+        hub.ask_all(ann, requests)
         hub.ask(ben, 1, Acknowledge(2**62))
         return [outbox.take() for outbox in outboxes]
 

@@ -8,7 +8,7 @@ own, and writing happens after it, by whoever owns the outbox. The hub knows no 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from .messages import (
@@ -48,11 +48,12 @@ class Outbox:
         """Append a reply (with its request's tag) or an event (with None). After the end it is dropped."""
         if self.closed:
             return
-        self._items.append((tag, message))
-        weigh = _WEIGHTS.get(type(message))
-        if weigh is not None:
-            self._bytes += weigh(message)
-        if len(self._items) > self._most or self._bytes > self._most_bytes:
+        items = self._items
+        items.append((tag, message))
+        kind = type(message)
+        if kind in _WEIGHTS:
+            self._bytes += len(message.text) if kind is Arrived else _WEIGHTS[kind](message)
+        if len(items) > self._most or self._bytes > self._most_bytes:
             self._overflow()
         if not self._awake:
             self._awake = True
@@ -123,16 +124,22 @@ class Hub:
 
         Requests of one session are answered in the order asked, even where one of them waits for a slow hash.
         """
+        self.ask_all(session, ((tag, request),))
+
+    def ask_all(self, session: Session, requests: Iterable[tuple[object, Request]]) -> None:
+        """One turn after the other, with nobody else's between them: keep it to a fair share."""
+        outbox = session.outbox
         with self._turn:
-            if session.outbox.closed:
-                return  # it was told goodbye, or is gone: nobody is there to log in, or to be answered
-            if session.waiting is not None:
-                self._queue(session, tag, request)
-            elif type(request) in _LOGS_IN and request.password:
-                session.waiting = deque()
-                self._hash_then_answer(session, tag, request)
-            else:
-                self._answer(session, tag, request)
+            for tag, request in requests:
+                if outbox.closed:
+                    return  # it was told goodbye, or is gone: nobody is there to log in, or to be answered
+                if session.waiting is not None:
+                    self._queue(session, tag, request)
+                elif type(request) in _LOGS_IN and request.password:
+                    session.waiting = deque()
+                    self._hash_then_answer(session, tag, request)
+                else:
+                    self._answer(session, tag, request)
 
     def end(self, session: Session) -> None:
         """The session asks nothing more: when all it asked is answered, its outbox ends."""

@@ -28,7 +28,8 @@ BACKLOG = 1024
 RECEIVE_BYTES = 256 << 10
 PAUSE_S = 0.05  # of a thread that could not accept
 SWEEP_S = 0.25  # how often a server looks for newcomers that say nothing and for peers that do not read
-FAIR_SHARE = 32  # requests of one client that a loop carries out before it looks at the others
+FAIR_SHARE = 32  # requests of one client that are carried out before the others have their turn
+NO_THREADS = "the server has no more threads; try again later"
 DIAL_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
 
@@ -130,20 +131,21 @@ class ThreadServer:
             client.session = self.hub.open(client.outbox, client.peer)
             self._begin(client)
         except ChatError as full:
-            sock.sendall(self.codec.encode(None, Refused(full.code, full.text)))
-            sock.shutdown(socket.SHUT_WR)
             # Closed at once, a request on its way would reset the connection and the refusal be lost.
             self._refused.append((time.monotonic() + self.hub.limits.linger_s, sock))
+            if client.writer.ident is None:  # else it has said so
+                sock.sendall(self.codec.encode(None, Refused(full.code, full.text)))
+                sock.shutdown(socket.SHUT_WR)
 
     def _begin(self, client: "_ThreadClient") -> None:
         self._clients.add(client)
         try:
             client.start()
-        except RuntimeError as error:  # the system has no more threads
+        except RuntimeError as error:
             self._clients.discard(client)
             self.hub.close(client.session)
             self.hub.log(f"a newcomer was refused: {error}")
-            raise ChatError("SERVER_FULL", "the server has no more threads; try again later") from error
+            raise ChatError("SERVER_FULL", NO_THREADS) from error
 
     def _sweep(self, now: float) -> None:
         if now < self._sweep_at:
@@ -178,8 +180,8 @@ class _ThreadClient:
         try:
             self.reader.start()
         except RuntimeError:
-            self.outbox.closed = True
-            self._wake()
+            self.outbox.put(None, Refused("SERVER_FULL", NO_THREADS))
+            self.outbox.end()
             self.writer.join()
             raise
 
@@ -188,8 +190,9 @@ class _ThreadClient:
         while data := _receive(self.sock):
             if self.outbox.closed:
                 continue  # it was told goodbye
-            for tag, request in connection.receive(data):
-                hub.ask(session, tag, request)
+            requests = connection.receive(data)
+            for start in range(0, len(requests), FAIR_SHARE):
+                hub.ask_all(session, requests[start : start + FAIR_SHARE])
             if connection.error is not None:
                 self.outbox.end(f"protocol error: {connection.error.text}")
         if data is None:  # the connection broke: nobody is there to be answered
@@ -348,8 +351,7 @@ class _LoopClient(asyncio.Protocol):
             self.server.loop.call_soon(self._ask_rest, requests[FAIR_SHARE:])
             requests = requests[:FAIR_SHARE]
             finished = False
-        for tag, request in requests:
-            hub.ask(session, tag, request)
+        hub.ask_all(session, requests)
         if finished and self.connection.error is not None:
             self.outbox.end(f"protocol error: {self.connection.error.text}")
 

@@ -159,3 +159,26 @@ def test_two_connections_share_nothing():
     one.receive(b"11|")
     assert other.receive(b"den\n")[0] != (None, Join("den"))
     assert client().receive(b"balance|1\n") == [(None, Balance(1))]
+
+
+class Loud(TextCodec):
+    def encode(self, tag, message):
+        return super().encode(tag, message).upper()
+
+
+class Deaf(TextCodec):
+    def decode(self, frame):
+        return None, Ping()
+
+
+def test_a_codec_that_spells_one_message_anew_is_asked_for_each_of_many():
+    assert Connection(Loud()).send_all([(1, Pong()), (2, Pong())]) == b"#1|PONG\n#2|PONG\n"
+
+
+def test_a_codec_that_reads_one_message_anew_is_asked_for_each_of_many():
+    assert Connection(Deaf()).receive(b"1|ann\n2|ann|3\n") == [(None, Ping())] * 2
+
+
+@given(st.lists(st.tuples(TAGS, ANY_ANSWER), max_size=8))
+def test_messages_spelled_at_once_are_the_bytes_of_each_by_itself(said):
+    assert server().send_all(said) == b"".join(server().send(tag, answer) for tag, answer in said)

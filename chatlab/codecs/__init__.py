@@ -9,7 +9,7 @@ from typing import Protocol
 from ..messages import Message
 from .text import TextCodec
 
-__all__ = ["Codec", "TextCodec"]
+__all__ = ["Codec", "RunCodec", "TextCodec"]
 
 
 class Codec(Protocol):
@@ -21,6 +21,7 @@ class Codec(Protocol):
 
     name: str
     preface: bytes = b""  #: what a client says first, once: the protocol, and as the last byte its version
+    mark: bytes = b""  #: where version 1 has no preface: how that of a later version will begin, before the version
 
     def encode(self, tag: int | None, message: Message) -> bytes:
         """One whole frame."""
@@ -37,4 +38,20 @@ class Codec(Protocol):
         """The tag and the message of one whole frame.
 
         Raises `ProtocolError`, with `fatal=False` where the next frame can still be read.
+        """
+
+
+class RunCodec(Codec, Protocol):
+    """A codec that also spells and reads many messages at once, where that costs a fraction of one by one.
+
+    A `Connection` uses these two where a codec offers them; what they do must be what the one-by-one methods do.
+    """
+
+    def encode_all(self, waiting: list[tuple[int | None, Message]]) -> bytes:
+        """The frames of all these, one after the other."""
+
+    def decode_all(self, buffer: bytes, searched: int) -> tuple[list[tuple[int | None, Message]], int]:
+        """All whole frames that the buffer begins with, and where the last of them ends.
+
+        Raises `ProtocolError` where any of them cannot be read: then each is looked at by itself.
         """

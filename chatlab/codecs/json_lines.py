@@ -4,30 +4,42 @@
     {"op":"Sent","tag":7,"number":3,"delivered":true}
 
 Everybody can read it and every language has a parser for it; the price is the names of all the keys, every time.
-A field that holds its default is left out. JSON itself keeps a line end out of a line: inside a string it is `\\n`.
+A field that holds its default is left out, and a key that nobody knows is refused by name. JSON itself keeps a line
+end out of a line: inside a string it is `\\n`.
 """
 
 import json
 import re
-from typing import Annotated
+from typing import Annotated, Union
 
 import msgspec
+from msgspec.structs import astuple
 
 from ..messages import EVENTS, REPLIES, REQUESTS, Message, ProtocolError, cut
 
 _MESSAGES = {message.__name__: message for message in (*REQUESTS, *REPLIES, *EVENTS)}
+_Tag = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None
 
 
 class _Head(msgspec.Struct):
-    """What every line has in common; it is read first, to know what the rest must be."""
+    """What every line has in common. Of a line that cannot be read it is read alone, to know whom to tell."""
 
     op: str
-    tag: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None = None
+    tag: _Tag = None
 
 
+def _line_of(message: type[Message]) -> type[Message]:
+    """The message as it stands on a line: with its name in `op`, and its tag behind its own fields."""
+    return msgspec.defstruct(
+        message.__name__, [("tag", _Tag, None)], bases=(message,), kw_only=True,
+        tag_field="op", tag=message.__name__, forbid_unknown_fields=True,
+    )  # fmt: skip
+
+
+_MEANT = {_line_of(message): message for message in _MESSAGES.values()}
+_LINE = msgspec.json.Decoder(Union[tuple(_MEANT)])
 _HEAD = msgspec.json.Decoder(_Head)
-_BODIES = {name: msgspec.json.Decoder(message) for name, message in _MESSAGES.items()}
-_NUMBERS = {name: [f for f, of in message.__annotations__.items() if of is int] for name, message in _MESSAGES.items()}
+_NUMBERS = {message: [f for f, of in message.__annotations__.items() if of is int] for message in _MESSAGES.values()}
 _encode = msgspec.json.Encoder().encode
 _TOKEN = re.compile(rb'[ \t\r\n]+|[{}\[\],:]|"(?:[^"\\]|\\.)*"|[^ \t\r\n{}\[\],:"]+|.', re.DOTALL)
 _PUNCTUATION = {
@@ -101,11 +113,7 @@ class _Walk:
 
 
 def _loaded(token: bytes):
-    text = token.decode("utf-8", "replace")
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text  # in a field that nobody reads
+    value = json.loads(token)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -118,6 +126,7 @@ class JsonCodec:
     """
 
     name = "json"
+    mark = b"CLJ"
 
     def encode(self, tag: int | None, message: Message) -> bytes:
         head = f'{{"op":"{type(message).__name__}"' + (f',"tag":{tag}' if tag is not None else "")
@@ -129,23 +138,35 @@ class JsonCodec:
         return buffer.find(b"\n", searched) + 1
 
     def decode(self, frame: bytes) -> tuple[int | None, Message]:
-        tag = None
         try:
-            head = _HEAD.decode(frame)
-            tag = head.tag
-            body = _BODIES.get(head.op)
-            if body is None:
-                raise ProtocolError(f"no message is called {cut(head.op)}", tag, fatal=False)
-            message = body.decode(frame)
-            for field in _NUMBERS[head.op]:
-                number = getattr(message, field)
-                if not -(2**63) <= number < 2**63:  # JSON has no end of numbers; the other protocols do
-                    raise ProtocolError(f"{field} is a whole number of at most 63 bits, not {cut(number)}", tag, fatal=False)
-            return tag, message
+            line = _LINE.decode(frame)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise ProtocolError(f"not a message in JSON: {error}", tag, fatal=False) from error
+            raise _explained(frame, error) from error
+        *values, tag = astuple(line)
+        message = _MEANT[type(line)](*values)
+        for field in _NUMBERS[type(message)]:
+            number = getattr(message, field)
+            if not -(2**63) <= number < 2**63:  # JSON has no end of numbers; the other protocols do
+                raise ProtocolError(f"{field} is a whole number of at most 63 bits, not {cut(number)}", tag, fatal=False)
+        return tag, message
 
     def spans(self, frame: bytes) -> list[tuple[int, int, str, object]]:
         """Which bytes of the line say what: (start, end, name, value), without gaps, as the decoder read them."""
         self.decode(frame)
         return _Walk().line(frame)
+
+
+def _explained(frame: bytes, error: Exception) -> ProtocolError:
+    """What is wrong with the line, under its tag where it has one that can be read."""
+    try:
+        head = _HEAD.decode(frame)
+        keys = json.loads(frame)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return ProtocolError(f"not a message in JSON: {error}", fatal=False)
+    message = _MESSAGES.get(head.op)
+    if message is None:
+        return ProtocolError(f"no message is called {cut(head.op)}", head.tag, fatal=False)
+    unknown = [cut(key) for key in keys if key not in ("op", "tag", *message.__struct_fields__)]
+    if unknown:
+        return ProtocolError(f"{head.op} has no {' and no '.join(unknown)} in version 1", head.tag, fatal=False)
+    return ProtocolError(f"not a message in JSON: {error}", head.tag, fatal=False)

@@ -84,7 +84,7 @@ SPELLED = {
     DeleteAccount: lambda m: "15",
     Account: lambda m: f"account|{m.id}|{escape(m.name)}|{m.unread}|{m.acknowledged}",
     Accounts: lambda m: f"accounts{_words(m.next, *m.names)}",
-    Sent: lambda m: f"sent|{m.number}|{_yes(m.delivered)}",
+    Sent: lambda m: f"sent|{m.number}|{'yes' if m.delivered else 'no'}",
     Mail: lambda m: f"mail|{_yes(m.more)}{_letters(m)}",
     Deleted: lambda m: f"deleted|{m.count}",
     Closed: lambda m: f"closed|{m.paid_out}",
@@ -94,7 +94,7 @@ SPELLED = {
     Done: lambda m: "done",
     Pong: lambda m: "pong",
     Refused: lambda m: f"!{_words(m.code, m.text)}",
-    Arrived: lambda m: f"arrived|{_letter(m)}",
+    Arrived: lambda m: f"arrived|{m.number}|{escape(m.sender)}|{'yes' if m.returned else 'no'}|{escape(m.text)}",
     Entered: lambda m: f"entered{_words(m.room, m.name)}",
     Left: lambda m: f"left{_words(m.room, m.name)}",
     Heard: lambda m: f"heard{_words(m.room, m.sender, m.text)}",
@@ -287,6 +287,7 @@ class TextCodec:
     """
 
     name = "text"
+    mark = b"CLT"
 
     def encode(self, tag: int | None, message: Message) -> bytes:
         line = SPELLED[type(message)](message)
@@ -299,30 +300,51 @@ class TextCodec:
         tag = None
         try:
             line = frame.decode().removesuffix("\n").removesuffix("\r")
-            fields = line.split("|")
-            if fields[0][:1] == "#":
-                field = fields.pop(0)
-                digits = field[1:]
-                # The tags that programs send, without two calls.
-                number = int(digits) if len(digits) < 19 and digits.isdigit() and digits.isascii() else 0
-                tag = number or self._tag(field)
-                fields = fields or [""]
-            count, read = READ_WHOLE.get(fields[0], _OTHERWISE)
-            if count == len(fields) and "\\" not in line:
-                return tag, read(fields)
-            request_id = ""
-            if fields[0][:1] == "@":
-                request_id = unescape(fields.pop(0)[1:])
-            return tag, self._message(fields, request_id)
+            tag, fields = self._tagged(line)
+            return tag, self._message(line, fields)
         except UnicodeDecodeError as error:
             wrong = f"a line is UTF-8; byte {error.start} of it, 0x{frame[error.start]:02x}, is not"
             raise ProtocolError(wrong, tag, fatal=False) from error
         except ValueError as error:
             raise ProtocolError(str(error), tag, fatal=False) from error
 
+    def encode_all(self, waiting: list[tuple[int | None, Message]]) -> bytes:
+        lines = [
+            f"{SPELLED[type(message)](message)}\n" if tag is None else f"#{tag}|{SPELLED[type(message)](message)}\n"
+            for tag, message in waiting
+        ]
+        return "".join(lines).encode()
+
+    def decode_all(self, buffer: bytes, searched: int) -> tuple[list[tuple[int | None, Message]], int]:
+        end = buffer.rfind(b"\n", searched) + 1
+        if not end:
+            return [], 0
+        messages = []
+        try:
+            text = buffer[:end].decode()
+            lines = (text.replace("\r\n", "\n") if "\r" in text else text).split("\n")
+            lines.pop()  # nothing stands behind the last line end
+            for line in lines:
+                tag, fields = self._tagged(line)
+                messages.append((tag, self._message(line, fields)))
+        except ValueError as error:
+            raise ProtocolError(str(error), fatal=False) from error
+        return messages, end
+
     def spans(self, frame: bytes) -> list[tuple[int, int, str, object]]:
         """Which bytes of the line say what: (start, end, name, value), without gaps, as the decoder read them."""
         return _Walk().line(frame, *self.decode(frame))
+
+    def _tagged(self, line: str) -> tuple[int | None, list[str]]:
+        """The tag of a line that begins with one, and the fields behind it."""
+        fields = line.split("|")
+        if line[:1] != "#":
+            return None, fields
+        field = fields.pop(0)
+        digits = field[1:]
+        # The tags that programs send, without two calls.
+        number = int(digits) if len(digits) < 19 and digits.isdigit() and digits.isascii() else 0
+        return number or self._tag(field), fields or [""]
 
     def _tag(self, field: str) -> int:
         tag = _number(field[1:], "a tag")
@@ -330,7 +352,13 @@ class TextCodec:
             raise ValueError(f"a tag is from 1 to {2**63 - 1}, not {cut(field)}")
         return tag
 
-    def _message(self, fields: list[str], request_id: str) -> Message:
+    def _message(self, line: str, fields: list[str]) -> Message:
+        count, read = READ_WHOLE.get(fields[0], _OTHERWISE)
+        if count == len(fields) and "\\" not in line:
+            return read(fields)
+        request_id = ""
+        if fields[0][:1] == "@":
+            request_id = unescape(fields.pop(0)[1:])
         word = fields[0].strip() if fields else ""
         read = READ.get(word)
         if read is None:
