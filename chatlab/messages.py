@@ -10,7 +10,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 
-class Message(Struct, frozen=True, gc=False, omit_defaults=True):
+class Message(Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
     """A value that travels. Compared with `==`; never changed after it is made."""
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from sayings import ANY_ANSWER, ANY_MESSAGE, ANY_REQUEST, TAGS
 
 import chatlab
+from chatlab.codecs.json_lines import JsonCodec
 from chatlab.connection import CLIENT_HEARS, SERVER_HEARS, Connection
 from chatlab.messages import Message, ProtocolError, Send
 
@@ -89,3 +90,16 @@ def test_a_preface_may_arrive_byte_by_byte(codec):
     stream = client.send(1, Send("bob", "hi")) + client.send(2, Send("bob", "ho"))
     heard = [each for at in range(len(stream)) for each in server.receive(stream[at : at + 1])]
     assert heard == [(1, Send("bob", "hi")), (2, Send("bob", "ho"))]
+
+
+@pytest.mark.parametrize("line", [b'{"op":"Ping","tag":7,"mood":1}\n', b'{"op":"Send","tag":7,"to":"a","text":"b","mood":[1]}\n'])
+def test_json_refuses_a_key_that_nobody_knows_by_its_name(line):
+    with pytest.raises(ProtocolError, match="has no 'mood' in version 1") as refused:
+        JsonCodec().decode(line)
+    assert (refused.value.tag, refused.value.fatal) == (7, False)
+
+
+def test_json_refuses_an_unknown_key_inside_a_letter_too():
+    line = b'{"op":"Mail","messages":[{"number":1,"sender":"a","text":"b","mood":2}]}'
+    with pytest.raises(ProtocolError, match="unknown field `mood`"):
+        JsonCodec().decode(line)

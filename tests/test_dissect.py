@@ -123,10 +123,10 @@ def test_a_line_typed_by_hand_is_tiled_too(line):
 
 
 def test_json_in_another_order_and_with_spaces_is_tiled_too():
-    line = b'{ "tag" : 7 , "to":"bob", "op":"Send", "text":"a\\nb", "more":[1,{"x":[]}] }\r\n'
+    line = b'{ "messages":[ {"text":"a\\nb", "number":3,"sender" : "bob"}] , "tag" : 7 , "op":"Mail", "more":true }\r\n'
     fields = dissect(JsonCodec(), line)
     assert_tiles(fields, len(line))
-    assert {"tag": 7, "to": "bob", "text": "a\nb", "more[0]": 1}.items() <= {f.name: f.value for f in fields}.items()
+    assert {"tag": 7, "messages[0] text": "a\nb", "messages[0] number": 3, "more": True}.items() <= {f.name: f.value for f in fields}.items()
 
 
 def test_a_codec_without_spans_gets_a_plain_view():

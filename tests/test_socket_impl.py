@@ -395,6 +395,14 @@ def test_a_preface_at_a_door_of_lines_is_told_apart_from_typing():
     assert str(server.error) == "CLB, version 1, is another protocol; this port speaks text"
 
 
+@pytest.mark.parametrize("protocol, mark", [("text", "CLT"), ("json", "CLJ"), ("binary", "CLB"), ("protobuf", "CLP")])
+def test_a_client_of_a_newer_version_is_told_which_version_is_spoken_here(protocol, mark):
+    with chatlab.serve(protocol, name="newer") as server, socket.create_connection(server.address) as newcomer:
+        newcomer.sendall(mark.encode() + b"\x02and whatever comes then")
+        told = newcomer.makefile("rb").read().decode(errors="replace")
+    assert f"you speak version 2 of {protocol}; this server speaks version 1" in told
+
+
 def test_a_thread_server_without_threads_refuses_and_lives_on(monkeypatch):
     start = threading.Thread.start
 
@@ -407,6 +415,6 @@ def test_a_thread_server_without_threads_refuses_and_lives_on(monkeypatch):
     failing = [True]
     monkeypatch.setattr(threading.Thread, "start", no_more)
     with House("threads") as house:
-        assert house.raw().rest() == []
+        assert house.raw().rest() == ["!|SERVER_FULL|the server has no more threads; try again later"]
         assert house.raw().ask("14") == "pong"
         assert any("a newcomer was refused" in line for line in house.log)
