@@ -171,8 +171,8 @@ class _ThreadClient:
         self._awake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.outbox = Outbox(self._wake, server.hub.limits)
         self.patience = _Patience(server.hub.limits)
-        self.reader = threading.Thread(target=self._read, name="chatlab-reader", daemon=True)
-        self.writer = threading.Thread(target=self._write, name="chatlab-writer", daemon=True)
+        self.reader = threading.Thread(target=self.read, name="chatlab-reader", daemon=True)
+        self.writer = threading.Thread(target=self.write, name="chatlab-writer", daemon=True)
 
     def start(self) -> None:
         """Raises `RuntimeError` where there are no threads left; then none of its own is."""
@@ -185,7 +185,7 @@ class _ThreadClient:
             self.writer.join()
             raise
 
-    def _read(self) -> None:
+    def read(self) -> None:
         hub, session, connection = self.server.hub, self.session, self.connection
         while data := _receive(self.sock):
             if self.outbox.closed:
@@ -206,7 +206,7 @@ class _ThreadClient:
         self.sock.close()
         self.server.forget(self)
 
-    def _write(self) -> None:
+    def write(self) -> None:
         try:
             while True:
                 self._awake.get()
@@ -337,10 +337,12 @@ class _LoopClient(asyncio.Protocol):
         self._hub = self.server.hub
         self.server._welcome(self)
 
-    def data_received(self, data: bytes) -> None:
+    def read(self, data: bytes) -> None:
         if self.session is None or self.outbox.closed:
             return  # it was refused, or told goodbye
         self._ask(self.connection.receive(data))
+
+    data_received = read  #: as asyncio calls it
 
     def _ask(self, requests: list) -> None:
         """A fair share of the requests now, the rest when the loop has heard the others; until then it reads no more."""
