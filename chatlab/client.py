@@ -8,7 +8,7 @@ itself. `Implementation` is what a whole protocol must offer: a door to serve at
 import asyncio
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from .messages import (
@@ -95,7 +95,8 @@ class Verbs:
 
     def delete_messages(self, numbers) -> int:
         """Delete messages (their numbers) from the own mailbox; how many there were."""
-        return self._ask(DeleteMessages(tuple(numbers)))
+        is_list = isinstance(numbers, Iterable) and not isinstance(numbers, str)
+        return self._ask(DeleteMessages(tuple(numbers) if is_list else numbers))
 
     def delete_account(self) -> int:
         """Delete the own account; the credits that were on it. Unread mail goes back to its senders."""
@@ -295,7 +296,7 @@ class Client(Memory):
         Raises `TimeoutError` when none came within `timeout_s` seconds (None waits for ever) and `ConnectionLost`
         when the connection is over and all its events were shown.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        deadline = None if timeout_s is None else time.monotonic() + _checked_s(timeout_s)
         while True:
             try:
                 left = None if deadline is None else max(0, deadline - time.monotonic())
@@ -387,7 +388,7 @@ class AsyncClient(Memory):
     async def receive(self, timeout_s: float | None = None) -> Event:
         """As `Client.receive`."""
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(None if timeout_s is None else _checked_s(timeout_s)):
                 while True:
                     event = await self._events.get()
                     if isinstance(event, ConnectionLost):
@@ -462,13 +463,19 @@ def checked(request: Request) -> Request:
             _check_text(field, value)
         elif kind is int and type(value) is int:
             _check_number(field, value)
-        elif kind == tuple[int, ...] and all(type(number) is int for number in value):
+        elif kind == tuple[int, ...] and isinstance(value, tuple) and all(type(number) is int for number in value):
             for number in value:
                 _check_number(field, number)
         else:
-            wanted = {str: "text", int: "a whole number"}.get(kind, "a list of whole numbers")
+            wanted = {str: "a string", int: "a whole number"}.get(kind, "a list of whole numbers")
             raise TypeError(f"{field} is {wanted}, not {cut(value)} of type {type(value).__name__}")
     return request
+
+
+def _checked_s(timeout_s: float) -> float:
+    if not isinstance(timeout_s, int | float):
+        raise TypeError(f"timeout_s is a number of seconds, or None, not {cut(timeout_s)}")
+    return timeout_s
 
 
 def _check_text(field: str, value: str) -> None:

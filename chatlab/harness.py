@@ -425,7 +425,9 @@ def simulate(
     A script is a function that takes the user's client; `client.random` is a random.Random of its own, seeded by
     `seed` and the user's name. All accounts exist before the first script starts. An error in a script ends the
     others and is raised here, with a note that names the script; so does `TimeoutError` after `timeout_s` seconds.
+    Raises `TypeError` where something else than a server and functions is given.
     """
+    _check_simulated(server, scripts)
     clients = dict(zip(scripts, server.users(*scripts, protocol=protocol)))
     actors = [_Actor(name, client, scripts[name], seed) for name, client in clients.items()]
     start = time.perf_counter()
@@ -435,6 +437,16 @@ def simulate(
         for client in clients.values():
             client.close()
     return Trace(tuple(sorted((m for actor in actors for m in actor.moments(start)), key=lambda moment: moment.at_s)))
+
+
+def _check_simulated(server, scripts) -> None:
+    if not isinstance(server, Server):
+        raise TypeError(f"scripts are run with a server, as serve() returns it, not with {cut(server)}")
+    if not isinstance(scripts, Mapping):
+        raise TypeError(f"the scripts are a dictionary from each user's name to a function, not {cut(scripts)}")
+    for name, script in scripts.items():
+        if not callable(script):
+            raise TypeError(f"the script of {name} is a function that takes the user's client, not {cut(script)}")
 
 
 class _Actor(threading.Thread):

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from .client import Address, Client, Implementation
 from .loops import background_loop, run
+from .messages import cut
 
 TAPE_BYTES = 16 << 20
 CHUNK_COST = 256  # what a chunk takes besides its bytes, so that a million of one byte are bounded too
@@ -61,8 +62,10 @@ def relay(server, protocol: str | None = None, tape_bytes: int = TAPE_BYTES) -> 
     """Put a relay in front of a server's door (the first, where no protocol is named). `connect()` goes through it.
 
     The tape takes at most about `tape_bytes` of memory: when it is full the counting goes on and the taping stops.
-    Raises `ValueError` where the server has no such door.
+    Raises `ValueError` where the server has no such door, `TypeError` where it is no server.
     """
+    if not hasattr(server, "_door"):
+        raise TypeError(f"a relay stands before a server, as serve() returns it, not before {cut(server)}")
     name, implementation = server._door(protocol)
     return Relay(server.addresses[name], implementation, name, tape_bytes)
 

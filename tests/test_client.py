@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import chatlab
 from chatlab.client import Shown, checked
 from chatlab.messages import Arrived, ChatError, DeleteMessages, Deposit, Send
 
@@ -54,3 +55,16 @@ def test_a_value_of_another_type_is_a_mistake_in_the_program(request_):
 def test_a_value_that_fits_no_wire_is_refused(request_):
     with pytest.raises(ChatError, match="BAD_VALUE"):
         checked(request_)
+
+
+@pytest.mark.parametrize("numbers", [5, "5", ["5"], [1.5]])
+def test_messages_to_delete_that_are_no_list_of_numbers_are_refused_in_words(numbers):
+    with chatlab.serve("text", name="numbers") as server, server.connect() as client:
+        with pytest.raises(TypeError, match="numbers is a list of whole numbers"):
+            client.delete_messages(numbers)
+
+
+def test_a_time_to_wait_that_is_no_number_is_refused_in_words():
+    with chatlab.serve("text", name="waiting") as server, server.connect() as client:
+        with pytest.raises(TypeError, match="timeout_s is a number of seconds, or None, not '1'"):
+            client.receive("1")

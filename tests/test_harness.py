@@ -206,6 +206,15 @@ def test_what_is_no_protocol_says_what_it_lacks():
         chatlab.serve(42)
 
 
+@pytest.mark.parametrize(
+    "scripts, why",
+    [(["ann"], "dictionary from each user's name to a function"), ({"ann": 5}, "script of ann is a function")],
+)
+def test_scripts_that_are_none_are_refused_in_words(scripts, why):
+    with chatlab.serve("text", name="scripts") as server, pytest.raises(TypeError, match=why):
+        chatlab.simulate(server, scripts)
+
+
 def test_a_protocol_has_one_door():
     with pytest.raises(ValueError, match="one door"):
         chatlab.serve("text", "text")

@@ -252,3 +252,8 @@ def test_its_tape_can_be_written_as_a_capture(tap, tmp_path):
 
 def test_a_chunk_names_its_parts():
     assert Chunk(0.5, 1, "up", b"x")._asdict() == {"at_s": 0.5, "connection": 1, "direction": "up", "data": b"x"}
+
+
+def test_a_relay_before_something_that_is_no_server_is_refused_in_words():
+    with pytest.raises(TypeError, match="stands before a server, as serve.. returns it, not before 'text'"):
+        relay("text")

@@ -190,7 +190,7 @@ def test_a_value_of_the_wrong_type_never_reaches_the_wire(house):
     ada = house.client("ada")
     with pytest.raises(TypeError, match="amount is a whole number"):
         ada.deposit("5")
-    with pytest.raises(TypeError, match="text is text"):
+    with pytest.raises(TypeError, match="text is a string"):
         ada.send("ada", b"hi")
     with pytest.raises(ChatError, match="at most 63 bits"):
         ada.deposit(2**63)

@@ -88,7 +88,7 @@ class Workload:
             _check("text_bytes", size, STEP_DIGITS + 1, 65_536)
         if self.messages is not None and not 1 <= self.messages <= 1_000_000:
             raise ValueError(f"messages is from 1 to 1000000, or None, not {self.messages!r}")
-        if isinstance(self.rate, int | float):
+        if self.rate is not None and not isinstance(self.rate, tuple):
             _check("rate", self.rate, 0.1, 1_000_000)
 
     def _check_choices(self) -> None:
@@ -229,6 +229,8 @@ class Workload:
 
 
 def _check(field: str, value, least, most) -> None:
+    if not isinstance(value, int | float):
+        raise TypeError(f"{field} is a number from {least} to {most}, not {value!r}")
     if not least <= value <= most:
         raise ValueError(f"{field} is from {least} to {most}, not {value!r}")
 
