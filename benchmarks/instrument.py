@@ -1,31 +1,52 @@
-"""The instrument proved: it finds no difference where there is none, finds one that was planted, and sees a stall.
+"""The instrument proved, on real servers: it finds no difference where there is none, finds one that was planted, and sees
+a stall.
 
     a-a     the same protocol under two names, again and again: in at most 5 % of the trials may a difference be called
-    slower  the same with a server that burns 10 % more processor time for a message: in at least 80 % it must be found
+    slower  beside a server that does 10 % more work for each message: in at least 80 % of the trials it must be found
     stall   a server that stands still for 500 ms: an open loop's p99 is what arithmetic says it must be, within 10 %, and
             a closed loop does not show it
 
+    python benchmarks/instrument.py                   # all three, 100 trials: 20 minutes on a quiet machine
+    python benchmarks/instrument.py --quick           # 6 trials: a look at whether it works, and no proof
     python benchmarks/instrument.py stall
-    python benchmarks/instrument.py a-a slower --trials 100 --rounds 6
+
+A trial is one `chatlab.compare` of the protocols, with a seed of its own that decides the order: in each round a fresh
+server process, a fresh generator and fresh connections for each. The verdict is the comparison's own, on the server's
+processor time for a message; what it would have been on the rate is told beside it and judges nothing. Both proofs use
+the same trials where both are asked for: the twin and the slower one are each compared with "text".
+
+Everything runs on one processor, so that who waits for whom does not depend on which of two processors is ahead: with a
+processor each, the same server's cost for a message varies by a tenth and more with how many messages one wake-up finds.
 """
 
 import argparse
+import contextlib
 import os
 import signal
+import statistics
 import sys
 import threading
 import time
+import timeit
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import chatlab
 from chatlab.codecs import TextCodec
+from chatlab.environment import cores, environment, stolen_and_all, stolen_since
 from chatlab.load.workload import Workload
-from chatlab.messages import Sent
+from chatlab.messages import Arrived, Done, Sent
+from chatlab.uncertainty import Ratio, rounds_needed
 
-BURN = "CHATLAB_BURN_NS"
+PLANTED = 0.10  # of the server's work for a message
+FALSE, FOUND = 0.05, 0.80  # called between equals, at most; found of what was planted, at least
+DOSE = "CHATLAB_DOSE"  # how much more the slower server does
+LARGE_DOSE = 500  # so much is seen on any machine
 STALL_S, STALL_AFTER_S, LASTS_S = 0.5, 2.0, 5.0
+NUMBERS = ("server_cpu_us", "rate")  # the first is what the verdicts are about
 
 
 class Twin(TextCodec):
@@ -35,86 +56,245 @@ class Twin(TextCodec):
 
 
 class Slower(TextCodec):
-    """The text protocol, with a server that burns some processor time for each message that it accepts."""
+    """The text protocol, with a server that does some more of what Python does for each message that it accepts."""
 
     name = "slower"
+    dose = int(os.environ.get(DOSE, "0"))
 
     def encode(self, tag, message):
         if type(message) is Sent:
-            until = time.thread_time_ns() + int(os.environ[BURN])
-            while time.thread_time_ns() < until:
-                pass
+            self._work()
         return super().encode(tag, message)
 
+    def encode_all(self, waiting):
+        for _, message in waiting:
+            if type(message) is Sent:
+                self._work()
+        return super().encode_all(waiting)
 
-def trials(other: str, args) -> int:
-    """How often a difference in the server's processor time is called between "text" and another."""
-    load = Workload(clients=4, seconds=args.seconds, warm_up_s=0.1)
-    called = 0
-    for number in range(args.trials):
-        found = chatlab.compare(
-            ["text", f"instrument:{other}"], load, clients=[4], rounds=args.rounds, generator="light",
-        ).ratio(other.lower(), "text", of="server_cpu_us")  # fmt: skip
-        called += found.differs and found.interval.value > 1 if other == "Slower" else found.differs
-        print(f"  {number + 1:4}  {found}", flush=True)
-    return called
+    def _work(self) -> None:
+        for number in range(self.dose):
+            f"{number}"
 
 
-def a_a(args) -> bool:
-    called = trials("Twin", args)
-    print(f"a-a: a difference was called in {called} of {args.trials} trials; at most 5 % may be")
-    return called <= 0.05 * args.trials
+# ---- comparisons ------------------------------------------------------------------------------------------------
 
 
-def slower(args) -> bool:
-    load = Workload(clients=4, seconds=args.seconds)
-    cpu_us = chatlab.measure("text", load, rounds=args.rounds, generator="light").server_cpu_us.median
-    os.environ[BURN] = str(int(0.1 * cpu_us * 1000))
-    called = trials("Slower", args)
-    print(f"slower: {0.1 * cpu_us:.1f} µs planted in {cpu_us:.1f}; found in {called} of {args.trials} trials; at least 80 % must be")
-    return called >= 0.8 * args.trials
+@dataclass
+class Tally:
+    """The verdicts on one protocol beside "text", a trial at a time."""
+
+    ratios: dict[str, list[Ratio]] = field(default_factory=lambda: {name: [] for name in NUMBERS})
+
+    def add(self, found: chatlab.Comparison, other: str) -> None:
+        for number, ratios in self.ratios.items():
+            with contextlib.suppress(ValueError):  # the generator set it
+                ratios.append(found.ratio(other, "text", of=number))
+
+    def called(self, of: str = NUMBERS[0], only_more: bool = False) -> int:
+        """In how many trials a difference was called; `only_more` leaves out whoever says it is less."""
+        return sum(each.differs and (each.interval.value > 1 or not only_more) for each in self.ratios[of])
+
+    def noise(self, of: str = NUMBERS[0]) -> float:
+        """How much one side's rounds scatter beside the other's: the median of the trials."""
+        return statistics.median(each.noise for each in self.ratios[of])
+
+    def centre(self, of: str = NUMBERS[0]) -> float:
+        return statistics.median(each.interval.value for each in self.ratios[of])
+
+
+def comparisons(wanted: list[str], args) -> dict[str, bool]:
+    """The proofs of those names, from trials that they share."""
+    with _one_processor():
+        if "slower" in wanted:
+            plant(args)
+        others = [name for name in ("twin", "slower") if {"twin": "a-a", "slower": "slower"}[name] in wanted]
+        tallies = {name: Tally() for name in others}
+        before, began = stolen_and_all(), time.monotonic()
+        done = 0
+        try:
+            for number in range(args.trials):
+                found = chatlab.compare(_named(others), _load(args, args.seed + number), 1, args.rounds, generator="light")
+                for name, tally in tallies.items():
+                    tally.add(found, name)
+                done += not found.partial
+                said = "; ".join(f"{name} {tally.ratios[NUMBERS[0]][-1]}" for name, tally in tallies.items())
+                print(f"  {number + 1:4}  {said}", flush=True)
+                if found.partial:
+                    break
+        except KeyboardInterrupt:
+            pass
+        if not done:
+            raise KeyboardInterrupt
+    verdicts = {"twin": _a_a, "slower": _slower}
+    holds = {}
+    for name, tally in tallies.items():
+        holds["a-a" if name == "twin" else name] = verdicts[name](tally, done) and done == args.trials
+    _tell_noise(next(iter(tallies.values())), done, args, stolen_since(before), time.monotonic() - began)
+    return holds
+
+
+def _named(others: list[str]) -> list[str]:
+    return ["text", *(f"instrument:{name.capitalize()}" for name in others)]
+
+
+def _load(args, seed: int) -> Workload:
+    """One client that writes to itself, one message on its way: each message is the same work, however slow the machine is."""
+    return Workload(clients=1, seconds=args.seconds, warm_up_s=0.05, seed=seed)
+
+
+@contextlib.contextmanager
+def _one_processor():
+    """Whatever starts from here runs on the last processor that we have."""
+    own = cores()
+    if len(own) > 1:
+        os.sched_setaffinity(0, own[-1:])
+    try:
+        yield
+    finally:
+        if len(own) > 1:
+            os.sched_setaffinity(0, own)
+
+
+def plant(args) -> None:
+    """Find out what a message costs the server, and that more work is seen at all; then plant as much as makes a tenth of it.
+
+    Raises `RuntimeError` where a large dose is not seen.
+    """
+    os.environ[DOSE] = str(LARGE_DOSE)
+    found = chatlab.compare(_named(["slower"]), _load(args, args.seed - 1), 1, 2 * args.rounds, generator="light")
+    large = found.ratio("slower", "text", of=NUMBERS[0])
+    if not large.differs:
+        raise RuntimeError(f"{LARGE_DOSE} units of work for each message are not seen ({large}): the slower server does not do them")
+    cpu_us = found["text", 1].server_cpu_us.median
+    dose = min(range(LARGE_DOSE), key=lambda dose: abs(_planted_us(0) + dose * _unit_us() - PLANTED * cpu_us))
+    os.environ[DOSE] = str(dose)
+    planted_us = _planted_us(dose)
+    print(f"a message costs the server {cpu_us:.1f} µs; {planted_us:.1f} µs of work are planted, {planted_us / cpu_us:.1%} of that")
+
+
+@cache
+def _planted_us(dose: int) -> float:
+    """What the slower codec takes more than "text" to spell all that a message takes, in µs of a processor left alone."""
+    slower = Slower()
+    slower.dose = dose
+    return _spelling_us(slower) - _spelling_us(TextCodec())
+
+
+@cache
+def _unit_us() -> float:
+    return (_planted_us(LARGE_DOSE) - _planted_us(0)) / LARGE_DOSE
+
+
+def _spelling_us(codec: TextCodec) -> float:
+    spoken = [(7, Sent(1, True)), (None, Arrived(1, "somebody", "x" * 32))], [(8, Done())]
+    return min(timeit.repeat(lambda: [codec.encode_all(waiting) for waiting in spoken], number=200, repeat=50)) / 200 * 1e6
+
+
+def _a_a(tally: Tally, done: int) -> bool:
+    called = tally.called()
+    holds = called <= FALSE * done
+    _tell("a-a", holds, f"in {called} of {done} trials a difference was called ({called / done:.0%}); at most {FALSE:.0%} may be", tally)
+    return holds
+
+
+def _slower(tally: Tally, done: int) -> bool:
+    found = tally.called(only_more=True)
+    holds = found >= FOUND * done
+    _tell("slower", holds, f"it was found in {found} of {done} trials ({found / done:.0%}); at least {FOUND:.0%} must be", tally)
+    print(f"        by the median of the trials the slower one takes {tally.centre() - 1:+.1%} of processor time for a message")
+    return holds
+
+
+def _tell(name: str, holds: bool, what: str, tally: Tally) -> None:
+    print(f"{name}: {'proved' if holds else 'NOT PROVED'}, by the server's processor time for a message: {what}")
+    rates = tally.ratios["rate"]
+    if rates:
+        called = f"called in {tally.called('rate')} of {len(rates)}, noise {tally.noise('rate'):.1%}"
+        print(f"        by the rate, which judges nothing here: {called}")
+
+
+def _tell_noise(tally: Tally, done: int, args, stolen: float | None, took_s: float) -> None:
+    noise = tally.noise()
+    try:
+        takes = f"a planted tenth takes {rounds_needed(noise, PLANTED)} rounds of that; these had {args.rounds}"
+    except ValueError as error:
+        takes = f"{error}"
+    host = "" if stolen is None else f"; {stolen:.1%} of the processors' time was stolen by the host"
+    print(f"noise: the rounds of a side scatter by {noise:.1%} beside the other's; {takes}{host}; load {os.getloadavg()[0]:.1f} at the end")
+    print(f"time: {took_s / done:.1f} s for a trial, {took_s / 60:.1f} minutes for {done}")
+
+
+# ---- a stall ----------------------------------------------------------------------------------------------------
 
 
 def stall(args) -> bool:
     """Of requests due evenly during T seconds, 1 % wait longer than S - T / 100 where the server stands still for S."""
-    true_ms = 1000 * (STALL_S - LASTS_S / 100)
-    open_ms = stalled(Workload(clients=4, rate=400, seconds=LASTS_S, warm_up_s=0.5))
-    closed_ms = stalled(Workload(clients=4, seconds=LASTS_S, warm_up_s=0.5))
-    print(f"stall: p99 is {true_ms:.0f} ms in truth, {open_ms:.0f} ms by an open loop, {closed_ms:.1f} ms by a closed one")
-    return abs(open_ms / true_ms - 1) <= 0.1 and closed_ms < true_ms / 10
+    holds = True
+    for _ in range(args.stalls):
+        open_ms, _, stood_s = stalled(Workload(clients=4, rate=400, seconds=LASTS_S, warm_up_s=0.5))
+        closed_ms, closed_most, _ = stalled(Workload(clients=4, seconds=LASTS_S, warm_up_s=0.5))
+        true_ms = 1000 * (stood_s - LASTS_S / 100)
+        saw, missed = abs(open_ms / true_ms - 1) <= 0.1, closed_ms < true_ms / 10
+        print(
+            f"stall: {'proved' if saw and missed else 'NOT PROVED'}: the server stood still for {1000 * stood_s:.0f} ms, so p99 is "
+            f"{true_ms:.0f} ms in truth; an open loop says {open_ms:.0f} ms ({open_ms / true_ms - 1:+.1%}), a closed one "
+            f"{closed_ms:.1f} ms, though its slowest request took {closed_most:.0f} ms"
+        )
+        holds &= saw and missed
+    return holds
 
 
-def stalled(load: Workload) -> float:
-    """The 99th percentile of the response times on a server that is stopped for a while in the midst of it."""
+def stalled(load: Workload) -> tuple[float, float, float]:
+    """p99 and the most of the response times, in ms, on a server that is stopped in the midst of it, and for how long it was, in s."""
+    stood = []
     with chatlab.serve("text", where="process", name="stalled") as server:
-        timers = [
-            threading.Timer(STALL_AFTER_S + after_s, os.kill, (server.pid, what))
-            for after_s, what in ((0, signal.SIGSTOP), (STALL_S, signal.SIGCONT))
-        ]
-        for timer in timers:
-            timer.start()
+
+        def stop_and_go_on() -> None:
+            os.kill(server.pid, signal.SIGSTOP)
+            stopped = time.perf_counter()
+            time.sleep(STALL_S)
+            os.kill(server.pid, signal.SIGCONT)
+            stood.append(time.perf_counter() - stopped)
+
+        timer = threading.Timer(STALL_AFTER_S, stop_and_go_on)
+        timer.start()
         try:
             run = chatlab.measure(server, load, generator="light")
         finally:
-            for timer in timers:
-                timer.join()
-    return run.rounds[0].response_ms(99)
+            timer.join()
+    (only,) = run.rounds
+    return only.response_ms(99), only.response_ms(100), stood[0]
 
 
-PROOFS = {"stall": stall, "a-a": a_a, "slower": slower}
+# ---- all of it --------------------------------------------------------------------------------------------------
+
+
+PROOFS = ("stall", "a-a", "slower")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("proofs", nargs="*", metavar="PROOF", help=f"{', '.join(PROOFS)}; all of them where none is named")
+    parser.add_argument("--quick", action="store_true", help="6 trials and one stall: a look at whether it works, and no proof")
     parser.add_argument("--trials", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--seconds", type=float, default=0.3)
+    parser.add_argument("--rounds", type=int, default=8, help="of a trial")
+    parser.add_argument("--seconds", type=float, default=0.15, help="that a protocol is measured in a round")
+    parser.add_argument("--stalls", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1, help="of the first trial; each has its own")
     args = parser.parse_args()
     if unknown := set(args.proofs) - set(PROOFS):
         parser.error(f"no proof is called {', '.join(unknown)}")
-    failed = [name for name in args.proofs or PROOFS if not PROOFS[name](args)]
-    print(f"not proved: {', '.join(failed)}" if failed else "all proved")
+    if args.quick:
+        args.trials, args.stalls = 6, 1
+    wanted = args.proofs or list(PROOFS)
+    print(f"{environment(load=os.getloadavg()[0])}")
+    holds = {"stall": stall(args)} if "stall" in wanted else {}
+    if set(wanted) & {"a-a", "slower"}:
+        holds |= comparisons(wanted, args)
+    failed = [name for name, each in holds.items() if not each]
+    few = f" ({args.trials} trials are no proof of a-a and slower)" if args.trials < 100 and set(wanted) != {"stall"} else ""
+    print(f"not proved: {', '.join(failed)}{few}" if failed else f"all proved{few}")
     sys.exit(bool(failed))
 
 

@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from . import harness
 from .environment import cores, environment, load_average, stolen_and_all, stolen_since
 from .harness import Server, implementation, portable, serve
-from .load.gauges import Memory, cpu_ns, memory_of
+from .load.gauges import Course, Memory, cpu_ns, memory_of, of_all, resident_of, server_of
 from .load.generators import Told, Trial
 from .load.workers import LOOK_S, OwnProcesses, read_times, together
 from .load.workload import NS, Workload
@@ -34,6 +34,8 @@ CLIENTS = (1, 2, 4, 8, 16)
 ROUNDS = 5
 TRIES = 3
 GENERATORS = ("clients", "light")
+CALIBRATE_S, CALIBRATED_FROM_S = 0.2, 5.0  # so long; and a measurement that takes so long asks for it by itself
+COURSE_EVERY_NS = 90_000_000  # a little less than two looks: ten readings a second
 QUICK_CLIENTS, QUICK_ROUNDS, QUICK_SECONDS, QUICK_WARM_UP_S = (1, 4, 16), 3, 0.2, 0.05
 _numbers = itertools.count(1)
 
@@ -64,9 +66,10 @@ def measure(
 
     `generator` is "clients", as a user has them, or "light", which costs so little that the server is what is measured.
     The load comes from so many `workers`, processes of our own or tasks of any `executor`; for those of other machines
-    `host` is where they find this one. An interrupt ends it with the rounds that are done. The processor time of a
-    server that lives in this process cannot be told from the notebook's, and is None. Raises `RuntimeError` where the
-    clients fail, with what they said.
+    `host` is where they find this one. What share this is of what the generator can do is told where that is known, and
+    found out first where the measurement takes so long that it does not matter (see `calibrate`). An interrupt ends it
+    with the rounds that are done. The processor time of a server that lives in this process cannot be told from the
+    notebook's, and is None. Raises `RuntimeError` where the clients fail, with what they said.
     """
     _check_workload(workload)
     _check_rounds(rounds)
@@ -76,6 +79,8 @@ def measure(
     takes_s = rounds * (workload.seconds + workload.warm_up_s)
     try:
         with _progress(rounds, "measuring", takes_s > 2) as progress:
+            if workload.messages is None and takes_s >= CALIBRATED_FROM_S:
+                _calibrate_once(_protocol_of(protocol_or_server), generator, crew)
             for _ in range(rounds):
                 bench = _bench(protocol_or_server, engine, generator, crew)
                 with bench:
@@ -85,13 +90,16 @@ def measure(
         if not done:
             raise
     where = _environment(bench.pinned, load, before)
-    return Run(bench.name, workload, tuple(done), where, generator, _capacity(bench.name, generator), len(done) < rounds)
+    return Run(bench.name, workload, tuple(done), where, generator, _capacity(bench.name, generator, crew), len(done) < rounds)
 
 
 def _bench(protocol_or_server, engine: str, generator: str, crew: Crew) -> "_Bench":
-    if isinstance(protocol_or_server, Server):
-        return _Bench(_first_door(protocol_or_server), engine, protocol_or_server, generator, crew)
-    return _Bench(protocol_or_server, engine, None, generator, crew)
+    server = protocol_or_server if isinstance(protocol_or_server, Server) else None
+    return _Bench(_protocol_of(protocol_or_server), engine, server, generator, crew)
+
+
+def _protocol_of(protocol_or_server):
+    return _first_door(protocol_or_server) if isinstance(protocol_or_server, Server) else protocol_or_server
 
 
 def compare(
@@ -109,8 +117,10 @@ def compare(
     """Measure several protocols side by side, each with each number of clients, in interleaved rounds.
 
     `quick` is for notebooks and tests: fewer clients, rounds and seconds. `workload.seed` decides the order, and each
-    second round runs backwards, so that whatever drifts in the machine drifts for all. An interrupt ends it, and the
-    processes with it. Raises `ValueError` for no protocol or one named twice, and `RuntimeError` where the clients fail.
+    second round runs backwards, so that whatever drifts in the machine drifts for all. Each protocol's generator is
+    calibrated first, once in this process (`calibrate`). An interrupt ends it, and the processes with it; what was done by
+    then is the result, marked as partial. Raises `ValueError` for no protocol or one named twice, and `RuntimeError` where
+    the clients fail.
     """
     _check_workload(workload)
     if quick:
@@ -123,17 +133,25 @@ def compare(
     _check_generator(generator)
     before, load, crew = stolen_and_all(), load_average(), Crew(workers, executor, host)
     done: dict[tuple[str, int], list[Round]] = {(implementation(p).name, w.clients): [] for w in loads for p in protocols}
-    with _progress(rounds * len(done)) as progress:
-        for turns in _orders(protocols, loads, rounds, workload.seed):
-            for protocol, each_load in turns:
-                with _Bench(protocol, engine, None, generator, crew) as bench:
-                    for each in each_load:
-                        done[bench.name, each.clients].append(bench.carry_out(each))
-                        progress.update()
+    try:
+        with _progress(rounds * len(done)) as progress:
+            for protocol in protocols:
+                _calibrate_once(protocol, generator, crew)
+            for turns in _orders(protocols, loads, rounds, workload.seed):
+                for protocol, each_load in turns:
+                    with _Bench(protocol, engine, None, generator, crew) as bench:
+                        for each in each_load:
+                            done[bench.name, each.clients].append(bench.carry_out(each))
+                            progress.update()
+    except KeyboardInterrupt:
+        if not any(done.values()):
+            raise
     where = _environment(bench.pinned, load, before)
+    partial = any(len(each) < rounds for each in done.values())
     runs = [
-        Run(name, replace(workload, clients=n), tuple(each), where, generator, _capacity(name, generator))
+        Run(name, replace(workload, clients=n), tuple(each), where, generator, _capacity(name, generator, crew), partial)
         for (name, n), each in done.items()
+        if each
     ]
     return Comparison(tuple(runs), where)
 
@@ -149,27 +167,46 @@ def _orders(protocols: list, loads: list[Workload], rounds: int, seed: int) -> I
         yield turns
 
 
-def calibrate(protocol, generator: str = "light", seconds: float = 0.5) -> float:
+def calibrate(protocol, generator: str = "light", seconds: float = 0.5, workers: int = 1) -> float:
     """How many requests a second this generator can do on this machine, against a server that does nothing: pings, 4 clients
-    with 16 on their way each. The runs that are measured afterwards say what share of that they used.
+    with 16 on their way each, for `seconds`.
+
+    It is remembered as long as this process lives, and the runs that are measured afterwards say what share of it they
+    used. `compare` asks for it by itself, once for each protocol and generator, and so does a `measure` of five seconds or
+    more: it takes about half a second, and a shorter measurement is not made longer by it. Whatever it finds on a busy
+    machine is too little; ask again, and the new number counts. Of an interrupted one nothing is kept.
     """
     _check_generator(generator)
     carried = implementation(protocol)
     kind = "echo" if generator == "light" and hasattr(carried, "codec") else "answers"
-    load = Workload(clients=4, seconds=seconds, in_flight=16, operations="ping")
+    load = Workload(clients=max(4, 2 * workers), seconds=seconds, in_flight=16, operations="ping")
     null = f"chatlab.load.null:{kind}:{portable(protocol)}"
-    with _Bench(protocol, generator=generator, null=null) as bench:
+    with _Bench(protocol, generator=generator, crew=Crew(workers), null=null) as bench:
         found = bench.carry_out(load)
-    _calibrated[bench.name, generator] = found.rate
+    _calibrated[bench.name, generator, workers] = found.rate
     return found.rate
 
 
-#: What each generator can do on this machine, by (protocol, generator), in requests a second.
-_calibrated: dict[tuple[str, str], float] = {}
+#: What each generator can do on this machine, by (protocol, generator, workers), in requests a second. None: it cannot be told.
+_calibrated: dict[tuple[str, str, int], float | None] = {}
 
 
-def _capacity(name: str, generator: str) -> float | None:
-    return _calibrated.get((name, generator))
+def _calibrate_once(protocol, generator: str, crew: Crew) -> None:
+    """Calibrate what is not yet, where there is a null server that speaks the protocol and the workers are on this machine."""
+    carried = implementation(protocol)
+    key = carried.name, generator, crew.workers
+    if crew.executor is not None or key in _calibrated:
+        return
+    if not hasattr(carried, "codec") and carried.name not in harness.PROTOCOLS:
+        return
+    try:
+        calibrate(protocol, generator, CALIBRATE_S, crew.workers)
+    except RuntimeError:
+        _calibrated[key] = None  # a codec of somebody's own may not bear an echo
+
+
+def _capacity(name: str, generator: str, crew: Crew) -> float | None:
+    return _calibrated.get((name, generator, crew.workers)) if crew.executor is None else None
 
 
 def _check_generator(generator: str) -> None:
@@ -277,36 +314,52 @@ class _Bench:
 
 
 class _Watch:
-    """Looks at the server from outside while the load runs: its processor time at the start and the end of what counts."""
+    """Looks at the server from outside while the load runs: ten times a second, and at the start and the end of what counts."""
 
     def __init__(self, pid: int | None, workload: Workload):
-        self._pid, self._workload = pid, workload
+        self._pids, self._workload = server_of(pid), workload
         self.start_ns = 0
         self.readings: list[tuple[int, int | None]] = []  #: (ns, the server's processor time), the first and the last
         self.memory: Memory | None = None
+        self._course: list[tuple[int, int | None, int | None]] = []  # (ns, processor time, bytes in memory)
 
     def __call__(self, start_ns: int, over: Callable[[], bool]) -> None:
         self.start_ns = start_ns
         load = self._workload
         if load.messages is None:
-            self._sleep_until(start_ns + int(load.warm_up_s * NS), over)
+            self._look_until(start_ns + int(load.warm_up_s * NS), over)
             self._read()
-            self._sleep_until(start_ns + int((load.warm_up_s + load.seconds) * NS), over)
+            self._look_until(start_ns + int((load.warm_up_s + load.seconds) * NS), over)
             self._read()
         else:
             self._read()
         while not over():
-            time.sleep(LOOK_S)
+            self._look_until(time.perf_counter_ns() + int(LOOK_S * NS), over)
         if load.messages is not None:
             self._read()
-        self.memory = memory_of(self._pid)
+        self.memory = of_all(memory_of, self._pids)
+
+    @property
+    def course(self) -> Course | None:
+        """What was seen over time; None where the system does not tell."""
+        if not self._course or any(None in each for each in self._course):
+            return None
+        first_cpu = self._course[0][1]
+        seen = [((at - self.start_ns) / NS, (cpu - first_cpu) / NS, resident) for at, cpu, resident in self._course]
+        return Course(*zip(*seen))
 
     def _read(self) -> None:
-        self.readings.append((time.perf_counter_ns(), cpu_ns(self._pid)))
+        self._look()
+        self.readings.append(self._course[-1][:2])
 
-    def _sleep_until(self, at_ns: int, over: Callable[[], bool]) -> None:
-        while (left := at_ns - time.perf_counter_ns()) > 0 and not over():
-            time.sleep(min(left / NS, 10 * LOOK_S))
+    def _look(self) -> None:
+        self._course.append((time.perf_counter_ns(), of_all(cpu_ns, self._pids), of_all(resident_of, self._pids)))
+
+    def _look_until(self, at_ns: int, over: Callable[[], bool]) -> None:
+        while (now := time.perf_counter_ns()) < at_ns and not over():
+            if now >= self.start_ns and (not self._course or now - self._course[-1][0] >= COURSE_EVERY_NS):
+                self._look()
+            time.sleep(min(at_ns - now, int(LOOK_S * NS)) / NS)
 
 
 def _round(workload: Workload, told: list[Told], watch: _Watch) -> Round:
@@ -324,9 +377,9 @@ def _round(workload: Workload, told: list[Told], watch: _Watch) -> Round:
     spent = [(each.cpu_ns[1] - each.cpu_ns[0], each.marks_ns[1] - each.marks_ns[0]) for each in told]
     wires = [each.wire for each in told]
     return Round(
-        seconds, messages, None if cpu_before is None else (cpu_after - cpu_before) / NS, sum(cpu for cpu, _ in spent) / NS,
-        due_then, len(told), max(cpu / wall for cpu, wall in spent), watch.memory,
-        None if None in wires else sum(wires[1:], wires[0]), every.completed,
+        seconds, messages, None if None in (cpu_before, cpu_after) else (cpu_after - cpu_before) / NS,
+        sum(cpu for cpu, _ in spent) / NS, due_then, len(told), max(cpu / wall for cpu, wall in spent), watch.memory,
+        None if None in wires else sum(wires[1:], wires[0]), every.completed, watch.course,
     )  # fmt: skip
 
 

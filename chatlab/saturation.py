@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from .environment import environment
 from .load.samples import Samples
 from .load.workload import NS, Workload
+from .messages import cut
 from .results import LEAST_ATTEMPTED, Environment, Run, Shown
 
 LEAST_DONE = 0.995  # of what was due
@@ -43,9 +44,10 @@ class Saturation(Shown):
     bound_ms: float
     tries: tuple[Try, ...]
     environment: Environment
+    partial: bool = False  #: it was interrupted
 
     def __repr__(self):
-        return f"<Saturation of {self.protocol} within {self.bound_ms:g} ms: {self.workload}>"
+        return f"<Saturation of {self.protocol} within {self.bound_ms:g} ms: {self.workload}{', partial' * self.partial}>"
 
     @property
     def rate(self) -> float | None:
@@ -61,10 +63,11 @@ class Saturation(Shown):
     @property
     def verdict(self) -> str:
         """In words."""
+        ended = ", as far as the search came before it was interrupted" * self.partial
         if self.rate is None:
-            return f"{self.protocol} sustained not even {min(each.rate for each in self.tries):,.0f} requests a second"
-        least = "at least " if self.generator_limited or all(each.sustained for each in self.tries) else ""
-        return f"{self.protocol} sustains {least}{self.rate:,.0f} requests a second, 99 % within {self.bound_ms:g} ms"
+            return f"{self.protocol} sustained not even {min(each.rate for each in self.tries):,.0f} requests a second{ended}"
+        least = "at least " if self.partial or self.generator_limited or all(each.sustained for each in self.tries) else ""
+        return f"{self.protocol} sustains {least}{self.rate:,.0f} requests a second, 99 % within {self.bound_ms:g} ms{ended}"
 
     def to_frame(self):
         """A pandas DataFrame: a row for each rate that was tried, the lowest first."""
@@ -98,8 +101,11 @@ def saturate(
 ) -> Saturation:
     """Search the highest rate that a protocol's server sustains; `workload.rate` is the first one tried.
 
-    `options` are those of `measure`. Raises `ValueError` where the workload is no open loop of one rate.
+    `options` are those of `measure`. An interrupt ends the search with the rates that were tried by then. Raises
+    `ValueError` where the workload is no open loop of one rate, `TypeError` where it is no Workload.
     """
+    if not isinstance(workload, Workload):
+        raise TypeError(f"the load is a Workload, not {cut(workload)}")
     if not isinstance(workload.rate, int | float):
         raise ValueError(f"the search begins with a rate, an open loop of one step, not {workload}")
     if measure is None:
@@ -109,13 +115,21 @@ def saturate(
     def sustains(rate: float) -> bool:
         for _ in range(TRIES):
             run = measure(protocol, replace(workload, rate=rate), generator=generator, **options)
+            if run.partial:  # the interrupt ended with it, and is meant for us
+                raise KeyboardInterrupt
             tries.append(Try(rate, run, why_not(run, bound_ms)))
             if tries[-1].sustained:
                 return True
         return False
 
-    search(sustains, float(workload.rate), close)
-    return Saturation(tries[0].run.protocol, workload, bound_ms, tuple(tries), environment())
+    partial = False
+    try:
+        search(sustains, float(workload.rate), close)
+    except KeyboardInterrupt:
+        partial = True
+        if not tries:
+            raise
+    return Saturation(tries[0].run.protocol, workload, bound_ms, tuple(tries), environment(), partial)
 
 
 def search(sustains: Callable[[float], bool], first: float, close: float = CLOSE) -> tuple[float | None, float | None]:

@@ -29,6 +29,7 @@ import numpy as np
 LEVEL = 0.95  # of an interval that is printed
 SURE = 0.99  # of the interval that must exclude equality before a difference is called
 BATCHES = 20  # a series is cut into; each must be longer than what makes neighbours alike
+VAGUE = 1.5  # an interval that holds equality and so great a factor, up or down, says nothing
 MOST_ROUNDS = 1000  # that anybody would plan
 LEAST_RANK = 3  # with a limit nearer to the end than this the signed ranks are exact, and blunt beside Student's t
 RANKED = 10  # rounds and more have an interval by signed ranks that is SURE
@@ -273,22 +274,41 @@ class Ratio:
         return not self.differs and 1 not in self.interval
 
     @property
+    def is_vague(self) -> bool:
+        """It may be equal, and it may as well be far from it: nothing can be said."""
+        low, high = self.interval.low, self.interval.high
+        return low is not None and 1 in self.interval and max(high, 1 / low) >= VAGUE
+
+    @property
     def verdict(self) -> str:
-        """In words: "12 % faster (9 … 15 %)", "perhaps 3 % slower (1 … 6 %)", or "no detectable difference (−3 … +4 %)"."""
+        """In words: "12 % faster (9 … 15 %)", "perhaps 3 % slower (1 … 6 %)", "no detectable difference (−3 … +4 %)", or,
+        where a great difference might hide in the noise, "cannot tell: between 0.52 and 1.9 times as much".
+        """
         low, value, high = self.interval.low, self.interval.value, self.interval.high
         if low is None:
             return f"one round cannot tell ({_percents('+', value - 1)} %)"
+        if self.is_vague:
+            return f"cannot tell: between {_factor(low)} and {_factor(high)} times as much"
         if 1 in self.interval:
             return f"no detectable difference ({_percents('+', low - 1, high - 1)} %)"
         perhaps, word = "perhaps " if self.perhaps else "", self.more if value > 1 else self.less
         if not 1 / 2 <= value <= 2:
             factors = sorted(each if value > 1 else 1 / each for each in (low, high))
-            return f"{perhaps}{word} by a factor of {max(value, 1 / value):.2g} ({factors[0]:.2g} … {factors[1]:.2g})"
+            return f"{perhaps}{word} by a factor of {_factor(max(value, 1 / value))} ({' … '.join(map(_factor, factors))})"
         limits = sorted(abs(each - 1) for each in (low, high))
         return f"{perhaps}{_percents('', abs(value - 1), around=limits[1])} % {word} ({_percents('', *limits)} %)"
 
     def __str__(self):
         return self.verdict
+
+
+def _factor(factor: float) -> str:
+    """Two digits of it.
+
+    >>> _factor(0.243), _factor(2.0), _factor(12.34), _factor(347.8)
+    ('0.24', '2', '12', '350')
+    """
+    return f"{factor:.2g}" if factor < 99.5 else f"{float(f'{factor:.2g}'):,.0f}"
 
 
 def ratio(a_rounds: Sequence, b_rounds: Sequence, more: str = "faster", less: str = "slower", level: float = LEVEL) -> Ratio:

@@ -41,7 +41,7 @@ def test_both_files_ask_for_the_same_packages_with_the_same_lower_bounds():
 def test_a_package_has_one_bound_in_all_extras():
     extras = PROJECT["optional-dependencies"]
     seen = {}
-    for line in [*PROJECT["dependencies"], *extras["notebooks"], *extras["test"], *extras["fast"]]:
+    for line in [*PROJECT["dependencies"], *extras["notebooks"], *extras["cluster"], *extras["parquet"], *extras["test"], *extras["fast"]]:
         requirement = Requirement(line)
         assert seen.setdefault(requirement.name, line) == line
 

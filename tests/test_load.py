@@ -14,8 +14,8 @@ import pytest
 import chatlab
 from chatlab.load import trials
 from chatlab.load import workers
-from chatlab.load.gauges import memory_of
-from chatlab.measure import _orders, calibrate, measure
+from chatlab.load.gauges import Course, memory_of
+from chatlab.measure import _calibrated, _orders, calibrate, compare, measure
 from chatlab.results import Comparison, Environment, Round, Run
 from chatlab.load.samples import NEVER, Samples
 from chatlab.load.workload import OPERATIONS, Workload
@@ -151,6 +151,17 @@ def test_a_ping_is_done_when_it_is_answered():
     assert some((0, 1, 5, NEVER), (0, 1, NEVER, NEVER), operation="ping").done_at_ns.tolist() == [5, NEVER]
 
 
+def test_response_times_come_in_the_order_in_which_they_were_due():
+    samples = some((20, 21, 25, 26), (0, 1, NEVER, NEVER), (10, 11, 13, 14))
+    assert samples.bounded_response_in_order_ns.tolist() == [100, 3, 5]
+
+
+def test_a_percentile_of_a_run_has_an_interval_from_its_raw_samples():
+    uneven = a_round(*[(n * MS, n * MS, (n + 1 + n * 7 % 13) * MS, NEVER) for n in range(100)])
+    found = a_run(uneven, uneven).response_interval_ms(50)
+    assert found.low < found.value == 7 < found.high and f"p50 {found} ms" in str(a_run(uneven, uneven))
+
+
 def test_what_was_not_asked_and_what_was_not_answered_is_counted():
     samples = some((0, 1, 5, 6), (10, 11, NEVER, NEVER), (20, NEVER, NEVER, NEVER))
     assert (samples.offered, samples.attempted, samples.unsent, samples.completed, samples.unanswered) == (3, 2, 1, 1, 1)
@@ -243,6 +254,34 @@ def test_the_servers_memory_is_seen_from_outside():
 
 
 @LINUX
+def test_the_servers_processor_and_memory_are_a_series(tmp_path):
+    run = measure("text", Workload(seconds=0.5, warm_up_s=0.05), generator="light")
+    course = run.rounds[0].course
+    distances = numpy.diff(course.at_s)
+    assert 5 <= len(course) and distances.max() < 0.5 and course.at_s[0] >= 0  # ten a second, unless the machine is busy
+    assert all(each >= 0 for each in course.busy) and course.cpu_s[-1] > 0 and min(course.resident) > 1 << 20
+    assert Run.load(run.save(tmp_path / "run.json")).rounds[0].course == course
+
+
+def test_a_server_in_this_process_has_no_series_of_its_own():
+    with chatlab.serve("text", name="measured here") as server:
+        assert measure(server, Workload(messages=5)).rounds[0].course is None
+
+
+def test_a_series_makes_a_frame():
+    frame = Course((0.0, 0.1, 0.3), (0.0, 0.05, 0.15), (4096, 4096, 8192)).to_frame()
+    assert frame["busy"].tolist()[1:] == [0.5, 0.5] and frame["busy"].isna()[0]
+
+
+@LINUX
+def test_a_server_that_dies_while_it_is_measured_is_no_result():
+    with chatlab.serve("text", where="process", name="dies") as server:
+        with Starting(threading.Timer(0.3, os.kill, (server.pid, signal.SIGKILL))) as executor:
+            with pytest.raises(RuntimeError, match="the clients of text failed: ConnectionLost: the server closed"):
+                measure(server, Workload(seconds=20), generator="light", executor=executor)
+
+
+@LINUX
 def test_a_process_that_is_gone_has_no_memory():
     assert memory_of(2**22 + 1) is None
 
@@ -257,6 +296,34 @@ def test_a_generator_is_calibrated_by_a_server_that_does_nothing(protocol, gener
     capacity = calibrate(protocol, generator, seconds=0.1)
     run = measure(protocol, Workload(messages=5), generator=generator)
     assert run.capacity == capacity > 0 and run.share_of_capacity == run.rate.median / capacity
+
+
+@pytest.fixture
+def uncalibrated(monkeypatch):
+    """As if nothing had been calibrated yet."""
+    for key in list(_calibrated):
+        monkeypatch.delitem(_calibrated, key)
+
+
+def test_a_comparison_calibrates_by_itself_and_once(uncalibrated):
+    first, second = (compare(["text", "grpc"], Workload(messages=5), clients=2, rounds=1) for _ in range(2))
+    assert all(run.capacity > 0 for run in first.runs)
+    assert [run.capacity for run in first.runs] == [run.capacity for run in second.runs]
+    assert "Of what this generator did against a server that does nothing" in str(first)
+
+
+def test_a_short_measurement_is_not_made_longer_by_a_calibration(uncalibrated):
+    assert measure("text", Workload(messages=5)).share_of_capacity is None and not _calibrated
+
+
+def test_a_protocol_without_a_null_server_is_compared_all_the_same(uncalibrated):
+    (run,) = compare("lying_codec:Codecless", Workload(messages=3), clients=2, rounds=1).runs
+    assert run.rounds and run.capacity is None
+
+
+def test_what_one_worker_can_do_is_not_what_two_can(uncalibrated):
+    calibrate("text", seconds=0.1)
+    assert measure("text", Workload(clients=4, messages=5), generator="light", workers=2).capacity is None
 
 
 def test_grpc_has_no_echo():

@@ -1,6 +1,7 @@
 """Bytes that are exact, and rates whose relations hold: nothing here asserts a speed."""
 
 import os
+import re
 import signal
 import socket
 import struct
@@ -13,8 +14,7 @@ import pytest
 import chatlab
 from bazaar import Bazaar
 from chatlab.codecs import TextCodec
-from chatlab.comparison import main_comparison
-from chatlab.load.gauges import cpu_ns
+from chatlab.load.gauges import cpu_ns, server_of
 from chatlab.messages import Arrived, Ping, Pong, Send, Sent
 from chatlab.process import Worker
 from chatlab.relay import Traffic, relay
@@ -185,13 +185,6 @@ def test_measuring_leaves_the_users_server_alone():
         server.connect().ping()
 
 
-def test_the_whole_comparison_leaves_its_pictures_and_data(tmp_path, capsys):
-    written = main_comparison(["text"], tmp_path / "out", quick=True, rounds=1)
-    assert [path.name for path in written] == ["bytes.json", "rates.json", "comparison.png", "bytes.png", "rates.png", "cost.png"]
-    assert all(path.stat().st_size > 1_000 for path in written)
-    assert "Bytes at the socket" in (said := capsys.readouterr().out) and f"Written: {written[0]}" in said
-
-
 @pytest.mark.parametrize("rounds", [0, 101])
 def test_the_number_of_rounds_is_bounded(rounds):
     with pytest.raises(ValueError, match="rounds is from 1 to 100"):
@@ -250,6 +243,58 @@ def test_an_interrupt_ends_a_comparison_and_its_processes():
         notebook.communicate("\n")
 
 
+HALF_DONE = """
+import chatlab, sys
+from dataclasses import replace
+from importlib import import_module
+measure = import_module("chatlab.measure")
+carry_out, left = measure._Bench.carry_out, int(sys.argv[1])
+def told(bench, load):
+    global left
+    left -= not bench._null
+    if left < 0:
+        print("in the midst of it", flush=True)
+        load = replace(load, seconds=60, messages=None)
+    return carry_out(bench, load)
+measure._Bench.carry_out = told
+result = eval(sys.argv[2])
+print(repr(result), "partial" in str(result), result.partial, type(result).load(result.save(sys.argv[3])) == result, flush=True)
+"""
+BOTH_COMPARED = "chatlab.compare(['text', 'json'], chatlab.Workload(messages=5), clients=2, rounds=3, generator='light')"
+SEARCHED = "chatlab.saturate('text', chatlab.Workload(clients=2, rate=50, seconds=0.2), close=1.01)"
+
+
+def interrupted(script, *args) -> str:
+    """What a script says at last that is interrupted as soon as it says its first line."""
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen([sys.executable, "-c", script, *map(str, args)], **pipes) as notebook:
+        assert notebook.stdout.readline() == "in the midst of it\n"
+        os.kill(notebook.pid, signal.SIGINT)
+        return notebook.communicate(timeout=20)[0]
+
+
+@LINUX
+@pytest.mark.parametrize("done, left", [
+    (1, "text|json with 2 clients, 1 round, partial"), (3, "(text, json|json, text) with 2 clients, 2 rounds, partial"),
+])  # fmt: skip
+def test_an_interrupted_comparison_keeps_the_rounds_that_are_done(done, left, tmp_path):
+    said = interrupted(HALF_DONE, done, BOTH_COMPARED, tmp_path / "half.json")
+    assert re.fullmatch(f"<Comparison of ({left})> True True True\n", said)
+
+
+@LINUX
+def test_an_interrupted_search_keeps_the_rates_that_were_tried(tmp_path):
+    said = interrupted(HALF_DONE, 2, SEARCHED, tmp_path / "half.json")
+    assert re.fullmatch("<Saturation of text within 50 ms: .*, partial> True True True\n", said)
+
+
+@LINUX
+def test_of_an_interrupted_calibration_nothing_is_kept():
+    script = HALF_DONE.replace("not bench._null", "1").replace("result =", "try:\n    result =").split("print(repr")[0]
+    said = interrupted(script + "except KeyboardInterrupt:\n    print(measure._calibrated)", 0, "chatlab.calibrate('text')")
+    assert said == "{}\n"
+
+
 # ---- a process that answers -------------------------------------------------------------------------------------
 
 
@@ -266,3 +311,37 @@ def test_a_process_that_hangs_is_not_waited_for():
         worker.ask("hello", 0.1)
     worker.end(0)
     assert not worker.running
+
+
+# ---- a server that is not ours ----------------------------------------------------------------------------------
+
+
+@LINUX
+def test_a_foreign_server_is_measured_like_ours():
+    (found,) = chatlab.measure(Bazaar, BRIEF).rounds
+    assert (found.messages, found.server_cpu_us > 0, found.memory.resident > 0) == (40, True, True)
+
+
+@LINUX
+def test_a_foreign_server_is_compared_with_ours():
+    compared = chatlab.compare(["text", Bazaar], BRIEF, clients=[2], rounds=2)
+    assert compared.ratio("bazaar", "text", 2, "server_cpu_us").interval.value > 0
+
+
+def test_an_operation_that_a_foreign_server_lacks_is_named():
+    with pytest.raises(RuntimeError, match="bazaar has no ping"):
+        chatlab.measure(Bazaar, Workload(clients=1, messages=5, operations="ping"))
+
+
+@LINUX
+def test_of_a_program_that_is_guarded_the_guard_is_not_the_server():
+    with chatlab.serve(Bazaar, where="process") as server:
+        looked_at = server_of(server.pid)
+        assert len(looked_at) == 1 and server.pid not in looked_at
+        assert b"bazaar_server" in open(f"/proc/{looked_at[0]}/cmdline", "rb").read()
+
+
+@LINUX
+def test_of_a_server_of_ours_its_own_process_is_looked_at():
+    with chatlab.serve("text", where="process") as server:
+        assert server_of(server.pid) == (server.pid,)

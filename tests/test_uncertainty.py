@@ -290,12 +290,23 @@ def test_the_noise_of_rounds_is_that_of_one_side():
         ([101, 105, 103, 109, 102], [100] * 5, "perhaps 3 % faster (0 … 8 %)"),
         ([300, 310, 305, 290, 300, 300, 310, 300], [100] * 8, "faster by a factor of 3 (2.9 … 3.1)"),
         ([100.5, 100.6, 100.4, 100.5, 100.6, 100.5, 100.4, 100.5], [100] * 8, "0.5 % faster (0.4 … 0.5 %)"),
+        ([160, 70, 130, 80, 150], [100] * 5, "cannot tell: between 0.7 and 1.8 times as much"),
         ([112], [100], "one round cannot tell (+12 %)"),
         ([1, 1, 1], [1, 1, 1], "no detectable difference (0 … 0 %)"),
     ],
 )
 def test_a_verdict_is_a_phrase(a, b, verdict):
     assert ratio(a, b).verdict == str(ratio(a, b)) == verdict
+
+
+def test_where_nothing_can_be_said_there_is_no_difference_that_was_looked_for():
+    wide, narrow = ratio([200, 60, 150, 50], [100] * 4), ratio([97, 104, 99, 102], [100] * 4)
+    assert wide.is_vague and not wide.differs and not narrow.is_vague
+
+
+def test_what_differs_is_never_vague():
+    found = ratio([300, 900, 2700, 800, 1200, 500, 400, 700], [100] * 8)
+    assert found.differs and not found.is_vague
 
 
 def test_a_verdict_of_costs_has_its_own_words():

@@ -5,6 +5,8 @@ Nothing is asked of the process itself, so that looking at it costs it next to n
 
 import os
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
@@ -16,12 +18,54 @@ class Memory(msgspec.Struct, frozen=True):
     proportional: int
     most: int
 
+    def __add__(self, other: "Memory") -> "Memory":
+        """Of two processes; the most that both had, though it may not have been at once."""
+        return Memory(self.resident + other.resident, self.proportional + other.proportional, self.most + other.most)
+
+
+def server_of(pid: int | None) -> tuple[int, ...]:
+    """The processes to look at: that one, or, where it only guards a program that is not ours, all that the program is."""
+    if pid is None:
+        return ()
+    guards = _children(pid)
+    return tuple(_descendants(guards)) or (pid,)
+
+
+def _descendants(pids: list[int]) -> list[int]:
+    found = []
+    for pid in pids:
+        children = _children(pid)
+        found += children + _descendants(children)
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that it has started and that live; none where the system does not tell."""
+    found = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += map(int, listed.read_text().split())
+        except OSError:
+            pass  # that thread has ended meanwhile
+    return found
+
+
+def of_all(read: Callable[[int], "int | Memory | None"], pids: tuple[int, ...]):
+    """The sum of what is read of each, or None where there is none or the system does not tell of one."""
+    values = [read(pid) for pid in pids]
+    if not values or None in values:
+        return None
+    return sum(values[1:], values[0])
+
 
 def cpu_ns(pid: int | None) -> int | None:
     """The processor time that a process has used, all its threads, or None where the system does not tell."""
     if pid is None or not hasattr(time, "clock_gettime_ns") or os.uname().sysname != "Linux":
         return None
-    return time.clock_gettime_ns((~pid << 3) | 2)  # the clock id of a process: see clock_getcpuclockid(3)
+    try:
+        return time.clock_gettime_ns((~pid << 3) | 2)  # the clock id of a process: see clock_getcpuclockid(3)
+    except OSError:
+        return None  # it is gone
 
 
 def memory_of(pid: int | None) -> Memory | None:
@@ -34,6 +78,46 @@ def memory_of(pid: int | None) -> Memory | None:
     except OSError:
         return None
     return Memory(told["VmRSS"] << 10, told.get("Pss", told["VmRSS"]) << 10, told["VmHWM"] << 10)
+
+
+def resident_of(pid: int | None) -> int | None:
+    """The bytes of a process that are in memory now, or None where the system does not tell. `memory_of` says more and
+    costs more: this may be asked ten times a second."""
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
+
+
+class Course(msgspec.Struct, frozen=True):
+    """A process over time: readings at even distances, `at_s` seconds after the start of the load, warm-up and all.
+
+    `cpu_s` is the processor time of all its threads since the first reading, `resident` the bytes it has in memory.
+
+    >>> Course((0.0, 0.1, 0.3), (0.0, 0.05, 0.15), (4096, 4096, 8192)).busy
+    (0.5, 0.5)
+    """
+
+    at_s: tuple[float, ...]
+    cpu_s: tuple[float, ...]
+    resident: tuple[int, ...]
+
+    def __len__(self):
+        return len(self.at_s)
+
+    @property
+    def busy(self) -> tuple[float, ...]:
+        """The share of a processor that it used from each reading to the next."""
+        cpu, at = zip(self.cpu_s, self.cpu_s[1:]), zip(self.at_s, self.at_s[1:])
+        return tuple((after - before) / (then - now) for (before, after), (now, then) in zip(cpu, at))
+
+    def to_frame(self):
+        """A pandas DataFrame: a row for each reading; `busy` is since the one before."""
+        import pandas
+
+        columns = {"at_s": self.at_s, "cpu_s": self.cpu_s, "resident": self.resident}
+        return pandas.DataFrame(columns).assign(busy=[None, *self.busy][: len(self)])
 
 
 def _kilobytes(lines) -> dict[str, int]:

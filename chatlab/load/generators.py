@@ -12,6 +12,7 @@ before the end, is written down as such. `work` is the whole of it: bytes in, by
 
 import asyncio
 import base64
+import contextlib
 import gc
 import os
 import socket
@@ -57,9 +58,13 @@ class Control:
             raise ConnectionLost("who coordinates has called it off")
         return int(told.split()[1])
 
-    def over(self) -> None:
+    def over(self, word: bytes = b"over") -> None:
+        """Say how it ended, and hang up. Only who is lost hangs up without a word."""
         if self._socket is not None:
+            with contextlib.suppress(OSError):  # who coordinates has gone
+                self._socket.sendall(word + b"\n")
             self._socket.close()
+            self._socket = None
 
 
 def carry_out(trial: Trial) -> Told:
@@ -75,7 +80,7 @@ def carry_out(trial: Trial) -> Told:
         finally:
             loop.close()
     finally:
-        control.over()
+        control.over(b"failed")  # unless it was over already
 
 
 def _carry_out_light(trial: Trial, control: Control) -> Told:

@@ -173,6 +173,8 @@ class LightClient:
             self._rest = data[self.socket.send(data) :]
         except BlockingIOError:
             self._rest = data
+        except ConnectionError as error:
+            raise ConnectionLost("the server closed a connection") from error
         if bool(self._rest) != self._is_writing:
             self._is_writing = bool(self._rest)
             self._generator.watch(self, self._is_writing)
@@ -324,7 +326,10 @@ class LightGenerator:
 
 
 def _received(sock: socket.socket) -> bytes:
-    data = sock.recv(RECEIVE_BYTES)
+    try:
+        data = sock.recv(RECEIVE_BYTES)
+    except ConnectionError as error:
+        raise ConnectionLost("the server closed a connection") from error
     if not data:
         raise ConnectionLost("the server closed a connection")
     return data

@@ -37,8 +37,9 @@ class ClientsGenerator:
         self.workload, self._trial = trial.workload, trial
         self._carried = implementation(trial.protocol)
         names = names_of(trial)
-        in_order = keeps_order(self._carried)
-        self.speakers = [Speaker(trial.workload, number, names, in_order) for number in range(len(names))]
+        self._verbs = getattr(self._carried, "verbs", None)  # of a server that is not ours, and may lack some
+        kept = keeps_order(self._carried), self._verbs is None
+        self.speakers = [Speaker(trial.workload, number, names, *kept) for number in range(len(names))]
         self.clients: list = []
         self.going = True
         self._tasks: set[asyncio.Task] = set()
@@ -52,7 +53,8 @@ class ClientsGenerator:
             client.answer_timeout_s = trials.STEP_TIMEOUT_S
             self.clients.append(client)
             await client.create_account(speaker.name)
-            await client.deposit(speaker.balance)
+            if self._has("deposit"):
+                await client.deposit(speaker.balance)
             if speaker.room is not None:
                 await client.join(f"{speaker.name[:-4]}{speaker.room}")
 
@@ -179,7 +181,12 @@ class ClientsGenerator:
         if self._failed.done():
             self._failed.result()
 
+    def _has(self, verb: str) -> bool:
+        return self._verbs is None or verb in self._verbs
+
     async def leave(self) -> None:
+        if not self._has("delete_account"):
+            return
         try:
             async with asyncio.timeout(trials.DIAL_TIMEOUT_S):
                 for client in self.clients:

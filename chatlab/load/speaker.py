@@ -51,15 +51,16 @@ class _Flight:
 
 
 class Speaker:
-    """The script and the diary of one client. `in_order`: whether the protocol keeps requests and answers in order.
+    """The script and the diary of one client. `in_order`: whether the protocol keeps requests and answers in order;
+    `numbers`: whether it tells the sender under which number a text stands in the mailbox.
 
     `due`, `sent`, `answered` and `heard` hold a time for each request, in ns; 0 is never. `heard` is when the last of those
     who are to hear a text had heard it. `crowd` is all speakers of the workload, this one among them; it is filled in afterwards.
     """
 
-    def __init__(self, workload: Workload, number: int, names: Sequence[str], in_order: bool):
+    def __init__(self, workload: Workload, number: int, names: Sequence[str], in_order: bool, numbers: bool = True):
         self.number, self.name, self.names = number, names[number], names
-        self.partner, self.in_order = workload.partner(number), in_order
+        self.partner, self.in_order, self.numbers = workload.partner(number), in_order, numbers
         self.roommates, self.room = workload.roommates(number), workload.room(number)
         self.balance = 100 + number
         cycle = OPEN_CYCLE if workload.is_open else CYCLE
@@ -142,7 +143,7 @@ class Speaker:
     def _check_reply(self, entry: int, n: int, reply: Reply) -> None:
         operation = self.steps[entry].operation
         right = _RIGHT[operation](self, reply)
-        if operation == "send" and right:
+        if operation == "send" and right and self.numbers:
             right = self._check_number(entry, reply.number)
         if not right:
             raise Untrue(f"{self.name}: request {n}, {operation}, was answered by {cut(reply)}")

@@ -24,6 +24,7 @@ COME_TIMEOUT_S = 30.0  # for all workers to have their clients connected
 START_AFTER_NS = 30_000_000
 RESULT_TIMEOUT_S = 60.0
 LOOK_S = 0.05
+GONE = "the connection to it ended before it was done"
 
 
 class OwnProcesses(Executor):
@@ -47,6 +48,8 @@ class OwnProcesses(Executor):
         return future
 
     def _ask(self, future: Future, spec: bytes) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
         worker = self._idle.get()
         try:
             told = worker.ask(base64.b64encode(spec).decode(), 24 * 3600)  # whoever waits for the future has less patience
@@ -64,7 +67,7 @@ class OwnProcesses(Executor):
 
 
 class WorkerFailed(RuntimeError):
-    """What a process of ours said that went wrong."""
+    """What a process of ours said that went wrong, or that a worker went without a word."""
 
 
 def together(executor: Executor, trials: list[Trial], watch: Callable, host: str = "127.0.0.1") -> list[Told]:
@@ -77,6 +80,8 @@ def together(executor: Executor, trials: list[Trial], watch: Callable, host: str
             barrier.wait(futures)
             watch(barrier.start(), lambda: _failed(futures) is not None or barrier.over())
             return [msgspec.msgpack.decode(_result(future, futures), type=Told) for future in futures]
+        except WorkerFailed as lost:
+            raise RuntimeError(_in_words(lost, futures)) from lost
         except ConnectionError as error:  # a worker has hung up instead of starting, and says why in a moment
             wait(futures, RESULT_TIMEOUT_S, FIRST_EXCEPTION)
             raise RuntimeError(_in_words(_failed(futures) or error, futures)) from error
@@ -110,6 +115,7 @@ class _Barrier:
         self._listener = socket.create_server((host, 0))
         self.address = self._listener.getsockname()[:2]
         self._count, self._ready, self._offsets = count, [], []
+        self._working: list[socket.socket] = []
 
     def __enter__(self):
         return self
@@ -137,31 +143,53 @@ class _Barrier:
         self._offsets.append(0)
 
     def start(self) -> int:
-        """Tell all the same moment, each by its own clock. Returns it by ours."""
-        self._offsets = [_offset_ns(connection) for connection in self._ready]
-        start_ns = time.perf_counter_ns() + START_AFTER_NS
-        for connection, offset in zip(self._ready, self._offsets):
-            connection.sendall(b"start %d\n" % (start_ns + offset))
+        """Tell all the same moment, each by its own clock. Returns it by ours. Raises `WorkerFailed` as `over` does."""
+        try:
+            self._offsets = [_offset_ns(connection) for connection in self._ready]
+            start_ns = time.perf_counter_ns() + START_AFTER_NS
+            for connection, offset in zip(self._ready, self._offsets):
+                connection.sendall(b"start %d\n" % (start_ns + offset))
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise WorkerFailed(GONE) from error
+        self._working = list(self._ready)
         return start_ns
 
     def over(self) -> bool:
-        """Whether all workers have measured what they were to measure: they hang up then."""
-        readable, _, _ = select.select(self._ready, [], [], 0)
-        return len(readable) == len(self._ready)
+        """Whether all workers have measured what they were to measure, or failed: they say so. Raises `WorkerFailed`
+        where one hung up without a word: an Executor may not tell, but start the same task somewhere else, too late."""
+        readable, _, _ = select.select(self._working, [], [], 0)
+        for connection in readable:
+            _check_word(_heard(connection))
+            self._working.remove(connection)
+        return not self._working
+
+
+def _heard(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(64)
+    except OSError:
+        return b""  # reset, which is no word either
+
+
+def _check_word(word: bytes) -> None:
+    if not word:
+        raise WorkerFailed(GONE)
 
 
 def _offset_ns(connection: socket.socket) -> int:
     """How much the worker's clock is ahead of ours. On one machine they are one clock, and it is 0."""
     with connection.makefile("rwb") as line:
-        line.readline()  # it is ready
+        told = line.readline()
+        _check_word(told)
+        if not told.startswith(b"ready"):
+            raise ConnectionAbortedError("a worker failed before the start")
         tries = []
         for _ in range(3):
             asked = time.perf_counter_ns()
             line.write(b"now?\n")
             line.flush()
             heard, answered = line.readline(), time.perf_counter_ns()
-            if not heard:
-                raise ConnectionResetError("a worker hung up")
+            _check_word(heard)
             theirs = int(heard)
             tries.append((answered - asked, theirs - asked, theirs - answered))
     _, at_most, at_least = min(tries)
