@@ -27,7 +27,7 @@ lab: $(READY)  ## open the notebooks in JupyterLab
 test: $(READY)  ## run the tests, and every notebook against its stored output
 	$(PY) -m pytest --nbval $(ARGS)
 
-compare: $(READY)  ## measure the socket protocol against gRPC
+compare: $(READY)  ## measure the socket protocol against gRPC, and write a report
 	$(VENV)/bin/chatlab compare $(ARGS)
 
 notebooks: $(READY)  ## run every notebook again and store its output

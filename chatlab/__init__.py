@@ -9,8 +9,8 @@ The house, from the ground up. Imports run down only.
     carried   who takes the bytes there?                client, loops, process, socket_impl, grpc_impl, proto/, relay,
                                                         foreign
     studied   what did we learn?                        harness, trace, counting, sizes, kernel, load/, measure,
-                                                        saturation, uncertainty, scaling, environment, results, tables,
-                                                        conformance/, plots, views
+                                                        saturation, ladder, uncertainty, scaling, environment, results,
+                                                        files, complexity, tables, conformance/, plots, views, report
     above     parse, ask, print                         cli, terminal, screen, comparison, lab
 
 What a notebook types is below; each name is loaded when it is first used, so `import chatlab` is light.
@@ -64,6 +64,8 @@ _HOMES = {
     "kernel": ["tcp_bytes"],
     "measure": ["measure", "compare", "calibrate"],
     "saturation": ["saturate", "Saturation"],
+    "ladder": ["ladder", "Ladder"],
+    "complexity": ["complexity", "Complexity"],
     "trace": ["Trace"],
     "results": ["ByteTable", "SizeTable", "Run", "Comparison"],
     "conformance": ["check", "Report"],

@@ -47,7 +47,7 @@ def _prepare_streams() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="chatlab", description="One chat, carried in many ways, and what each of them costs.")
-    parser.add_argument("--version", action="version", version=f"chatlab {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"chatlab {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         one = commands.add_parser(name, help=command.what, description=f"{command.what[0].upper()}{command.what[1:]}.")
@@ -211,8 +211,8 @@ def _compare_arguments(parser) -> None:
     parser.add_argument(
         "protocols", nargs="*", default=["text", "grpc", "grpc-stream"], metavar="PROTOCOL", help=_protocols_help("text grpc grpc-stream")
     )
-    parser.add_argument("--out", default="comparison", metavar="DIR", help="where pictures and data go (%(default)s)")
-    parser.add_argument("--quick", action="store_true", help="fewer clients and rounds: a quarter of a minute")
+    parser.add_argument("--out", default="comparison", metavar="DIR", help="where the report, pictures and data go (%(default)s)")
+    parser.add_argument("--quick", action="store_true", help="fewer clients and rounds, no open loop: half a minute")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides the texts and the order (%(default)s)")
 
 
@@ -250,6 +250,26 @@ def _check(options) -> int:
     return 0 if report.passed else 1
 
 
+# ---- complexity -------------------------------------------------------------------------------------------------
+
+
+def _complexity_arguments(parser) -> None:
+    parser.add_argument("protocols", nargs="*", metavar="PROTOCOL", help=_protocols_help("all of ours"))
+
+
+def _complexity(options) -> int:
+    from .complexity import complexity
+
+    for name in options.protocols:
+        if name not in harness.PROTOCOLS:
+            _implementation(name, options)
+    try:
+        print(complexity(*options.protocols))
+    except ValueError as error:
+        options.fail(f"{error}")
+    return 0
+
+
 # ---- all of them ------------------------------------------------------------------------------------------------
 
 
@@ -264,7 +284,8 @@ class Command(NamedTuple):
 COMMANDS = {
     "serve": Command("run a chat server, and print who comes and goes", _serve_arguments, _serve),
     "chat": Command("join a chat as one user, in this terminal", _chat_arguments, _chat),
-    "compare": Command("measure protocols side by side, and draw what was measured", _compare_arguments, _compare),
+    "compare": Command("measure protocols side by side, and write a report of it", _compare_arguments, _compare),
+    "complexity": Command("count the code of protocols: client, server and tests", _complexity_arguments, _complexity),
     "lab": Command("open the notebooks in JupyterLab", _lab_arguments, _lab),
     "check": Command("try a protocol of your own, case by case", _check_arguments, _check),
 }

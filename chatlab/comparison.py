@@ -1,25 +1,132 @@
-"""`chatlab compare`: the whole comparison in one go, printed as tables and left in a folder as pictures and data."""
+"""`chatlab compare`: the whole comparison in one go, printed as tables and left in a folder as a report, pictures and data."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from . import report
 from .counting import count_bytes
+from .environment import environment
+from .harness import implementation
 from .load.workload import Workload
-from .measure import PROTOCOLS, ROUNDS, compare
+from .measure import PROTOCOLS, ROUNDS, compare, measure
 from .plots import bytes_per_operation, cost_by_clients, figure, overview, rate_by_clients
+from .results import ByteTable, Comparison
+from .saturation import TRIES, Saturation, Try, why_not
+
+SWEEP = (500, 1_000, 2_000, 4_000, 8_000, 16_000)  # requests a second that fall due
+SWEPT = Workload(clients=4, rate=SWEEP[0], arrivals="poisson", seconds=0.6)
+BOUND_MS = 50.0  # on the 99th percentile of the response times
+LEFT_BEHIND = 0.9  # a server that does less than this share of what falls due is not tried with more
+INTERRUPTED = "it was interrupted before"
 
 
 def main_comparison(
     protocols: Sequence[str] = PROTOCOLS, out_dir: str | Path = "comparison", quick: bool = False, seed: int = 0, rounds: int = ROUNDS
 ) -> list[Path]:
-    """Count the bytes, measure the rates, print both, and write pictures and data to the folder. Returns what it wrote."""
+    """Count the bytes, measure the rates, print both, and write a report, pictures and data to the folder.
+
+    An interrupt ends the measuring, and the report says so. Returns what was written, the report first.
+    """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
+    print(f"Comparing {', '.join(protocols)}: {'about half a minute' if quick else 'about two minutes'}.", end="\n\n", flush=True)
     counted = count_bytes(*protocols)
     print(counted, end="\n\n", flush=True)
     compared = compare(protocols, Workload(seed=seed), rounds=rounds, quick=quick)
-    print(compared, end="\n\n")
-    written = [counted.save(out / "bytes.json"), compared.save(out / "rates.json")]
+    print(compared, end="\n\n", flush=True)
+    if quick or compared.partial:
+        found, left_out = [], dict.fromkeys(compared.protocols, INTERRUPTED if compared.partial else "a quick comparison does not try it")
+    else:
+        found, left_out = _sweep(protocols, seed)
+    data = _write_data(out, counted, compared, found)
+    pictures = _write_pictures(out, counted, compared)
+    again = shlex.join(["chatlab", "compare", *protocols, *["--quick"] * quick, "--seed", f"{seed}"])
+    page = out / "report.html"
+    page.write_text(_report(counted, compared, found, left_out, data, again), encoding="utf-8")
+    written = [page, *(out / name for name in data), *pictures]
+    print(f"The report: {page}\nBeside it: {', '.join(path.name for path in written[1:])}")
+    return written
+
+
+def _report(
+    counted: ByteTable, compared: Comparison, found: Sequence[Saturation], left_out: Mapping[str, str], data: Mapping[str, str], again: str
+) -> str:
+    """Its sections, in order. Another one is another line."""
+    rates = [name for name in data if name.startswith("rates.")]
+    sections = [
+        report.summary(counted, compared),
+        report.bytes_on_the_wire(counted, "bytes.json"),
+        report.rates(compared, rates),
+        report.response_times(compared, rates),
+        report.under_load(found, left_out, [name for name in data if name.startswith("sweep-")]),
+        report.method(compared),
+        report.environment(compared),
+        report.limits(compared),
+        report.raw_data(data, again),
+    ]
+    warnings = ["Partial: it was interrupted, so some numbers rest on fewer rounds than others, or are missing."] * compared.partial
+    if compared.environment.warning:
+        warnings.append(f"Careful: {compared.environment.warning}.")
+    return report.page(f"One chat, carried by {', '.join(counted.protocols)}", sections, warnings)
+
+
+# ---- response times over the rate -------------------------------------------------------------------------------
+
+
+def _sweep(protocols: Sequence[str], seed: int) -> tuple[list[Saturation], dict[str, str]]:
+    """What each protocol's server does with each rate; and who is left out or cut short, and why."""
+    found, left_out = [], {}
+    for protocol in protocols:
+        name, tries = implementation(protocol).name, []
+        if INTERRUPTED in left_out.values():
+            left_out[name] = INTERRUPTED
+            continue
+        try:
+            for each in _tries(protocol, replace(SWEPT, seed=seed)):
+                tries.append(each)
+        except (RuntimeError, ValueError) as error:
+            left_out[name] = str(error)
+        except KeyboardInterrupt:
+            left_out[name] = INTERRUPTED
+        if tries:
+            found.append(Saturation(name, replace(SWEPT, seed=seed), BOUND_MS, tuple(tries), environment(), name in left_out))
+    return found, left_out
+
+
+def _tries(protocol: str, load: Workload) -> Iterator[Try]:
+    """Each rate, the lowest first, until the server is left behind; once more where it was the generator that was late."""
+    for rate in SWEEP:
+        for _ in range(TRIES):
+            run = measure(protocol, replace(load, rate=rate), generator="light")
+            yield Try(rate, run, why_not(run, BOUND_MS))
+            if not run.generator_limited:
+                break
+        if run.rate.median < LEFT_BEHIND * rate:
+            return
+
+
+# ---- files ------------------------------------------------------------------------------------------------------
+
+
+def _write_data(out: Path, counted: ByteTable, compared: Comparison, found: Sequence[Saturation]) -> dict[str, str]:
+    """All that was measured, raw. Returns the files' names, and a word on each."""
+    written = {counted.save(out / "bytes.json").name: "the table of bytes."}
+    written[compared.save(out / "rates.json").name] = "every round of the comparison, with the times of each request."
+    try:
+        written[compared.save(out / "rates.parquet").name] = (
+            "the same as a table with a row for each request, for pandas and others; the rest is in its metadata."
+        )
+    except ModuleNotFoundError as error:
+        print(f"No rates.parquet: {error}")
+    for number, each in enumerate(found, 1):
+        name = "".join(c if c.isalnum() or c in "-_" else "_" for c in each.protocol)
+        written[each.save(out / f"sweep-{number}-{name}.json").name] = f"response times of {each.protocol} over the rate."
+    return written
+
+
+def _write_pictures(out: Path, counted: ByteTable, compared: Comparison) -> list[Path]:
     pictures = {
         "comparison.png": overview(counted, compared),
         "bytes.png": figure(bytes_per_operation, counted),
@@ -28,6 +135,4 @@ def main_comparison(
     }
     for name, picture in pictures.items():
         picture.savefig(out / name, bbox_inches="tight", facecolor="white")
-        written.append(out / name)
-    print("Written: " + ", ".join(str(path) for path in written))
-    return written
+    return [out / name for name in pictures]

@@ -10,11 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from .dissect.costs import LAYERS, Account
 from .kernel import Segments
-from .load.gauges import Memory
+from .load.gauges import Course, Memory
 from .load.samples import Samples, percentile_ms
 from .load.workload import Workload
 from .relay import Traffic
@@ -25,7 +23,6 @@ __all__ = [
     "Spread", "Trace", "Traffic",
 ]  # fmt: skip
 
-FORMAT = 1  # of saved files; raised when a field changes its meaning
 GENERATOR_LIMIT = 0.85  # of one processor: from here on the clients are as busy as they can be
 LATE_MS, LATE_SHARE = 1.0, 0.1  # a generator may be late by so much, or by that share of the median response time
 LEAST_ATTEMPTED = 0.99  # of what was due
@@ -45,28 +42,21 @@ class Shown:
         return as_html(self)
 
     def save(self, path: str | Path) -> Path:
-        """Write it to a file of JSON, which `load` reads. Returns the path."""
-        saved = {"chatlab": type(self).__name__, "format": FORMAT, "result": self}
-        path = Path(path)
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(saved), indent=1) + b"\n")
-        return path
+        """Write it to a file, which `load` reads: `.parquet` with a row for each request, any other ending as JSON.
+
+        Returns the path. Raises `TypeError` for a Parquet file of what has no requests, and `ModuleNotFoundError` for one
+        where pyarrow is not installed.
+        """
+        from .files import save
+
+        return save(self, path)
 
     @classmethod
     def load(cls, path: str | Path):
-        """The result that was saved there. Raises `ValueError` where the file holds something else."""
-        data = Path(path).read_bytes()
-        try:
-            head = msgspec.json.decode(data, type=_Head)
-            if (head.chatlab, head.format) != (cls.__name__, FORMAT):
-                raise ValueError(f"{path} holds a {head.chatlab} in format {head.format}, not a {cls.__name__} in format {FORMAT}")
-            return msgspec.convert(msgspec.json.decode(data)["result"], cls)
-        except msgspec.DecodeError as error:
-            raise ValueError(f"{path} is not a result that chatlab has saved: {error}") from error
+        """The result that was saved there, equal to what it was. Raises `ValueError` where the file holds something else."""
+        from .files import load
 
-
-class _Head(msgspec.Struct):
-    chatlab: str
-    format: int
+        return load(cls, path)
 
 
 @dataclass(frozen=True)
@@ -293,6 +283,7 @@ class Round:
     memory: Memory | None = None  #: of the server at the end
     wire: Segments | None = None  #: what passed on the generator's connections for `carried` requests, warm-up and all
     carried: int = 0
+    course: Course | None = None  #: the server's processor and memory, read ten times a second from outside
 
     @property
     def rate(self) -> float:
@@ -400,6 +391,16 @@ class Run(Shown):
         found = [ms for each in self.rounds if (ms := each.response_ms(percent)) is not None]
         return spread(found) if found else None
 
+    def response_interval_ms(self, percent: float):
+        """A percentile of the response times of all rounds, raw, and between which values it may lie: an
+        `uncertainty.Interval`, which knows that neighbours are alike. None where no samples were kept."""
+        import numpy
+
+        from .uncertainty import percentile
+
+        kept = [each.samples.bounded_response_in_order_ns for each in self.rounds if each.samples is not None]
+        return percentile(numpy.concatenate(kept), percent) * 1e-6 if sum(map(len, kept)) > 1 else None
+
     @property
     def generator_limited(self) -> bool:
         """Whether the generator set these numbers, in most rounds: it was late, or as busy as it can be."""
@@ -447,8 +448,18 @@ class Comparison(Shown):
     environment: Environment
 
     def __repr__(self):
-        clients = ", ".join(map(str, self.clients))
-        return f"<Comparison of {', '.join(self.protocols)} with {clients} clients, {_rounds(len(self.runs[0].rounds))}>"
+        clients, partial = ", ".join(map(str, self.clients)), ", partial" * self.partial
+        return f"<Comparison of {', '.join(self.protocols)} with {clients} clients, {_rounds(self.rounds)}{partial}>"
+
+    @property
+    def partial(self) -> bool:
+        """Whether it was interrupted: some of its runs have fewer rounds than were planned, or are missing."""
+        return any(run.partial for run in self.runs)
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds its runs have; where it was interrupted, the most that one of them has."""
+        return max(len(run.rounds) for run in self.runs)
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -467,8 +478,8 @@ class Comparison(Shown):
     def ratio(self, a: str, b: str, clients: int | None = None, of: str = "rate"):
         """How `a` compares with `b`, round by round: an `uncertainty.Ratio`, which says in words what may be believed.
 
-        `of` is "rate", "server_cpu_us" or "p99_ms". Raises `ValueError` where the generator set one of the numbers or
-        there are none.
+        `of` is "rate", "server_cpu_us" or "p99_ms". Where it was interrupted, the rounds count that both have. Raises
+        `ValueError` where the generator set one of the numbers or there are none.
         """
         from .uncertainty import ratio
 
@@ -477,8 +488,9 @@ class Comparison(Shown):
         for run in runs:
             if run.generator_limited and of != "server_cpu_us":
                 raise ValueError(f"{run.protocol} with {clients} clients is left out: {run.warning} ({'; '.join(run.reasons)})")
-        value, more, less = _COMPARED[of]
-        values = [[value(each) for each in run.rounds] for run in runs]
+        value, more, less = COMPARED[of]
+        both = min(len(run.rounds) for run in runs)
+        values = [[value(each) for each in run.rounds[:both]] for run in runs]
         if any(each is None for series in values for each in series):
             raise ValueError(f"{of} was not measured for {a} and {b}")
         return ratio(*values, more=more, less=less)
@@ -506,7 +518,7 @@ class Comparison(Shown):
 
 
 #: What can be compared: its value in a round, and what more and less of it are called.
-_COMPARED = {
+COMPARED = {
     "rate": (lambda each: each.rate, "faster", "slower"),
     "server_cpu_us": (lambda each: each.server_cpu_us, "more CPU for a message", "less CPU for a message"),
     "p99_ms": (lambda each: each.response_ms(99), "longer", "shorter"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import singledispatch
 from html import escape
 
+from .complexity import WRITTEN, Complexity, Library
 from .results import ByteTable, Comparison, Run, SizeTable, Spread
 from .saturation import Saturation
 
@@ -46,6 +47,11 @@ def table(result) -> Table:
 
 
 @table.register
+def _itself(result: Table) -> Table:
+    return result
+
+
+@table.register
 def _bytes(result: ByteTable) -> Table:
     rows = []
     for operation in result.operations:
@@ -80,9 +86,8 @@ def _sizes(result: SizeTable) -> Table:
 def _comparison(result: Comparison) -> Table:
     rows = []
     for clients in result.clients:
-        for protocol in result.protocols:
-            cells = _rates(result[protocol, clients])
-            rows.append((f"{clients}" if protocol == result.protocols[0] else "", protocol, *cells))
+        runs = [run for run in result.runs if run.workload.clients == clients]  # of an interrupted one, not of all protocols
+        rows += [("" if number else f"{clients}", run.protocol, *_rates(run)) for number, run in enumerate(runs)]
     heads = ("clients", "protocol", *_RATE_HEADS)
     notes = (*_load_notes(result.runs), *_verdicts(result), str(result.environment))
     return Table("Messages per second", heads, tuple(rows), notes, labels=2)
@@ -90,10 +95,9 @@ def _comparison(result: Comparison) -> Table:
 
 def _verdicts(result: Comparison) -> list[str]:
     """For each number of clients, each protocol beside the first: what may be believed of the differences."""
-    if len(result.protocols) < 2 or len(result.runs[0].rounds) < 2:
-        return []
+    there = {(run.protocol, run.workload.clients) for run in result.runs if len(run.rounds) > 1}
     first, *others = result.protocols
-    pairs = [(clients, other) for clients in result.clients for other in others]
+    pairs = [(n, other) for n in result.clients for other in others if {(first, n), (other, n)} <= there]
     return [f"With {clients}, {other} beside {first}: {_verdict(result, other, first, clients)}." for clients, other in pairs]
 
 
@@ -110,7 +114,10 @@ def _verdict(result: Comparison, a: str, b: str, clients: int) -> str:
 @table.register
 def _run(result: Run) -> Table:
     heads = ("protocol", *_RATE_HEADS)
-    notes = (f"{result.workload}.", *_load_notes([result])[1:], str(result.environment))
+    within = [(percent, result.response_interval_ms(percent)) for percent in (50, 99)]
+    told = ", ".join(f"p{percent} {found} ms" for percent, found in within if found is not None)
+    intervals = [f"With the 95 % intervals of all its requests: {told}."] * bool(told)
+    notes = (f"{result.workload}.", *_load_notes([result])[1:], *intervals, str(result.environment))
     return Table("Messages per second", heads, ((result.protocol, *_rates(result)),), notes)
 
 
@@ -142,6 +149,7 @@ def _load_notes(runs) -> list[str]:
         *["A message is sent, answered, pushed, received and acknowledged."] * (load.operations == (("send", 1.0),)),
         _GENERATED[runs[0].generator],
     ]
+    notes += ["◂ partial: it was interrupted, and this is what was done by then."] * any(run.partial for run in runs)
     notes += _counted(runs)
     if any(run.generator_limited for run in runs):
         mark = "generator-limited" if load.is_open else "clients' limit"
@@ -165,8 +173,12 @@ def _counted(runs) -> list[str]:
         samples = run.samples
         if samples is not None and (samples.unsent or samples.unanswered):
             notes.append(f"{run.protocol}: of {samples.offered:,} due, {samples.unsent:,} not asked, {samples.unanswered:,} not done.")
-    shares = [f"{run.protocol} {run.share_of_capacity:.0%}" for run in runs if run.share_of_capacity is not None]
-    if shares:
+    known: dict[str, list[float]] = {}
+    for run in runs:
+        if run.share_of_capacity is not None:
+            known.setdefault(run.protocol, []).append(run.share_of_capacity)
+    if known:
+        shares = [f"{name} {' to '.join(dict.fromkeys(f'{each:.0%}' for each in (min(all_), max(all_))))}" for name, all_ in known.items()]
         notes.append(f"Of what this generator did against a server that does nothing, in requests a second: {', '.join(shares)}.")
     return notes
 
@@ -179,8 +191,53 @@ def _saturation(result: Saturation) -> Table:
         times = [only.response_ms(percent) for percent in (50, 99)]
         told = ["none" if ms is None else f"{ms:,.2f}" for ms in times]
         rows.append((f"{each.rate:,.0f}", f"{done:,.0f}", *told, "yes" if each.sustained else f"no: {each.why_not}"))
-    notes = (f"{result.verdict}.", f"{result.workload}.", str(result.environment))
+    notes = (f"{result.verdict}.", f"{result.workload}.", *["◂ partial: it was interrupted."] * result.partial, str(result.environment))
     return Table(f"What {result.protocol} sustains", ("offered/s", "done/s", "p50 ms", "p99 ms", "sustained"), tuple(rows), notes)
+
+
+@table.register
+def _complexity(result: Complexity) -> Table:
+    def row(head: str, measure: str, *parts: str, **which) -> tuple[str, ...]:
+        found = [getattr(result.size(name, *parts, **which), measure) for name in result.protocols]
+        return "", head, *(f"{n:,}" if n else "" for n in found)
+
+    libraries = [sum(library.lines for library in result.libraries_of(name)) for name in result.protocols]
+    lines = [
+        *(row(part, "lines", part) for part in WRITTEN), row("together", "lines"), row("its own", "lines", own=True),
+        row("threads alone", "lines", engine="threads"), row("a loop alone", "lines", engine="loop"),
+        row("tests", "lines", "tests"), row("tests in common", "lines", "tests in common"), row("generated", "lines", "generated"),
+        ("", "in libraries", *(f"{n:,}" if n else "" for n in libraries)),
+    ]  # fmt: skip
+    branches = [*(row(part, "branches", part) for part in WRITTEN), row("together", "branches"), row("tests", "branches", "tests")]
+    names = [*(row(part, "names", part) for part in WRITTEN), row("together", "names")]
+    rows = []
+    for measure, group in ("lines", lines), ("branches", branches), ("names", names), ("files", [row("together", "files")]):
+        shown = [each for each in group if any(each[2:])]
+        rows += [(measure if not number else "", *each[1:]) for number, each in enumerate(shown)]
+    return Table("Code", ("", "part", *result.protocols), tuple(rows), _complexity_notes(result), labels=2)
+
+
+def _complexity_notes(result: Complexity) -> tuple[str, ...]:
+    chat = result.size(result.protocols[0], "chat").lines
+    notes = [
+        "lines: without blank ones, comments and docstrings. branches: McCabe's decisions (1976), each condition by itself. "
+        "names: of other people's modules. An empty place: none.",
+        "its own: what no other protocol of ours uses. threads alone, a loop alone: what is left where only one engine is wanted. "
+        "tests: those that were written, not those that are enough; in common: every protocol of ours has to pass them.",
+        *result.verdicts(),
+    ]
+    if chat:
+        notes.append(f"Not in it: the chat itself, which is the same for all, {chat:,} lines.")
+    if result.libraries:
+        notes.append(f"Written by others, and run all the same: {'; '.join(map(_library, result.libraries))}.")
+    if not result.has_tests:
+        notes.append("The tests of chatlab's tests/ were not found beside the package; those of chatlab check are counted.")
+    return tuple(notes)
+
+
+def _library(library: Library) -> str:
+    compiled = f" and {library.compiled / 1e6:,.1f} MB compiled" if library.compiled else ""
+    return f"{library.name} {library.version} ({library.lines:,} lines of Python{compiled}) for {', '.join(library.protocols)}"
 
 
 # ---- how it is written ------------------------------------------------------------------------------------------

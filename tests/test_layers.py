@@ -39,7 +39,7 @@ ROOMS = {
     "relay": "messages client loops dissect",
 }
 TRANSPORTS = {"socket_impl", "grpc_impl", "foreign"}
-PICTURES = {"plots", "views"}
+PICTURES = {"plots", "views", "report"}
 TOP = {"__init__", "__main__", "cli", "terminal", "comparison"}  # the only places that name everything
 
 WITHOUT_IO = {"messages", "storage", "service", "proto", "codecs", "connection", "dissect"}
@@ -52,6 +52,7 @@ OUTSIDE = {
     "uvloop": {"loops"},
     "argon2": {"hub"},
     "sqlite3": {"storage_sqlite"},
+    "pyarrow": {"files"},
 }
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -151,7 +152,28 @@ def test_every_file_says_first_what_it_is():
 
 
 def test_import_chatlab_is_light():
-    heavy = "grpc google numpy pandas matplotlib IPython prompt_toolkit argon2 uvloop"
+    heavy = "grpc google numpy pandas pyarrow matplotlib IPython prompt_toolkit argon2 uvloop"
     program = f"import sys, chatlab; print(*set({heavy.split()}) & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=PACKAGE.parent)
     assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+def names_of(module, name):
+    """The methods of a class, in the order of the file."""
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    (found,) = [each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == name]
+    return [each.name for each in found.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+@pytest.mark.parametrize("module", ["socket_impl", "grpc_impl"])
+@pytest.mark.parametrize("name", ["ThreadServer", "LoopServer"])
+def test_the_four_servers_have_the_same_shape_under_the_same_names_in_the_same_order(module, name):
+    shape = ["__init__", "__repr__", "close", "_accept", "_welcome", "_sweep", "forget"]
+    assert [each for each in names_of(module, name) if each in shape] == shape
+
+
+@pytest.mark.parametrize("module", ["socket_impl", "grpc_impl"])
+@pytest.mark.parametrize("name", ["_ThreadClient", "_LoopClient"])
+def test_each_server_reads_and_writes_for_a_client_under_the_same_names_in_the_same_order(module, name):
+    shape = ["__init__", "read", "write", "_wake", "sweep", "cut"]
+    assert [each for each in names_of(module, name) if each in shape] == shape

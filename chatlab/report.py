@@ -1,0 +1,529 @@
+"""One page that says what was measured, how far it may be believed, and where each number comes from: a file by itself.
+
+A page is a list of sections, and each function here makes one of them from what it tells of. It measures nothing and
+writes no file. All that the page shows is inside it: no script, no font, no picture is fetched, and all text is escaped.
+"""
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from html import escape
+from math import exp, log
+from typing import NamedTuple
+from urllib.parse import quote
+
+from . import __version__, results
+from .plots import (
+    bytes_per_operation, cost_by_clients, figure, latency_distribution, percentiles, rate_by_clients, throughput_latency,
+)  # fmt: skip
+from .results import ByteTable, Comparison, Run
+from .saturation import Saturation
+from .tables import Table, as_html, table
+from .uncertainty import LEVEL, SURE, Ratio, typical
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: its title, its HTML, and in HTML where its numbers come from."""
+
+    title: str
+    body: str
+    origin: str = ""
+
+    @property
+    def anchor(self) -> str:
+        return "-".join("".join(c if c.isalnum() else " " for c in self.title.lower()).split())
+
+
+def page(title: str, sections: Sequence[Section], warnings: Iterable[str] = (), at: datetime | None = None) -> str:
+    """The whole page. The warnings stand above everything; `at` is when it was written, now by default."""
+    at = at or datetime.now(UTC)
+    written = f"chatlab {__version__}, written on {at.day} {at:%B %Y at %H:%M} {at.tzname()}"
+    links = "".join(f'<li><a href="#{each.anchor}">{escape(each.title)}</a></li>' for each in sections)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<header><h1>{escape(title)}</h1>{_paragraph(written, 'faint')}</header>\n"
+        + "".join(_paragraph(each, "warning") for each in warnings)
+        + f'<nav aria-label="sections"><ol>{links}</ol></nav>\n{"".join(map(_section, sections))}</main>\n</body>\n</html>\n'
+    )
+
+
+def _section(section: Section) -> str:
+    origin = f'<p class="origin">Origin: {section.origin}</p>' if section.origin else ""
+    return f'<section id="{section.anchor}"><h2>{escape(section.title)}</h2>{section.body}{origin}</section>\n'
+
+
+def shown(title: str, result, *pictures, origin: str = "") -> Section:
+    """A result as a section: its own table, and the pictures that these functions of `plots` draw of it. The origin is HTML."""
+    return Section(title, _table(result) + "".join(_picture(draw, result) for draw in pictures), origin)
+
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+# ---- in short ---------------------------------------------------------------------------------------------------
+
+IN_SHORT = "send 2 characters"  # the operation of which the summary tells
+
+
+def summary(counted: ByteTable, compared: Comparison) -> Section:
+    """What was found, in sentences: each with its interval and how sure it is."""
+    clients = _most_telling(compared)
+    found = [_bytes_in_short(counted), *(_in_short(compared, clients, of) for of in TOLD)]
+    why = ", the most with whom no number was the generator's" if _is_telling(compared, clients) else ""
+    sure = (
+        f"Rates and times are told for {_so_many(clients, 'client')}{why}; the tables have the others. "
+        f"In brackets are {_percent(LEVEL)} intervals, from {_rounds_in_words(compared)} with fresh servers; a ratio has one of its own, "
+        f"of the same rounds of both. “Surely” means that the {_percent(SURE)} interval, too, excludes that both are equal; “perhaps”, "
+        f"that only the {_percent(LEVEL)} interval does, as it would by accident in one comparison of twenty."
+    )
+    return Section("In short", _list(found) + _paragraph(sure, "faint"), "computed from the tables below, whose origin is told there.")
+
+
+def _bytes_in_short(counted: ByteTable) -> str:
+    operation = IN_SHORT if IN_SHORT in counted.operations else counted.operations[0]
+    first, *others = [row for row in counted.rows if row.operation == operation]
+    told = [f"{first.protocol} takes {first.steady.total:,} bytes, up and down."]
+    for row in others:
+        factor = row.steady.total / first.steady.total
+        told.append(f"{row.protocol} takes {row.steady.total:,}, {factor:.{1 if factor < 10 else 0}f} times as many as {first.protocol}.")
+    said = f", to {operation}, at the socket. Exact: counted, not sampled, and two fresh servers agreed."
+    return f"<b>Bytes</b>{escape(said)}{_list(map(escape, told))}"
+
+
+def _in_short(compared: Comparison, clients: int, of: str) -> str:
+    """Each protocol's number, and each beside the first."""
+    told = [_alone(compared, name, clients, of) + _beside(compared, name, clients, of) for name in compared.protocols]
+    return f"<b>{escape(TOLD[of].name)}</b>, with {_so_many(clients, 'client')}.{_list(map(escape, told))}"
+
+
+def _alone(compared: Comparison, protocol: str, clients: int, of: str) -> str:
+    run, told, (value, *_) = _run_of(compared, protocol, clients), TOLD[of], results.COMPARED[of]
+    values = [] if run is None else [value(each) for each in run.rounds]
+    if not values or None in values:
+        return f"{protocol} was not measured."
+    number = f"{results.spread(values).median:{told.spec}} [{_limits(values, told.spec)}]"
+    return f"{protocol} {told.said.format(number)}."
+
+
+def _beside(compared: Comparison, protocol: str, clients: int, of: str) -> str:
+    first = compared.protocols[0]
+    if protocol == first:
+        return ""
+    found = _ratio(compared, protocol, first, clients, of)
+    told = f"{'surely ' * found.differs}{_unbroken(found.verdict)}" if isinstance(found, Ratio) else found
+    return f" Beside {first}: {told}."
+
+
+def _ratio(compared: Comparison, a: str, b: str, clients: int, of: str) -> Ratio | str:
+    """The ratio, or in words why there is none."""
+    try:
+        return replace(compared.ratio(a, b, clients, of), more=TOLD[of].more, less=TOLD[of].less)
+    except KeyError:
+        return "not measured"
+    except ValueError as error:
+        return str(error)
+
+
+def _most_telling(compared: Comparison) -> int:
+    """The most clients with whom every protocol was measured and no number was the generator's; else simply the most."""
+    return max((n for n in compared.clients if _is_telling(compared, n)), default=compared.clients[-1])
+
+
+def _is_telling(compared: Comparison, clients: int) -> bool:
+    runs = [_run_of(compared, name, clients) for name in compared.protocols]
+    return all(run is not None and not run.generator_limited for run in runs)
+
+
+# ---- bytes ------------------------------------------------------------------------------------------------------
+
+
+def bytes_on_the_wire(counted: ByteTable, file: str) -> Section:
+    """Every operation's bytes, as a table and as a picture. `file` is where the table is kept."""
+    call = f"chatlab.count_bytes({', '.join(map(repr, counted.protocols))})"
+    origin = f"{_link(file)}, the same numbers; counted by {_code(call)}, which gives them again with the same versions."
+    return shown("Bytes on the wire", counted, bytes_per_operation, origin=origin)
+
+
+# ---- rates ------------------------------------------------------------------------------------------------------
+
+
+def rates(compared: Comparison, files: Sequence[str]) -> Section:
+    """Messages a second and the server's processor time, for each protocol and number of clients, and what may be said of them."""
+    body = _table(_rates_of(compared))
+    if len(compared.protocols) > 1:
+        body += _table(_verdicts(compared))
+    body += _picture(rate_by_clients, compared) + _picture(cost_by_clients, compared)
+    return Section("Rate, and what a message costs the server", body, _origin(compared, files, "rate", "server_cpu_us"))
+
+
+def _rates_of(compared: Comparison) -> Table:
+    heads = (
+        "clients", "protocol", "messages/s", "interval", "server CPU µs/message", "interval", "bytes/message", "clients' CPU",
+        "of their capacity",
+    )  # fmt: skip
+    rows = [(f"{run.workload.clients}" if begins else "", run.protocol, *_rate_of(run)) for run, begins in _in_order(compared)]
+    notes = (
+        f"The median of {_rounds_in_words(compared)}, and the {_percent(LEVEL)} interval of their centre. "
+        "A message is sent, answered, pushed, received and acknowledged, and costs the server all of that. "
+        "Bytes are the clients' own count at the socket, warm-up and setting up included. "
+        "The clients' CPU is the share of one processor that they used; their capacity is how many requests a second they did "
+        "against a server that does nothing. An asterisk: the generator, not the server, set this rate. A dagger: interrupted.",
+    )
+    return Table("Messages per second, and processor time for each", heads, tuple(rows), notes, labels=2)
+
+
+def _rate_of(run: Run) -> tuple[str, ...]:
+    mark = "*" * run.generator_limited + "†" * run.partial
+    cpu, carried = run.server_cpu_us, [each.bytes_per_message for each in run.rounds]
+    cpu_limits = "" if cpu is None else _limits([each.server_cpu_us for each in run.rounds], ",.1f")
+    return (
+        f"{run.rate.median:,.0f}{mark}", _limits([each.rate for each in run.rounds], ",.0f"),
+        "not read" if cpu is None else f"{cpu.median:,.1f}", cpu_limits,
+        "not read" if None in carried else f"{results.spread(carried).median:,.0f}",
+        f"{run.generator_share.median:.0%}", "not known" if run.share_of_capacity is None else f"{run.share_of_capacity:.0%}",
+    )  # fmt: skip
+
+
+def _verdicts(compared: Comparison) -> Table:
+    first, *others = compared.protocols
+    rows = []
+    for n in compared.clients:
+        for other in others:
+            told = [_in_a_word(_ratio(compared, other, first, n, of)) for of in TOLD]
+            rows.append((f"{n}" if other == others[0] else "", f"{other} beside {first}", *told))
+    heads = ("clients", "of whom", *(each.name for each in TOLD.values()))
+    notes = (
+        f"Each round of the one beside the same round of the other, with the {_percent(LEVEL)} interval. Without “perhaps”, a difference "
+        f"is sure: the {_percent(SURE)} interval excludes equality, too.",
+    )
+    return Table("What may be said of the differences", heads, tuple(rows), notes, labels=2)
+
+
+def _in_a_word(found: Ratio | str) -> str:
+    if isinstance(found, Ratio):
+        return _unbroken(found.verdict)
+    return "left out" if "left out" in found else "not measured"
+
+
+# ---- response times ---------------------------------------------------------------------------------------------
+
+
+def response_times(compared: Comparison, files: Sequence[str]) -> Section:
+    """How long requests took: percentiles of each round, and how the times are spread."""
+    heads = ("clients", "protocol", "half within", "interval", "90 % within", "99 % within", "interval", "longest", "requests", "not done")
+    rows = [(f"{run.workload.clients}" if begins else "", run.protocol, *_times_of(run)) for run, begins in _in_order(compared)]
+    notes = (
+        f"From when a request was due to when it was answered. A percentile is of one round; told are the median of the "
+        f"rounds and the {_percent(LEVEL)} interval of their centre. What was not answered counts with its age when the round ended.",
+    )
+    clients = _most_telling(compared)
+    runs = [run for run, _ in _in_order(compared) if run.workload.clients == clients and run.samples is not None and len(run.samples)]
+    body = _table(Table("How long messages took, in ms", heads, tuple(rows), notes, labels=2))
+    if runs:
+        body += f"<h3>With {_so_many(clients, 'client')}</h3>{_picture(latency_distribution, runs)}{_picture(percentiles, runs)}"
+    return Section("Response times", body, _origin(compared, files, "p50_ms", "p99_ms"))
+
+
+def _times_of(run: Run) -> tuple[str, ...]:
+    samples = run.samples
+    if samples is None or not len(samples):
+        return ("not kept", *[""] * 7)
+    half, most, nearly_all = (run.response_ms(percent) for percent in (50, 90, 99))
+    intervals = [_limits([each.response_ms(percent) for each in run.rounds if each.samples], ",.2f") for percent in (50, 99)]
+    return (
+        f"{half.median:,.2f}", intervals[0], f"{most.median:,.2f}", f"{nearly_all.median:,.2f}", intervals[1],
+        f"{samples.bounded_response_ns.max() / 1e6:,.1f}", f"{samples.offered:,}", f"{samples.offered - samples.completed:,}",
+    )  # fmt: skip
+
+
+# ---- what a rate does to response times -------------------------------------------------------------------------
+
+
+def under_load(found: Sequence[Saturation], left_out: Mapping[str, str], files: Sequence[str] = ()) -> Section:
+    """Response times over the rate, in an open loop. `left_out` says of whom it was not tried, or no further, and why."""
+    tried = [each.protocol for each in found]
+    missing = [f"{name} is left out{' from there on' * (name in tried)}: {why}." for name, why in left_out.items()]
+    body = _table(_tries_of(found)) + _list(map(escape, map(_kept_up, found))) + _picture(throughput_latency, found) if found else ""
+    origin = f"{_and(map(_link, files))}; {_code('chatlab.Saturation.load(…).to_frame()')} has a row for each try." if files else ""
+    return Section("Throughput and response times", body + (_list(map(escape, missing)) if missing else ""), origin)
+
+
+def _tries_of(found: Sequence[Saturation]) -> Table:
+    tables, load = [table(each) for each in found], found[0].workload
+    rows = [("" if number else each.protocol, *row) for each, made in zip(found, tables) for number, row in enumerate(made.rows)]
+    notes = (
+        f"Open loop: {_so_many(load.clients, 'client')}, {load.arrivals} arrivals of messages of {load.size_in_words}, {load.duration}, "
+        f"seed {load.seed}. {_GENERATORS['light']} The lowest rate came first, until the server was left behind. A rate was "
+        "tried once, and again where the generator was late: this shows the shape and the order of magnitude, and has no intervals.",
+    )
+    return Table("Requests that fall due by a schedule", ("protocol", *tables[0].heads), tuple(rows), notes)
+
+
+def _kept_up(found: Saturation) -> str:
+    """Between which two of the rates the limit lies, as far as the generator let it be seen."""
+    kept, within = found.rate, f"{_percent(0.99)} within {found.bound_ms:g} ms"
+    servers = [each for each in found.tries if not each.run.generator_limited]
+    beyond = [each.rate for each in servers if not each.sustained and each.rate > (kept or 0)]
+    parts = []
+    if kept is not None:
+        parts.append(f"kept up with {kept:,.0f} requests a second, {within}")
+    if beyond:
+        parts.append(f"did not keep up with {min(beyond):,.0f}")
+    if not parts:
+        return f"{found.protocol}: nothing can be said, because the generator was late at every rate."
+    if len(servers) < len(found.tries):
+        parts.append("rates at which the generator was late say nothing about the server")
+    return f"{found.protocol} {'; '.join(parts)}."
+
+
+# ---- how and where ----------------------------------------------------------------------------------------------
+
+
+def method(compared: Comparison) -> Section:
+    """What was done, in which order, what the words mean, and what was left out and why."""
+    load = compared.runs[0].workload
+    who = _and(f"{n}" for n in compared.clients)
+    loop = "an open loop: requests fall due by a schedule" if load.is_open else "a closed loop: the next is due when one is done"
+    facts = {
+        "Load": f"{who} clients in pairs, {load.load_in_words}, {load.duration}, as {loop}. The seed {load.seed} decides every text.",
+        "Checked": "Every answer and every delivery is compared with what it must be while it is counted; a wrong one ends the "
+        "measurement.",
+        "Rounds": f"{_rounds_in_words(compared)}{', because it was interrupted' * compared.partial}; in each a fresh server "
+        "process for each protocol and fresh connections. A round, not a message, is one observation.",
+        "Order": "Protocols and numbers of clients come in an order shuffled by the seed; each second round is the one before it "
+        "backwards. What drifts in the machine so drifts for all alike.",
+        "Generator": _GENERATORS[compared.runs[0].generator],
+        "Capacity": "What this generator did on this machine against a server that does nothing: pings, sixteen on their way for each of "
+        "four clients, as many as it could. A message takes several such requests.",
+        "Latency": "The response time counts from when a request was due, not from when a late generator asked. In a closed loop the "
+        "two are the same but for the generator's own delay. The warm-up is left out.",
+        "Server's CPU": "The processor time of the server's process, all its threads, read from outside before and after, divided by "
+        "messages done. It is the number that busy clients and a busy machine disturb least.",
+        "Bytes": "What TCP carries, counted by a relay between client and server, in steady state: when the same request costs the same "
+        "twice in a row. The headers of TCP and IP are not in it.",
+        "Intervals": f"{_percent(LEVEL)}: Hodges and Lehmann's centre of the rounds' logarithms with the limits of Wilcoxon's signed "
+        "ranks, or Student's t where the rounds are too few for those. Ratios are of the same round of both.",
+        "Generator-limited": "So is marked, and left out of comparisons of rates and times, what in most rounds had clients busy for more "
+        f"than {_percent(results.GENERATOR_LIMIT)} of a processor; in an open loop also what was asked late ({_percent(0.01)} later than "
+        f"{results.LATE_MS:g} ms and {_percent(results.LATE_SHARE)} of the median response time) or not at all (more than "
+        f"{_percent(1 - results.LEAST_ATTEMPTED)}).",
+        "Left out": _left_out(compared),
+    }
+    return Section("How it was measured", _facts(facts))
+
+
+_GENERATORS = {
+    "clients": "Clients as a user has them, all in one process of their own. What they need for themselves is part of the rate "
+    "and of the response times, and they need more over one protocol than over another.",
+    "light": "Requests spelled beforehand over bare sockets, in a process of their own: it costs little, so that the server is measured.",
+}
+
+
+def _rounds_in_words(compared: Comparison) -> str:
+    least, most = min(len(run.rounds) for run in compared.runs), compared.rounds
+    return _so_many(most, "round") if least == most else f"{least} to {most} rounds"
+
+
+def _left_out(compared: Comparison) -> str:
+    limited = [
+        f"{run.protocol} with {run.workload.clients}, generator-limited: {'; '.join(run.reasons)}"
+        for run, _ in _in_order(compared)
+        if run.generator_limited
+    ]
+    places = [(name, n) for n in compared.clients for name in compared.protocols]
+    missing = [f"{name} with {n}, not measured" for name, n in places if _run_of(compared, name, n) is None]
+    return ". ".join(limited + missing) + "." if limited or missing else "Nothing was: no number was set by the generator."
+
+
+def environment(compared: Comparison) -> Section:
+    """The machine and the versions, as they were kept with the numbers."""
+    found = compared.environment
+    facts = {
+        "Python": found.python,
+        **dict(found.packages),
+        "System": found.system,
+        "Processor": f"{found.processor}, {found.cores} of its cores" if found.processor else f"{found.cores} cores",
+        "Pinned": found.pinned or "nobody to any core",
+        "Load before": "not told" if found.load is None else f"{found.load:.1f} runnable processes",
+        "Stolen by the host": "not told" if found.stolen is None else f"{found.stolen:.1%} of the processors' time meanwhile",
+    }
+    return Section("Where it was measured", _facts(facts), "kept with every number, in each of the files below.")
+
+
+def limits(compared: Comparison) -> Section:
+    """What nobody should conclude from the page."""
+    load = compared.runs[0].workload
+    fewest = min((len(each.samples) for run in compared.runs for each in run.rounds if each.samples is not None), default=0)
+    said = [
+        "<b>Nothing about a network.</b> Client and server share one machine and its loopback: no distance, no loss, no packets "
+        "of 1,500 bytes.",
+        "<b>Nothing about gRPC or sockets as such.</b> These are one chat and these servers, in Python; grpcio's core is C, our servers "
+        "are Python. Other languages, TLS and compression would give other numbers.",
+        f"<b>Nothing about other loads.</b> Messages of {escape(load.size_in_words)}, {escape(load.duration)}: no long run, no large "
+        "message, no crowd beyond the clients of the tables.",
+        "<b>Little about the server's highest rate</b> in the closed loop: each client waits for its answers. "
+        "The open loop shows more of it, with one try for each rate.",
+        f"<b>Nothing about rare delays.</b> A round had {fewest:,} requests at the least; beyond the 99th percentile that is a handful, "
+        "and the longest is one.",
+        "<b>No control.</b> No protocol was measured beside itself: the intervals are all that is known of the noise.",
+        "<b>Nothing about another day.</b> The intervals cover rounds on this machine at this time; another machine may even turn "
+        "an order round.",
+    ]
+    return Section("What this does not say", _list(said))
+
+
+def raw_data(files: Mapping[str, str], again: str) -> Section:
+    """Links to the files beside the page, with a word on each, and the command that measures again."""
+    items = [f"{_link(name)}: {escape(what)}" for name, what in files.items()]
+    return Section("Raw data", _list(items) + f"<p>The same measurement again: {_code(again)}</p>")
+
+
+# ---- what sections share ----------------------------------------------------------------------------------------
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}{NO_BREAK}%"
+
+
+class Told(NamedTuple):
+    """How the page tells a number by which protocols are compared: its name, a sentence with a place for it, its digits."""
+
+    name: str
+    said: str
+    spec: str
+    more: str
+    less: str
+
+
+#: Of what `results.COMPARED` has.
+TOLD = {
+    "rate": Told("Rate", "did {} messages a second", ",.0f", "faster", "slower"),
+    "server_cpu_us": Told("Server's CPU", "took {} µs of the server's processor time for a message", ",.1f", "more", "less"),
+    "p99_ms": Told("Response time", f"answered {_percent(0.99)} of its messages within {{}} ms", ",.2f", "longer", "shorter"),
+}
+
+
+def _limits(values: Sequence[float], spec: str) -> str:
+    """The limits of the interval of the rounds' centre: of their logarithms, as none of them can be below 0."""
+    if len(values) < 2 or min(values) <= 0:
+        return "?"
+    found = typical([log(value) for value in values])
+    return _unbroken(f"{exp(found.low):{spec}} … {exp(found.high):{spec}}")
+
+
+def _unbroken(text: str) -> str:
+    """Intervals and percents stay on one line."""
+    return text.replace(" … ", f"{NO_BREAK}…{NO_BREAK}").replace(" %", f"{NO_BREAK}%")
+
+
+def _run_of(compared: Comparison, protocol: str, clients: int) -> Run | None:
+    """None where it was interrupted before."""
+    try:
+        return compared[protocol, clients]
+    except KeyError:
+        return None
+
+
+def _in_order(compared: Comparison) -> Iterable[tuple[Run, bool]]:
+    """The runs by their number of clients, and whether a number begins with it."""
+    for clients in compared.clients:
+        runs = [run for name in compared.protocols if (run := _run_of(compared, name, clients)) is not None]
+        yield from ((run, run is runs[0]) for run in runs)
+
+
+def _origin(compared: Comparison, files: Sequence[str], *columns: str) -> str:
+    call = "chatlab.Comparison.load(…).to_frame()"
+    has = _and(_code(column) for column in columns)
+    return f"{_and(map(_link, files))}; {_code(call)} has a row for each round, with {has}."
+
+
+def _so_many(count: int, what: str) -> str:
+    return f"{count} {what}{'s'[: count > 1]}"
+
+
+def _and(words: Iterable[str]) -> str:
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+# ---- HTML -------------------------------------------------------------------------------------------------------
+
+
+def _table(result) -> str:
+    return f'<div class="wide" role="region" tabindex="0" aria-label="table">{as_html(result)}</div>'
+
+
+def _picture(draw, result) -> str:
+    """The picture as an image in the page, with its sentence for whoever cannot see it."""
+    made, file = figure(draw, result), io.BytesIO()
+    made.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
+    data = base64.b64encode(file.getvalue()).decode()
+    return f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{escape(made.axes[0].sentence)}"/></figure>'
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{escape(what)}</dd>' for name, what in facts.items())}</dl>"
+
+
+def _list(items: Iterable[str]) -> str:
+    return f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"
+
+
+def _paragraph(text: str, kind: str) -> str:
+    return f'<p class="{kind}">{escape(text)}</p>'
+
+
+def _code(text: str) -> str:
+    return f"<code>{escape(text)}</code>"
+
+
+def _link(file: str) -> str:
+    return f'<a href="{escape(quote(file))}">{escape(file)}</a>'
+
+
+_STYLE = """
+:root { color-scheme: light dark;
+  --ink: #1c1c1c; --faint: #5c5c5c; --line: #d4d4d4; --paper: #ffffff; --link: #00539b; --warn: #fff3d6; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8e8e8; --faint: #a8a8a8; --line: #444444; --paper: #161616; --link: #7db9f0; --warn: #4a3800; }
+}
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif;
+  --jp-content-font-color2: var(--faint); --jp-border-color2: var(--line); }
+main { max-width: 64rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0; }
+.faint, .origin { color: var(--faint); font-size: 0.875rem; }
+h2 { font-size: 1.25rem; margin: 2.5rem 0 0.75rem; padding-top: 0.5rem; border-top: 1px solid var(--line); }
+h3 { font-size: 1rem; margin: 1.5rem 0 0.5rem; }
+nav ol { display: flex; flex-wrap: wrap; gap: 0.25rem 1.25rem; list-style: none; margin: 0; padding: 0;
+  font-size: 0.9rem; } nav li { margin: 0; }
+a { color: var(--link); overflow-wrap: anywhere; }
+ul { padding-left: 1.2rem; } ul ul { margin: 0; } ul ul li { margin: 0.1rem 0; } li { margin: 0.4rem 0; }
+code { font-size: 0.85em; overflow-wrap: anywhere; }
+.warning { background: var(--warn); border-left: 4px solid #d99a00; padding: 0.6rem 0.9rem; }
+.wide { overflow-x: auto; margin: 1rem 0; font-size: 0.84rem; font-variant-numeric: tabular-nums; }
+.wide table { min-width: 44rem; } .wide caption { padding: 0.25rem 0; }
+.wide th { vertical-align: bottom; } .wide td, .wide tbody th { vertical-align: top; }
+.wide tbody th { font-weight: 500; white-space: nowrap; }
+.wide > div { max-width: 56rem; margin-top: 0.35rem; position: sticky; left: 0; }
+figure { margin: 1.25rem 0; padding: 0.75rem; background: #ffffff; border: 1px solid var(--line); border-radius: 6px; }
+img { display: block; width: 100%; max-width: 46rem; height: auto; margin: 0 auto; }
+dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: 0.4rem 1.25rem; margin: 0; }
+dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
+@media (max-width: 600px) {
+  dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 0.6rem; } figure { padding: 0.25rem; }
+}
+@media print {
+  :root { color-scheme: light;
+    --ink: #000000; --faint: #444444; --line: #bbbbbb; --paper: #ffffff; --link: #000000; --warn: #eeeeee; }
+  body { font-size: 10pt; } main { max-width: none; padding: 0; } nav { display: none; }
+  .wide { overflow: visible; font-size: 7pt; } .wide table { min-width: 0; }
+  .wide td, .wide th { padding: 1px 4px !important; white-space: normal !important; }
+  figure, tr, li, dd { break-inside: avoid; } h2, h3, caption { break-after: avoid; }
+}
+"""

@@ -1,0 +1,277 @@
+"""The report: a page by itself, in which every number is the comparison's and every link leads somewhere."""
+
+import base64
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+import pytest
+
+from chatlab import comparison, report
+from chatlab.comparison import SWEEP, SWEPT, main_comparison
+from chatlab.load.workload import Workload
+from chatlab.relay import Traffic
+from chatlab.results import ByteRow, ByteTable, Comparison
+from chatlab.saturation import Saturation, saturate
+from chatlab.tables import Table
+from test_files import sampled
+from test_results import HERE, a_comparison, a_run, a_table
+from test_saturation import MS, made_up
+
+SECTIONS = [
+    "In short", "Bytes on the wire", "Rate, and what a message costs the server", "Response times", "Throughput and response times",
+    "How it was measured", "Where it was measured", "What this does not say", "Raw data",
+]  # fmt: skip
+
+
+def a_page(folder, counted=a_table(), compared=None, found=(), left_out=None):
+    """The page of these results, beside their files, as `chatlab compare` would have written it."""
+    compared = compared or Comparison(tuple(map(sampled, a_comparison().runs)), HERE)
+    data = comparison._write_data(folder, counted, compared, found)
+    page = comparison._report(counted, compared, found, left_out or {}, data, "chatlab compare text 'mine:It'")
+    (folder / "report.html").write_text(page)
+    return page
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """With a page of everything that a page can have."""
+    folder = tmp_path_factory.mktemp("comparison")
+    a_page(folder, found=[saturate("text", Workload(rate=400), close=2, measure=made_up)], left_out={"grpc": "it has no codec"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return (folder / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def tree(page):
+    return ElementTree.fromstring(page)
+
+
+def words(element):
+    return " ".join("".join(element.itertext()).replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def cells(tree, caption):
+    """The rows of the table of that caption, without the cells that name the row."""
+    (table,) = [each for each in tree.iter("table") if words(each.find("caption")) == caption]
+    return [[words(cell) for cell in row.findall("td")] for row in table.find("tbody")]
+
+
+# ---- a page by itself -------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_well_formed_and_has_all_sections_in_order(tree):
+    assert [words(each) for each in tree.iter("h2")] == SECTIONS
+
+
+def test_nothing_is_fetched_from_elsewhere(page, tree):
+    assert not re.search(r"<script|<link|<iframe|@import|url\(|https?:", page)
+    assert all(each.get("src").startswith("data:image/svg+xml;base64,") for each in tree.iter("img"))
+
+
+def test_a_picture_refers_to_nothing_outside_itself(tree):
+    for each in tree.iter("img"):
+        picture = ElementTree.fromstring(base64.b64decode(each.get("src").partition(",")[2]))
+        links = [value for part in picture.iter() for name, value in part.attrib.items() if name.endswith("href")]
+        assert all(link.startswith("#") for link in links)
+
+
+def test_a_picture_is_told_in_words(tree):
+    assert [each.get("alt").split(" ")[0] for each in tree.iter("img")] == "Bars Messages The How The Response".split()
+
+
+def test_every_link_leads_to_a_section_or_to_a_file_beside_the_page(folder, tree):
+    ids = {each.get("id") for each in tree.iter("section")}
+    links = [each.get("href") for each in tree.iter("a")]
+    assert all(link[1:] in ids if link[0] == "#" else (folder / unquote(link)).is_file() for link in links)
+    assert {"bytes.json", "rates.json", "rates.parquet", "sweep-1-text.json"} <= set(links)
+
+
+def test_every_section_with_numbers_says_where_they_are_from(tree):
+    origins = [words(each.find("h2")) for each in tree.iter("section") if each.find("p[@class='origin']") is not None]
+    assert origins == SECTIONS[:5] + ["Where it was measured"]
+
+
+def test_whatever_is_shown_is_escaped(tmp_path):
+    name = '<b>"it\'s" & so'
+    runs = (sampled(a_run()), sampled(a_run(name)))
+    counted = ByteTable((*a_table().rows, ByteRow(name, "a<b", Traffic(1, 2), Traffic(1, 2))), HERE)
+    tree = ElementTree.fromstring(a_page(tmp_path, counted, Comparison(runs, HERE), left_out={name: "<i>why</i>"}))
+    assert name in words(tree) and "<i>why</i>" in words(tree)
+
+
+def test_the_page_says_when_it_was_written():
+    page = report.page("A page", [], at=datetime(2031, 2, 3, 4, 5, tzinfo=UTC))
+    assert "written on 3 February 2031 at 04:05 UTC" in page
+
+
+def test_another_section_is_another_entry_of_the_list():
+    page = report.page("A page", [report.Section("Where: the time goes", "<p>there</p>", "a clock")])
+    assert '<a href="#where-the-time-goes">' in page and '<section id="where-the-time-goes">' in page
+
+
+def test_any_result_makes_a_section_with_its_own_table():
+    section = report.shown("All of it", a_run(), origin="a run")
+    assert (section.anchor, section.origin) == ("all-of-it", "a run") and a_run()._repr_html_() in section.body
+
+
+def test_it_can_be_read_dark_and_printed(page):
+    assert "@media (prefers-color-scheme: dark)" in page and "@media print" in page
+
+
+# ---- its numbers ------------------------------------------------------------------------------------------------
+
+
+def test_the_bytes_are_those_of_the_table(tree):
+    each = [[n for cost in (row.steady, row.first) for n in (cost.up, cost.down, cost.total)] for row in a_table().rows]
+    assert cells(tree, "Bytes at the socket") == [[f"{n:,}" for n in row] for row in each]
+
+
+def test_the_rates_and_costs_are_those_of_the_runs(tree):
+    compared = a_comparison()
+    runs = [compared[name, n] for n in compared.clients for name in compared.protocols]
+    shown = [(row[0].rstrip("*"), row[2], row[5]) for row in cells(tree, "Messages per second, and processor time for each")]
+    assert shown == [(f"{run.rate.median:,.0f}", f"{run.server_cpu_us.median:,.1f}", f"{run.generator_share.median:.0%}") for run in runs]
+
+
+def test_the_times_are_those_of_the_runs(tree):
+    run = sampled(a_run())
+    shown = cells(tree, "How long messages took, in ms")[0]
+    assert (shown[0], shown[3]) == tuple(f"{run.response_ms(percent).median:,.2f}" for percent in (50, 99))
+    assert shown[-2:] == ["100", "2"]  # two rounds of 50, and the last of each was not answered
+
+
+def test_the_differences_are_those_of_the_comparison(tree):
+    ratio = a_comparison().ratio("grpc", "text", 2)
+    assert cells(tree, "What may be said of the differences")[0][0] == ratio.verdict
+
+
+def test_each_number_of_the_summary_has_its_interval_and_how_sure_it_is(tree):
+    (summary,) = [words(each) for each in tree.iter("section") if each.get("id") == "in-short"]
+    assert re.search(r"text did 200 \[\d+ … \d+\] messages a second\.", summary)
+    assert f"Beside text: {a_comparison().ratio('grpc', 'text', 2).verdict}." in summary
+    assert "Exact: counted, not sampled" in summary
+
+
+def test_what_is_sure_is_called_so():
+    compared = Comparison((a_run(rates=(100, 101, 102)), a_run("grpc", rates=(50, 50, 51))), HERE)
+    assert "Beside text: surely slower by a factor of 2 " in report.summary(a_table(), compared).body
+
+
+def test_the_summary_tells_of_the_most_clients_that_were_not_the_limit(tree):
+    assert a_comparison()["text", 4].generator_limited and "Rate, with 2 clients." in words(tree)
+
+
+def test_what_the_generator_set_is_marked_and_left_out_with_the_reason(tree):
+    assert [row[0] for row in cells(tree, "Messages per second, and processor time for each")] == ["200", "20", "200*", "200"]
+    assert cells(tree, "What may be said of the differences")[1][0] == "left out"
+    assert "text with 4, generator-limited: its processor was busy for 95% of the time" in words(tree)
+
+
+def test_an_interval_of_one_round_is_not_invented(tmp_path):
+    tree = ElementTree.fromstring(a_page(tmp_path, compared=Comparison((a_run(rates=(100,)), a_run("grpc", rates=(50,))), HERE)))
+    assert cells(tree, "Messages per second, and processor time for each")[0][:2] == ["100", "?"]
+    assert cells(tree, "What may be said of the differences")[0][0] == "one round cannot tell (−50 %)"
+
+
+def test_the_environment_is_told_with_its_versions(tree):
+    (where,) = [words(each) for each in tree.iter("section") if each.get("id") == "where-it-was-measured"]
+    assert all(told in where for told in ("Python3.11.7", "grpcio1.85.1", "Linux 6.18", "a processor, 2 of its cores", "server on core 0"))
+
+
+def test_who_is_left_out_of_the_open_loop_is_named_with_the_reason(tree):
+    assert "grpc is left out: it has no codec." in words(tree)
+
+
+def test_between_which_rates_the_limit_lies_is_said(tree):
+    assert "text kept up with 800 requests a second, 99 % within 50 ms; did not keep up with 1,600." in words(tree)
+
+
+def test_where_the_generator_was_always_late_nothing_is_said_of_the_server():
+    def late(*args, **options):
+        return made_up(*args, late_ns=9 * MS, **options)
+
+    section = report.under_load([saturate("x", Workload(rate=2), measure=late)], {})
+    assert "x: nothing can be said, because the generator was late at every rate." in section.body
+
+
+# ---- what is not whole ------------------------------------------------------------------------------------------
+
+
+def a_partial_comparison():
+    """Interrupted in the second round: grpc with 4 clients was never measured."""
+    runs = [a_run(rates=(100, 300)), a_run(clients=4), a_run("grpc", rates=(20,))]
+    return Comparison(tuple(replace(run, partial=True) for run in runs), HERE)
+
+
+def test_a_partial_comparison_has_a_whole_page_that_says_so(tmp_path):
+    tree = ElementTree.fromstring(a_page(tmp_path, compared=a_partial_comparison()))
+    assert [words(each) for each in tree.iter("h2")] == SECTIONS
+    assert words(tree.find(".//p[@class='warning']")).startswith("Partial: it was interrupted")
+    assert "1 to 3 rounds, because it was interrupted" in words(tree) and "grpc with 4, not measured" in words(tree)
+
+
+def test_a_busy_machine_is_told_above_everything(tmp_path):
+    compared = Comparison((replace(a_run(), environment=(busy := replace(HERE, load=5.0))),), busy)
+    tree = ElementTree.fromstring(a_page(tmp_path, compared=compared))
+    assert "busy with other things (load 5.0 on 2 cores)" in words(tree.find(".//p[@class='warning']"))
+
+
+def test_a_whole_comparison_says_nothing_of_that(tree):
+    assert "Partial" not in words(tree)
+
+
+def test_protocols_are_compared_by_the_rounds_that_both_have():
+    assert a_partial_comparison().ratio("grpc", "text", 2).rounds == 1
+
+
+def test_a_single_protocol_is_beside_nobody(tmp_path):
+    tree = ElementTree.fromstring(a_page(tmp_path, compared=Comparison((a_run(),), HERE)))
+    assert "Beside" not in words(tree) and cells(tree, "Messages per second, and processor time for each")[0][0] == "200"
+
+
+def test_what_was_not_read_is_not_invented(tmp_path):
+    tree = ElementTree.fromstring(a_page(tmp_path, compared=Comparison((a_run(cpu_s=None), a_run("grpc", cpu_s=None)), HERE)))
+    assert cells(tree, "Messages per second, and processor time for each")[0][2:5] == ["not read", "", "not read"]
+    assert "text was not measured." in words(tree)
+
+
+# ---- measured ---------------------------------------------------------------------------------------------------
+
+
+def test_the_whole_comparison_leaves_its_report_data_and_pictures_and_says_where(tmp_path, capsys):
+    written = main_comparison(["text"], tmp_path / "out", quick=True, rounds=1)
+    assert [path.name for path in written] == [
+        "report.html", "bytes.json", "rates.json", "rates.parquet", "comparison.png", "bytes.png", "rates.png", "cost.png",
+    ]  # fmt: skip
+    assert all(path.stat().st_size > 1_000 for path in written)
+    said = capsys.readouterr().out
+    assert "Bytes at the socket" in said and f"The report: {written[0]}\n" in said
+    tree, measured = ElementTree.fromstring(written[0].read_text()), Comparison.load(tmp_path / "out" / "rates.parquet")
+    shown = [row[0].rstrip("*") for row in cells(tree, "Messages per second, and processor time for each")]
+    assert shown == [f"{run.rate.median:,.0f}" for run in measured.runs]
+    assert "text is left out: a quick comparison does not try it." in words(tree)
+
+
+def test_a_rate_of_the_open_loop_is_tried_with_the_light_generator():
+    first = next(comparison._tries("text", replace(SWEPT, seconds=0.1)))
+    assert (first.rate, first.run.generator, first.run.workload.rate) == (SWEEP[0], "light", SWEEP[0])
+
+
+def test_whom_no_light_generator_speaks_is_left_out_with_the_reason():
+    found, left_out = comparison._sweep(["bazaar:Bazaar"], seed=0)
+    assert found == [] and "bazaar has no codec, so no light generator speaks it" in left_out["bazaar"]
+
+
+def test_a_sweep_comes_back_from_its_file(folder):
+    assert Saturation.load(folder / "sweep-1-text.json").protocol == "text"
+
+
+def test_a_table_is_shown_as_it_is():
+    assert "<caption" in report._table(Table("A", ("x",), (("1",),)))
