@@ -4,11 +4,15 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from . import report
+from . import plots, report
+from .complexity import Complexity, complexity
 from .counting import count_bytes
 from .environment import environment
 from .harness import implementation
+from .ladder import Ladder, ladder
+from .load.wires import wire_for
 from .load.workload import Workload
 from .measure import PROTOCOLS, ROUNDS, compare, measure
 from .plots import bytes_per_operation, cost_by_clients, figure, overview, rate_by_clients
@@ -22,54 +26,99 @@ LEFT_BEHIND = 0.9  # a server that does less than this share of what falls due i
 INTERRUPTED = "it was interrupted before"
 
 
+class Found(NamedTuple):
+    """All that one comparison has found. `left_out` says of whom the open loop was not tried, or no further, and why."""
+
+    counted: ByteTable
+    compared: Comparison
+    swept: Sequence[Saturation]
+    left_out: Mapping[str, str]
+    climbed: Ladder | None
+    code: Complexity
+
+
 def main_comparison(
     protocols: Sequence[str] = PROTOCOLS, out_dir: str | Path = "comparison", quick: bool = False, seed: int = 0, rounds: int = ROUNDS
 ) -> list[Path]:
-    """Count the bytes, measure the rates, print both, and write a report, pictures and data to the folder.
+    """Count the bytes, measure the rates and where the time goes, print them, and write a report, pictures and data to the folder.
 
     An interrupt ends the measuring, and the report says so. Returns what was written, the report first.
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
     print(f"Comparing {', '.join(protocols)}: {'about half a minute' if quick else 'about two minutes'}.", end="\n\n", flush=True)
-    counted = count_bytes(*protocols)
-    print(counted, end="\n\n", flush=True)
-    compared = compare(protocols, Workload(seed=seed), rounds=rounds, quick=quick)
-    print(compared, end="\n\n", flush=True)
-    if quick or compared.partial:
-        found, left_out = [], dict.fromkeys(compared.protocols, INTERRUPTED if compared.partial else "a quick comparison does not try it")
-    else:
-        found, left_out = _sweep(protocols, seed)
-    data = _write_data(out, counted, compared, found)
-    pictures = _write_pictures(out, counted, compared)
+    found = _measure_all(protocols, quick, seed, rounds)
+    data = _write_data(out, found)
+    pictures = _write_pictures(out, found)
     again = shlex.join(["chatlab", "compare", *protocols, *["--quick"] * quick, "--seed", f"{seed}"])
     page = out / "report.html"
-    page.write_text(_report(counted, compared, found, left_out, data, again), encoding="utf-8")
+    page.write_text(_report(found, data, again), encoding="utf-8")
     written = [page, *(out / name for name in data), *pictures]
     print(f"The report: {page}\nBeside it: {', '.join(path.name for path in written[1:])}")
     return written
 
 
-def _report(
-    counted: ByteTable, compared: Comparison, found: Sequence[Saturation], left_out: Mapping[str, str], data: Mapping[str, str], again: str
-) -> str:
+def _measure_all(protocols: Sequence[str], quick: bool, seed: int, rounds: int) -> Found:
+    counted = _told(count_bytes(*protocols))
+    compared = _told(compare(protocols, Workload(seed=seed), rounds=rounds, quick=quick))
+    if compared.partial:
+        return Found(counted, compared, (), dict.fromkeys(compared.protocols, INTERRUPTED), None, complexity(*protocols))
+    climbed = _climb(protocols, quick, seed)
+    if quick:
+        swept, left_out = [], dict.fromkeys(compared.protocols, "a quick comparison does not try it")
+    elif climbed is not None and climbed.partial:
+        swept, left_out = [], dict.fromkeys(compared.protocols, INTERRUPTED)
+    else:
+        swept, left_out = _sweep(protocols, seed)
+    return Found(counted, compared, swept, left_out, climbed, _told(complexity(*protocols)))
+
+
+def _told(result):
+    print(result, end="\n\n", flush=True)
+    return result
+
+
+def _report(found: Found, data: Mapping[str, str], again: str) -> str:
     """Its sections, in order. Another one is another line."""
+    counted, compared, climbed = found.counted, found.compared, found.climbed
     rates = [name for name in data if name.startswith("rates.")]
     sections = [
-        report.summary(counted, compared),
+        report.summary(counted, compared, climbed),
         report.bytes_on_the_wire(counted, "bytes.json"),
         report.rates(compared, rates),
+        *([] if climbed is None else [report.where_time_goes(climbed, "ladder.json")]),
         report.response_times(compared, rates),
-        report.under_load(found, left_out, [name for name in data if name.startswith("sweep-")]),
+        report.under_load(found.swept, found.left_out, [name for name in data if name.startswith("sweep-")]),
+        report.how_much_code(found.code, "code.json"),
         report.method(compared),
         report.environment(compared),
         report.limits(compared),
         report.raw_data(data, again),
     ]
-    warnings = ["Partial: it was interrupted, so some numbers rest on fewer rounds than others, or are missing."] * compared.partial
+    partial = compared.partial or climbed is not None and climbed.partial or INTERRUPTED in found.left_out.values()
+    warnings = ["Partial: it was interrupted, so some numbers rest on fewer rounds than others, or are missing."] * partial
     if compared.environment.warning:
         warnings.append(f"Careful: {compared.environment.warning}.")
     return report.page(f"One chat, carried by {', '.join(counted.protocols)}", sections, warnings)
+
+
+# ---- where the time goes ----------------------------------------------------------------------------------------
+
+
+def _climb(protocols: Sequence[str], quick: bool, seed: int) -> Ladder | None:
+    """The ladders of those that have one. None where nobody has, or it was interrupted before anything was measured."""
+    climbable = [protocol for protocol in protocols if _is_spoken_lightly(protocol)]
+    try:
+        return _told(ladder(climbable, seed=seed, quick=quick)) if climbable else None
+    except KeyboardInterrupt:
+        return None
+
+
+def _is_spoken_lightly(protocol: str) -> bool:
+    try:
+        return wire_for(implementation(protocol)) is not None
+    except ValueError:
+        return False
 
 
 # ---- response times over the rate -------------------------------------------------------------------------------
@@ -110,9 +159,10 @@ def _tries(protocol: str, load: Workload) -> Iterator[Try]:
 # ---- files ------------------------------------------------------------------------------------------------------
 
 
-def _write_data(out: Path, counted: ByteTable, compared: Comparison, found: Sequence[Saturation]) -> dict[str, str]:
+def _write_data(out: Path, found: Found) -> dict[str, str]:
     """All that was measured, raw. Returns the files' names, and a word on each."""
-    written = {counted.save(out / "bytes.json").name: "the table of bytes."}
+    compared = found.compared
+    written = {found.counted.save(out / "bytes.json").name: "the table of bytes."}
     written[compared.save(out / "rates.json").name] = "every round of the comparison, with the times of each request."
     try:
         written[compared.save(out / "rates.parquet").name] = (
@@ -120,19 +170,24 @@ def _write_data(out: Path, counted: ByteTable, compared: Comparison, found: Sequ
         )
     except ModuleNotFoundError as error:
         print(f"No rates.parquet: {error}")
-    for number, each in enumerate(found, 1):
+    if found.climbed is not None:
+        written[found.climbed.save(out / "ladder.json").name] = "where the time goes: every round of every rung."
+    for number, each in enumerate(found.swept, 1):
         name = "".join(c if c.isalnum() or c in "-_" else "_" for c in each.protocol)
         written[each.save(out / f"sweep-{number}-{name}.json").name] = f"response times of {each.protocol} over the rate."
+    written[found.code.save(out / "code.json").name] = "lines, branches and names of each piece of code."
     return written
 
 
-def _write_pictures(out: Path, counted: ByteTable, compared: Comparison) -> list[Path]:
+def _write_pictures(out: Path, found: Found) -> list[Path]:
     pictures = {
-        "comparison.png": overview(counted, compared),
-        "bytes.png": figure(bytes_per_operation, counted),
-        "rates.png": figure(rate_by_clients, compared),
-        "cost.png": figure(cost_by_clients, compared),
+        "comparison.png": overview(found.counted, found.compared),
+        "bytes.png": figure(bytes_per_operation, found.counted),
+        "rates.png": figure(rate_by_clients, found.compared),
+        "cost.png": figure(cost_by_clients, found.compared),
     }
+    if found.climbed is not None:
+        pictures["ladder.png"] = figure(plots.ladder, found.climbed)
     for name, picture in pictures.items():
         picture.savefig(out / name, bbox_inches="tight", facecolor="white")
     return [out / name for name in pictures]

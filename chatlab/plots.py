@@ -440,14 +440,18 @@ def _finish_times(ax, runs, title: str, x_label: str, of: str):
     _plain(ax, "y")
     if ax.get_legend_handles_labels()[0]:
         ax.legend(**_LEGEND)
-    load = runs[0].workload
-    loop = "Open loop" if load.is_open else "Closed loop"
+    loads = dict.fromkeys(_loop_in_words(run) for run in runs)
     counts = ", ".join(f"{run.protocol} {len(run.samples or ()):,}" for run in runs)
     missing = sum(run.samples.offered - run.samples.completed for run in runs if run.samples is not None)
-    note = f"{loop}, {load.load_in_words}, {load.duration}; generator: {runs[0].generator}. Requests: {counts}; not done: {missing:,}."
+    note = f"{' '.join(loads)} Requests: {counts}; not done: {missing:,}."
     _footnote(ax, note, runs[0].environment)
     names = ", ".join(run.protocol for run in runs)
     return _sentence(ax, f"{title}: a line for each of {names}. to_frame() of the run's samples has the numbers.")
+
+
+def _loop_in_words(run: Run) -> str:
+    load = run.workload
+    return f"{'Open' if load.is_open else 'Closed'} loop, {load.load_in_words}, {load.duration}; generator: {run.generator}."
 
 
 # ---- where the time goes ----------------------------------------------------------------------------------------

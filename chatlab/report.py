@@ -15,8 +15,10 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from . import __version__, results
+from .complexity import Complexity
+from .ladder import Ladder
 from .plots import (
-    bytes_per_operation, cost_by_clients, figure, latency_distribution, percentiles, rate_by_clients, throughput_latency,
+    bytes_per_operation, cost_by_clients, figure, ladder, latency_distribution, percentiles, rate_by_clients, throughput_latency,
 )  # fmt: skip
 from .results import ByteTable, Comparison, Run
 from .saturation import Saturation
@@ -70,10 +72,12 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 IN_SHORT = "send 2 characters"  # the operation of which the summary tells
 
 
-def summary(counted: ByteTable, compared: Comparison) -> Section:
+def summary(counted: ByteTable, compared: Comparison, climbed: Ladder | None = None) -> Section:
     """What was found, in sentences: each with its interval and how sure it is."""
     clients = _most_telling(compared)
     found = [_bytes_in_short(counted), *(_in_short(compared, clients, of) for of in TOLD)]
+    if climbed is not None:
+        found.append(_time_in_short(climbed))
     why = ", the most with whom no number was the generator's" if _is_telling(compared, clients) else ""
     sure = (
         f"Rates and times are told for {_so_many(clients, 'client')}{why}; the tables have the others. "
@@ -99,6 +103,22 @@ def _in_short(compared: Comparison, clients: int, of: str) -> str:
     """Each protocol's number, and each beside the first."""
     told = [_alone(compared, name, clients, of) + _beside(compared, name, clients, of) for name in compared.protocols]
     return f"<b>{escape(TOLD[of].name)}</b>, with {_so_many(clients, 'client')}.{_list(map(escape, told))}"
+
+
+def _time_in_short(climbed: Ladder) -> str:
+    """Of each protocol's request the largest part, where there is one that is surely there."""
+    told = []
+    for protocol in climbed.protocols:
+        steps = [step for step in climbed.steps() if step.protocol == protocol and step.differs and step.share is not None]
+        largest = max(steps, key=lambda step: step.more.value, default=None)
+        if largest is None:
+            told.append(f"{protocol}: no part stands out of the scatter.")
+        else:
+            low, high = (f"{_percent(limit)}" for limit in (largest.share.low, largest.share.high))
+            share = f"{_percent(largest.share.value)} of it [{_unbroken(f'{low} … {high}')}]"
+            told.append(f"{protocol}: the largest part is {largest.rung.part}, {share}.")
+    what = "the server's processor time" if climbed.measures[0] == "cpu_us" else "the response time"
+    return f"<b>Where the time goes</b>: of {what} for a request, with one on its way.{_list(map(escape, told))}"
 
 
 def _alone(compared: Comparison, protocol: str, clients: int, of: str) -> str:
@@ -239,6 +259,22 @@ def _times_of(run: Run) -> tuple[str, ...]:
         f"{half.median:,.2f}", intervals[0], f"{most.median:,.2f}", f"{nearly_all.median:,.2f}", intervals[1],
         f"{samples.bounded_response_ns.max() / 1e6:,.1f}", f"{samples.offered:,}", f"{samples.offered - samples.completed:,}",
     )  # fmt: skip
+
+
+# ---- where the time goes, and how much code it takes ------------------------------------------------------------
+
+
+def where_time_goes(climbed: Ladder, file: str) -> Section:
+    """What each part of a server adds to the cost of a request, as a table and as a picture."""
+    call = f"chatlab.ladder([{', '.join(map(repr, climbed.protocols))}])"
+    origin = f"{_link(file)}, every round of every rung; {_code(call)} measures it again."
+    return shown("Where the time goes", climbed, ladder, origin=origin)
+
+
+def how_much_code(found: Complexity, file: str) -> Section:
+    """Lines, branches and names of each protocol's client, server and tests."""
+    call = " ".join(["chatlab complexity", *found.protocols])
+    return shown("How much code it takes", found, origin=f"{_link(file)}; counted from the source by {_code(call)}, the same each time.")
 
 
 # ---- what a rate does to response times -------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Pictures: what they say, and that they change nothing besides. How they look, a person has to look at."""
 
+from dataclasses import replace
+
 import matplotlib
 import pytest
 from matplotlib import pyplot
@@ -172,6 +174,11 @@ def test_what_was_never_answered_is_drawn_at_its_age():
 def test_several_runs_share_a_picture():
     ax = percentiles([a_load(), a_load("grpc")])
     assert {"text", "grpc"} <= set(words(ax))
+
+
+def test_runs_of_different_loads_that_share_a_picture_are_both_told():
+    said = " ".join(words(percentiles([a_load(), replace(a_load(), protocol="closed", workload=Workload())]))).replace("\n", " ")
+    assert "Open loop, 100 messages" in said and "Closed loop, one message" in said
 
 
 def test_a_run_without_samples_has_no_times_to_draw():

@@ -11,26 +11,30 @@ import pytest
 
 from chatlab import comparison, report
 from chatlab.comparison import SWEEP, SWEPT, main_comparison
+from chatlab.complexity import complexity
 from chatlab.load.workload import Workload
 from chatlab.relay import Traffic
 from chatlab.results import ByteRow, ByteTable, Comparison
 from chatlab.saturation import Saturation, saturate
 from chatlab.tables import Table
 from test_files import sampled
+from test_ladder import planted
 from test_results import HERE, a_comparison, a_run, a_table
 from test_saturation import MS, made_up
 
+CODE = complexity("text", "grpc")
 SECTIONS = [
-    "In short", "Bytes on the wire", "Rate, and what a message costs the server", "Response times", "Throughput and response times",
-    "How it was measured", "Where it was measured", "What this does not say", "Raw data",
+    "In short", "Bytes on the wire", "Rate, and what a message costs the server", "Where the time goes", "Response times",
+    "Throughput and response times", "How much code it takes", "How it was measured", "Where it was measured", "What this does not say", "Raw data",
 ]  # fmt: skip
 
 
-def a_page(folder, counted=a_table(), compared=None, found=(), left_out=None):
+def a_page(folder, counted=a_table(), compared=None, swept=(), left_out=None, climbed=None):
     """The page of these results, beside their files, as `chatlab compare` would have written it."""
     compared = compared or Comparison(tuple(map(sampled, a_comparison().runs)), HERE)
-    data = comparison._write_data(folder, counted, compared, found)
-    page = comparison._report(counted, compared, found, left_out or {}, data, "chatlab compare text 'mine:It'")
+    found = comparison.Found(counted, compared, swept, left_out or {}, climbed, CODE)
+    data = comparison._write_data(folder, found)
+    page = comparison._report(found, data, "chatlab compare text 'mine:It'")
     (folder / "report.html").write_text(page)
     return page
 
@@ -39,7 +43,7 @@ def a_page(folder, counted=a_table(), compared=None, found=(), left_out=None):
 def folder(tmp_path_factory):
     """With a page of everything that a page can have."""
     folder = tmp_path_factory.mktemp("comparison")
-    a_page(folder, found=[saturate("text", Workload(rate=400), close=2, measure=made_up)], left_out={"grpc": "it has no codec"})
+    a_page(folder, climbed=planted(), swept=[saturate("text", Workload(rate=400), close=2, measure=made_up)], left_out={"grpc": "it has no codec"})
     return folder
 
 
@@ -83,7 +87,7 @@ def test_a_picture_refers_to_nothing_outside_itself(tree):
 
 
 def test_a_picture_is_told_in_words(tree):
-    assert [each.get("alt").split(" ")[0] for each in tree.iter("img")] == "Bars Messages The How The Response".split()
+    assert [each.get("alt").split(" ")[0] for each in tree.iter("img")] == "Bars Messages The The How The Response".split()
 
 
 def test_every_link_leads_to_a_section_or_to_a_file_beside_the_page(folder, tree):
@@ -95,7 +99,7 @@ def test_every_link_leads_to_a_section_or_to_a_file_beside_the_page(folder, tree
 
 def test_every_section_with_numbers_says_where_they_are_from(tree):
     origins = [words(each.find("h2")) for each in tree.iter("section") if each.find("p[@class='origin']") is not None]
-    assert origins == SECTIONS[:5] + ["Where it was measured"]
+    assert origins == SECTIONS[:7] + ["Where it was measured"]
 
 
 def test_whatever_is_shown_is_escaped(tmp_path):
@@ -212,7 +216,7 @@ def a_partial_comparison():
 
 def test_a_partial_comparison_has_a_whole_page_that_says_so(tmp_path):
     tree = ElementTree.fromstring(a_page(tmp_path, compared=a_partial_comparison()))
-    assert [words(each) for each in tree.iter("h2")] == SECTIONS
+    assert [words(each) for each in tree.iter("h2")] == [each for each in SECTIONS if each != "Where the time goes"]
     assert words(tree.find(".//p[@class='warning']")).startswith("Partial: it was interrupted")
     assert "1 to 3 rounds, because it was interrupted" in words(tree) and "grpc with 4, not measured" in words(tree)
 
@@ -248,7 +252,8 @@ def test_what_was_not_read_is_not_invented(tmp_path):
 def test_the_whole_comparison_leaves_its_report_data_and_pictures_and_says_where(tmp_path, capsys):
     written = main_comparison(["text"], tmp_path / "out", quick=True, rounds=1)
     assert [path.name for path in written] == [
-        "report.html", "bytes.json", "rates.json", "rates.parquet", "comparison.png", "bytes.png", "rates.png", "cost.png",
+        "report.html", "bytes.json", "rates.json", "rates.parquet", "ladder.json", "code.json",
+        "comparison.png", "bytes.png", "rates.png", "cost.png", "ladder.png",
     ]  # fmt: skip
     assert all(path.stat().st_size > 1_000 for path in written)
     said = capsys.readouterr().out
@@ -275,3 +280,29 @@ def test_a_sweep_comes_back_from_its_file(folder):
 
 def test_a_table_is_shown_as_it_is():
     assert "<caption" in report._table(Table("A", ("x",), (("1",),)))
+
+
+# ---- where the time goes, and how much code it takes ------------------------------------------------------------
+
+
+def test_the_largest_part_of_a_request_is_told_in_short(tree):
+    step = max((each for each in planted().steps() if each.protocol == "grpc"), key=lambda each: each.more.value)
+    (section,) = [each for each in tree.iter("section") if words(each.find("h2")) == "In short"]
+    assert f"grpc: the largest part is {step.rung.part}, {step.share.value * 100:.0f} %" in words(section)
+
+
+def test_without_a_ladder_there_is_no_such_section(tmp_path):
+    assert "Where the time goes" not in a_page(tmp_path)
+
+
+def test_the_code_is_counted_on_the_page(tree):
+    (row, *_) = cells(tree, "Code")
+    assert row[-2:] == [f"{CODE.size(name, 'client').lines}" for name in ("text", "grpc")]
+
+
+def test_who_has_no_ladder_is_left_out_of_it():
+    assert comparison._climb(["bazaar:Bazaar"], quick=True, seed=0) is None
+
+
+def test_a_ladder_that_was_interrupted_makes_the_page_partial(tmp_path):
+    assert "Partial:" in a_page(tmp_path, climbed=replace(planted(), partial=True))
