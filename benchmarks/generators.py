@@ -27,7 +27,7 @@ import chatlab
 from chatlab.environment import cores, environment
 from chatlab.load.gauges import cpu_ns
 from chatlab.load.workload import Workload
-from chatlab.measure import Crew, _Bench, _on_core
+from chatlab.measure import Crew, _Bench, on_core
 
 SYSTEMS = (
     *(("light", protocol) for protocol in ("text", "binary", "grpc", "grpc-stream")),
@@ -56,7 +56,7 @@ def ours(generator: str, protocol: str, args) -> Result:
 def h2load(args) -> Result:
     """The same calls by h2load: as many as our light generator would make, on as many connections."""
     own = cores()
-    with tempfile.NamedTemporaryFile() as body, _on_core(own[:1]):
+    with tempfile.NamedTemporaryFile() as body, on_core(own[:1]):
         body.write(bytes(5))  # an empty message with its prefix
         body.flush()
         server = chatlab.serve("chatlab.load.null:answers:grpc", where="process", name="for h2load")
@@ -66,7 +66,7 @@ def h2load(args) -> Result:
             heads = [word for head in ("te: trailers", "content-type: application/grpc") for word in ("-H", head)]
             command = ["h2load", "-n", calls, "-c", args.clients, "-m", args.in_flight, "-d", body.name, *heads, url]
             before, own_before = cpu_ns(server.pid), resource.getrusage(resource.RUSAGE_CHILDREN)
-            with _on_core(own[-1:]):
+            with on_core(own[-1:]):
                 told = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True).stdout
             after, own_after = cpu_ns(server.pid), resource.getrusage(resource.RUSAGE_CHILDREN)
     if f"{calls} succeeded" not in told:

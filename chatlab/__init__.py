@@ -9,8 +9,9 @@ The house, from the ground up. Imports run down only.
     carried   who takes the bytes there?                client, loops, process, socket_impl, grpc_impl, proto/, relay,
                                                         foreign
     studied   what did we learn?                        harness, trace, counting, sizes, kernel, load/, measure,
-                                                        saturation, ladder, uncertainty, scaling, environment, results,
-                                                        files, complexity, tables, conformance/, plots, views, report
+                                                        saturation, ladder, uncertainty, scaling, environment, progress,
+                                                        results, files, complexity, tables, conformance/, plots, views,
+                                                        report
     above     parse, ask, print                         cli, terminal, screen, comparison, lab
 
 What a notebook types is below; each name is loaded when it is first used, so `import chatlab` is light.

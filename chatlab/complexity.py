@@ -34,6 +34,7 @@ from types import FunctionType
 from typing import NamedTuple
 
 from . import harness
+from .progress import progress
 from .results import Shown
 
 PACKAGE = Path(__file__).resolve().parent
@@ -309,7 +310,11 @@ def complexity(*protocols) -> Complexity:
 @cache
 def _ours() -> tuple[CodeRow, ...]:
     """Every piece of ours; the tests only where they are, which is beside a package that was not installed from a wheel."""
-    rows = [row for path, claims in CLAIMS.items() for row in _rows(path, _read(PACKAGE / path), claims)]
+    rows = []
+    with progress(len(CLAIMS), "counting code", "files") as bar:
+        for path, claims in CLAIMS.items():
+            rows += _rows(path, _read(PACKAGE / path), claims)
+            bar.update()
     for name, whose in TESTS.items():
         path = PACKAGE.parent / "tests" / name
         if path.exists():

@@ -17,6 +17,7 @@ from .dissect.costs import Account, headers_of
 from .environment import environment
 from .harness import PROTOCOLS, implementation, serve
 from .messages import ChatError, Unread
+from .progress import progress
 from .relay import Mark, Relay, relay
 from .results import ByteRow, ByteTable, Traffic
 
@@ -176,7 +177,12 @@ def count_bytes(*protocols) -> ByteTable:
     Operations for which a server lacks a verb are left out. Raises `Restless` for a protocol that talks unasked, so that
     nothing can be counted exactly.
     """
-    rows = [row for protocol in protocols or PROTOCOLS for row in _count(protocol)]
+    protocols, rows = protocols or PROTOCOLS, []
+    with progress(len(protocols) * (len(OPERATIONS) + 1), "counting bytes", "operations") as bar:
+        for protocol in protocols:
+            for row in _count(protocol):
+                rows.append(row)
+                bar.update()
     return ByteTable(tuple(rows), environment())
 
 

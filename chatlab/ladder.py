@@ -28,7 +28,8 @@ from .harness import ENGINES, implementation, portable
 from .load.wires import wire_for
 from .load.workers import OwnProcesses
 from .load.workload import Workload
-from .measure import _check_rounds, _on_core, _progress, measure
+from .measure import check_rounds, measure, on_core
+from .progress import progress
 from .results import Environment, Shown
 from .uncertainty import LEVEL, SURE, Interval, typical
 
@@ -228,7 +229,7 @@ def ladder(
     protocols = [protocols] if isinstance(protocols, str) else list(protocols)
     if engine not in ENGINES:
         raise ValueError(f"engine is {' or '.join(map(repr, ENGINES))}, not {engine!r}")
-    _check_rounds(rounds)
+    check_rounds(rounds)
     load = Workload(clients, seconds, WARM_UP_S, None, text_bytes, seed, operations="say", rooms=clients)
     if quick:
         rounds, load = min(rounds, QUICK_ROUNDS), replace(load, seconds=QUICK_SECONDS, warm_up_s=QUICK_WARM_UP_S)
@@ -297,15 +298,15 @@ class _Found:
 
 def _climb(found: _Found, load: Workload, rounds: int, engine: str) -> bool:
     """Measure all rungs in all rounds. Returns whether it was interrupted, and raises the interrupt where nothing was measured."""
-    with _on_core(cores()[-1:]):
+    with on_core(cores()[-1:]):
         generator = OwnProcesses()
     try:
-        with _progress(rounds * len(found.servers), "climbing", rounds * len(found.servers) * load.seconds > 1) as progress:
+        with progress(rounds * len(found.servers), "climbing") as bar:
             for turns in _turns(list(found.servers), rounds, load.seed):
                 found.begin_round()
                 for rung in turns:
                     found.put(rung, _measured(found.servers[rung], rung, load, engine, generator))
-                    progress.update()
+                    bar.update()
     except KeyboardInterrupt:
         if found.is_empty:
             raise

@@ -13,11 +13,9 @@ import os
 import random
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 
 from . import harness
 from .environment import cores, environment, load_average, stolen_and_all, stolen_since
@@ -27,6 +25,7 @@ from .load.generators import Told, Trial
 from .load.workers import LOOK_S, OwnProcesses, read_times, together
 from .load.workload import NS, Workload
 from .messages import cut
+from .progress import progress
 from .results import Comparison, Environment, Round, Run
 
 PROTOCOLS = ("text", "grpc", "grpc-stream")
@@ -72,20 +71,20 @@ def measure(
     notebook's, and is None. Raises `RuntimeError` where the clients fail, with what they said.
     """
     _check_workload(workload)
-    _check_rounds(rounds)
+    check_rounds(rounds)
     _check_generator(generator)
     before, load, crew = stolen_and_all(), load_average(), Crew(workers, executor, host)
     done: list[Round] = []
     takes_s = rounds * (workload.seconds + workload.warm_up_s)
     try:
-        with _progress(rounds, "measuring", takes_s > 2) as progress:
+        with progress(rounds, "measuring") as bar:
             if workload.messages is None and takes_s >= CALIBRATED_FROM_S:
                 _calibrate_once(_protocol_of(protocol_or_server), generator, crew)
             for _ in range(rounds):
                 bench = _bench(protocol_or_server, engine, generator, crew)
                 with bench:
                     done.append(bench.carry_out(workload))
-                progress.update()
+                bar.update()
     except KeyboardInterrupt:
         if not done:
             raise
@@ -129,12 +128,12 @@ def compare(
     protocols = [protocols] if isinstance(protocols, str) else list(protocols)
     _check_compared([implementation(each).name for each in protocols])
     loads = [replace(workload, clients=each) for each in ([clients] if isinstance(clients, int) else clients)]
-    _check_rounds(rounds)
+    check_rounds(rounds)
     _check_generator(generator)
     before, load, crew = stolen_and_all(), load_average(), Crew(workers, executor, host)
     done: dict[tuple[str, int], list[Round]] = {(implementation(p).name, w.clients): [] for w in loads for p in protocols}
     try:
-        with _progress(rounds * len(done)) as progress:
+        with progress(rounds * len(done), "comparing") as bar:
             for protocol in protocols:
                 _calibrate_once(protocol, generator, crew)
             for turns in _orders(protocols, loads, rounds, workload.seed):
@@ -142,7 +141,7 @@ def compare(
                     with _Bench(protocol, engine, None, generator, crew) as bench:
                         for each in each_load:
                             done[bench.name, each.clients].append(bench.carry_out(each))
-                            progress.update()
+                            bar.update()
     except KeyboardInterrupt:
         if not any(done.values()):
             raise
@@ -220,7 +219,7 @@ def _first_door(server: Server):
     return name if name in harness.PROTOCOLS else getattr(found, "codec", found)
 
 
-def _check_rounds(rounds: int) -> None:
+def check_rounds(rounds: int) -> None:
     if not 1 <= rounds <= 100:
         raise ValueError(f"rounds is from 1 to 100, not {rounds!r}")
 
@@ -262,11 +261,11 @@ class _Bench:
         if len(own) > 1 and self._crew.executor is None:
             self.pinned = f"clients on core {own[-1]}" if self._is_guest else f"server on core {own[0]}, clients on core {own[-1]}"
         if self._crew.executor is None:
-            with _on_core(own[-1:]):
+            with on_core(own[-1:]):
                 self._own = OwnProcesses(self._crew.workers)
         try:
             if not self._is_guest:
-                with _on_core(own[:1]):
+                with on_core(own[:1]):
                     name = f"measured {next(_numbers)}"
                     self._server = serve(self._null or self._portable, engine=self._engine, where="process", host=self._crew.host, name=name)
         except BaseException:
@@ -384,7 +383,7 @@ def _round(workload: Workload, told: list[Told], watch: _Watch) -> Round:
 
 
 @contextlib.contextmanager
-def _on_core(which: list[int]) -> Iterator[None]:
+def on_core(which: list[int]) -> Iterator[None]:
     """Start processes from here, and they run on that core: a child inherits it from the thread that starts it."""
     if len(cores()) < 2:
         yield
@@ -395,23 +394,3 @@ def _on_core(which: list[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-# ---- progress ---------------------------------------------------------------------------------------------------
-
-
-def _progress(total: int, what: str = "comparing", is_long: bool = True):
-    """A bar that is gone when it is done, and that nobody sees where nobody looks."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tqdm would like to have ipywidgets
-        from tqdm.auto import tqdm
-    return tqdm(total=total, unit=" measurements", leave=False, disable=not (is_long and _somebody_looks()), desc=what)
-
-
-def _somebody_looks() -> bool:
-    return "CI" not in os.environ and (sys.stderr.isatty() or _in_notebook() and find_spec("ipywidgets") is not None)
-
-
-def _in_notebook() -> bool:
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"

@@ -12,6 +12,7 @@ from .environment import environment
 from .load.samples import Samples
 from .load.workload import NS, Workload
 from .messages import cut
+from .progress import progress
 from .results import LEAST_ATTEMPTED, Environment, Run, Shown
 
 LEAST_DONE = 0.995  # of what was due
@@ -118,13 +119,15 @@ def saturate(
             if run.partial:  # the interrupt ended with it, and is meant for us
                 raise KeyboardInterrupt
             tries.append(Try(rate, run, why_not(run, bound_ms)))
+            bar.update()
             if tries[-1].sustained:
                 return True
         return False
 
     partial = False
     try:
-        search(sustains, float(workload.rate), close)
+        with progress(None, "searching the highest rate", "rates") as bar:
+            search(sustains, float(workload.rate), close)
     except KeyboardInterrupt:
         partial = True
         if not tries:

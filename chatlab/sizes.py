@@ -12,6 +12,7 @@ from .counting import Operation, Scene, agreed, count_in, mail_waits, missing
 from .environment import environment
 from .harness import PROTOCOLS, implementation
 from .messages import Unread
+from .progress import progress
 from .results import SizeRow, SizeTable
 
 MANY = 100
@@ -93,12 +94,13 @@ def count_sizes(*protocols, operations: Iterable[tuple[str, Operation]] = OPERAT
     nothing can be counted exactly.
     """
     protocols, operations = protocols or tuple(PROTOCOLS), tuple(operations)
-    rows = [
-        _row(protocol, size, operation)
-        for protocol in protocols
-        for size, operation in operations
-        if not missing(protocol, operation.verbs.split())
-    ]
+    rows = []
+    with progress(len(protocols) * len(operations), "counting bytes", "operations") as bar:
+        for protocol in protocols:
+            for size, operation in operations:
+                if not missing(protocol, operation.verbs.split()):
+                    rows.append(_row(protocol, size, operation))
+                bar.update()
     return SizeTable(tuple(rows), environment())
 
 

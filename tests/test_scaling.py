@@ -36,7 +36,7 @@ def test_without_noise_the_law_is_found():
 )
 def test_the_intervals_cover_the_truth(contention, coherency, off):
     """In the last case by no more than four of five, because there it is no such law that made the rates."""
-    chance, covered, trials = np.random.default_rng(1), np.zeros(4), 40
+    chance, covered, trials = np.random.default_rng(1), np.zeros(4), 20
     true = dict(contention=contention, coherency=coherency)
     peak = sqrt((1 - contention) / coherency) if coherency else inf
     for _ in range(trials):

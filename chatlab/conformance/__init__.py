@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from .. import harness
 from ..messages import cut
+from ..progress import progress
 from . import framing_cases, server_cases
 from .codec_cases import Watched
 from .report import Case, NotTried, Report, Result, Wrong, clipped
@@ -40,31 +41,33 @@ def check(subject, only: str = "", patience_s: float = PATIENCE_S) -> Report:
     spelling, behaving = ([each for each in cases if only in each.name] for cases in (framing_cases.CASES, server_cases.CASES))
     if not behaving and (codec is None or not spelling):  # nothing tried would be nothing wrong
         raise ValueError(f"no case is called {cut(only)}")
-    report = Report(str(carried.name), ())
-    if codec is not None:
-        report += _trial(spelling, Watched(codec), patience_s)
-    if not report.passed:
-        return report + _all_skipped(behaving, "it is served when nothing is wrong with the codec by itself")
-    for engine in getattr(carried, "engines", harness.ENGINES) if behaving else ():
-        report += _served(behaving, carried, engine, patience_s)
+    engines = getattr(carried, "engines", harness.ENGINES) if behaving else ()
+    with progress(len(spelling) * (codec is not None) + len(engines) * len(behaving), "checking", "cases") as bar:
+        report = Report(str(carried.name), ())
+        if codec is not None:
+            report += _trial(spelling, Watched(codec), patience_s, bar)
+        if not report.passed:
+            return report + _all_skipped(behaving, "it is served when nothing is wrong with the codec by itself")
+        for engine in engines:
+            report += _served(behaving, carried, engine, patience_s, bar)
     return report
 
 
-def _served(cases: list[Case], carried, engine: str, patience_s: float) -> Report:
+def _served(cases: list[Case], carried, engine: str, patience_s: float, bar) -> Report:
     verbs, where = getattr(carried, "verbs", None), f" ({engine})"
     with Stage(carried, engine) as stage:
-        start = _trial([STARTS], stage, patience_s, where=where)
+        start = _trial([STARTS], stage, patience_s, bar, where=where)
         if start.results[0].outcome != "passed":
             why = start.results[0].got if start.skipped else "there is no server to try it on"
             return start + _all_skipped(cases, why, where)
-        return start + _trial(cases, stage, patience_s, verbs if verbs is None else frozenset(verbs), where)
+        return start + _trial(cases, stage, patience_s, bar, verbs if verbs is None else frozenset(verbs), where)
 
 
 def _all_skipped(cases: Iterable[Case], reason: str, where: str = "") -> Report:
     return Report("", tuple([Result(each.name + where, each.rule, "skipped", got=reason) for each in cases]))
 
 
-def _trial(cases: Iterable[Case], subject, patience_s: float, verbs: frozenset | None = None, where: str = "") -> Report:
+def _trial(cases: Iterable[Case], subject, patience_s: float, bar, verbs: frozenset | None = None, where: str = "") -> Report:
     results = []
     for each in cases:
         missing = set() if verbs is None else each.verbs - verbs - {"create_account"}
@@ -75,6 +78,7 @@ def _trial(cases: Iterable[Case], subject, patience_s: float, verbs: frozenset |
             if result.got.startswith(_ENDLESS):
                 patience_s = min(patience_s, IMPATIENCE_S)
         results.append(replace(result, case=result.case + where))
+        bar.update()
     return Report("", tuple(results))
 
 
