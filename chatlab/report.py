@@ -106,17 +106,17 @@ def _in_short(compared: Comparison, clients: int, of: str) -> str:
 
 
 def _time_in_short(climbed: Ladder) -> str:
-    """Of each protocol's request the largest part, where there is one that is surely there."""
+    """Of each protocol's request the largest part, and whether it may be only scatter."""
     told = []
     for protocol in climbed.protocols:
-        steps = [step for step in climbed.steps() if step.protocol == protocol and step.differs and step.share is not None]
+        steps = [step for step in climbed.steps() if step.protocol == protocol and step.more is not None and step.share is not None]
         largest = max(steps, key=lambda step: step.more.value, default=None)
-        if largest is None:
+        if largest is None or largest.more.low is None or 0 in largest.more:
             told.append(f"{protocol}: no part stands out of the scatter.")
-        else:
-            low, high = (f"{_percent(limit)}" for limit in (largest.share.low, largest.share.high))
-            share = f"{_percent(largest.share.value)} of it [{_unbroken(f'{low} … {high}')}]"
-            told.append(f"{protocol}: the largest part is {largest.rung.part}, {share}.")
+            continue
+        value, low, high = (_percent(each) for each in (largest.share.value, largest.share.low, largest.share.high))
+        part = f"{'' if largest.differs else 'perhaps '}{largest.rung.part}"
+        told.append(f"{protocol}: the largest part is {part}, {value} [{_unbroken(f'{low} … {high}')}].")
     what = "the server's processor time" if climbed.measures[0] == "cpu_us" else "the response time"
     return f"<b>Where the time goes</b>: of {what} for a request, with one on its way.{_list(map(escape, told))}"
 

@@ -252,6 +252,9 @@ def _text(table: Table) -> str:
     return "\n".join([table.title, rule, lines[0], rule, *lines[1:], rule, *table.notes])
 
 
+_INTERVAL = "\N{NO-BREAK SPACE}..\N{NO-BREAK SPACE}"  # stays on one line
+
+
 def _html(table: Table) -> str:
     heads = "".join(_cell("th", head, i >= table.labels, 'scope="col"') for i, head in enumerate(table.heads))
     rows = "".join(f"<tr>{_row(table, row)}</tr>" for row in table.rows)
@@ -273,4 +276,4 @@ def _row(table: Table, row: tuple[str, ...]) -> str:
 def _cell(tag: str, text: str, is_number: bool, scope: str = "", begins: bool = False) -> str:
     line = f"border-top: 1px solid {_LINE}; " if begins else ""
     style = f"{line}text-align: {'right' if is_number else 'left'}; padding: 2px 8px; background: none; color: {_INK}"
-    return f'<{tag}{" " + scope if scope else ""} style="{style}">{escape(text)}</{tag}>'
+    return f'<{tag}{" " + scope if scope else ""} style="{style}">{escape(text.replace(" .. ", _INTERVAL))}</{tag}>'
