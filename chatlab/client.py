@@ -7,6 +7,7 @@ itself. `Implementation` is what a whole protocol must offer: a door to serve at
 
 import asyncio
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
@@ -132,22 +133,52 @@ class Verbs:
 
 
 class Shown:
-    """Which messages of one mailbox the user has seen: all up to `floor`, and some above it."""
+    """Which messages of one mailbox the user has seen: all up to `floor`, and some above it.
 
-    __slots__ = ("account", "floor", "told", "_above")
+    What is acknowledged or deleted counts as seen, but only as far as it was there: a number that is still to be given
+    belongs to a message that nobody has seen. Messages arrive in the order of their numbers, so when one arrives, whatever
+    was said to be gone below it is.
+    """
+
+    __slots__ = ("account", "floor", "told", "_above", "_newest", "_gone", "_promised")
 
     def __init__(self, account: int, floor: int):
         self.account = account
-        self.floor = self.told = floor  # `told`: what the server knows of it
+        self.floor = self.told = self._newest = self._promised = floor  # `told`: what the server knows of it
         self._above: set[int] = set()
+        self._gone: set[int] = set()  # deleted, and it is not known if they were there
 
     def __contains__(self, number: int) -> bool:
         return number <= self.floor or number in self._above
 
     def add(self, number: int) -> None:
+        self._newest = max(self._newest, number)
         if number > self.floor:
             self._above.add(number)
             self._rise()
+
+    def arrive(self, number: int) -> None:
+        """It was announced, after all that were announced before it."""
+        self._above |= {each for each in self._gone if each < number}
+        self._gone = {each for each in self._gone if each > number}
+        self.floor = max(self.floor, min(self._promised, number - 1))
+        self.add(number)
+
+    def acknowledge(self, number: int) -> None:
+        """The server has dropped all up to this number that were there."""
+        self._promised = max(self._promised, number)
+        known = min(number, self._newest)
+        self.told, self.floor = max(self.told, known), max(self.floor, known)
+        self._rise()
+
+    def delete(self, numbers: Iterable[int], count: int) -> None:
+        """The server has dropped so many of these; the others were not there."""
+        numbers = set(numbers)
+        for number in numbers:
+            if number <= self._newest or count == len(numbers):
+                self.add(number)
+            else:
+                self._gone.add(number)
 
     def add_page(self, after: int, page: tuple[Arrived, ...]) -> None:
         """The mailbox from `after` on, without gaps: a number that is missing is gone from it, and counts as seen."""
@@ -219,12 +250,10 @@ class Memory(Verbs):
             self.account = None
             self._forget()
         elif isinstance(request, Acknowledge):
-            self._shown.told = max(self._shown.told, request.number)
-            self._shown.floor = max(self._shown.floor, request.number)
+            self._shown.acknowledge(request.number)
 
     def _learn_deleted(self, request: DeleteMessages, reply: Deleted) -> int:
-        for number in request.numbers:
-            self._shown.add(number)
+        self._shown.delete(request.numbers, reply.count)
         return reply.count
 
     def _learn_closed(self, request: DeleteAccount, reply: Closed) -> int:
@@ -237,7 +266,7 @@ class Memory(Verbs):
         if isinstance(event, Arrived) and self._shown is not None:
             if event.number in self._shown:
                 return False
-            self._shown.add(event.number)
+            self._shown.arrive(event.number)
         elif isinstance(event, LoggedOut):
             self.account = None
         return True
@@ -466,6 +495,9 @@ def checked(request: Request) -> Request:
         elif kind == tuple[int, ...] and isinstance(value, tuple) and all(type(number) is int for number in value):
             for number in value:
                 _check_number(field, number)
+        elif kind == tuple[int, ...] and isinstance(value, tuple):
+            wrong = next(number for number in value if type(number) is not int)
+            raise TypeError(f"{field} is a list of whole numbers, and holds {cut(wrong)} of type {type(wrong).__name__}")
         else:
             wanted = {str: "a string", int: "a whole number"}.get(kind, "a list of whole numbers")
             raise TypeError(f"{field} is {wanted}, not {cut(value)} of type {type(value).__name__}")
@@ -475,6 +507,8 @@ def checked(request: Request) -> Request:
 def _checked_s(timeout_s: float) -> float:
     if not isinstance(timeout_s, int | float):
         raise TypeError(f"timeout_s is a number of seconds, or None, not {cut(timeout_s)}")
+    if not 0 <= timeout_s <= threading.TIMEOUT_MAX:
+        raise ValueError(f"timeout_s is a number of seconds from 0 on, or None to wait for ever, not {cut(timeout_s)}")
     return timeout_s
 
 

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from msgspec.structs import astuple
+
 from .messages import (
     Accounts, Arrived, ChatError, CreateAccount, Event, Goodbye, Heard, Limits, LogIn, Mail, Message, Refused, Reply,
     Request,
@@ -176,11 +178,19 @@ class Hub:
             self._commit()  # before anybody is told
         except ChatError as error:
             reply, posts = Refused(error.code, error.text), ()
+        except Exception as error:  # a store that is full, a mistake of ours: this session ends, the others go on
+            self._fail(session, error)
+            return
         session.outbox.put(tag, reply)
         for other, event in posts:
             other.outbox.put(None, event)
         if session.name != was:
             self._log_change(session, was)
+
+    def _fail(self, session: Session, error: Exception) -> None:
+        self.chat.store.rollback()
+        self.log(f"Client {session.peer} is cut off, because the server failed: {error!r}")
+        session.outbox.end(FAILED)
 
     def _post(self, posts: list[tuple[Session, Event]]) -> None:
         for session, event in posts:
@@ -194,7 +204,8 @@ class Hub:
 
     def _queue(self, session: Session, tag, request: Request) -> None:
         session.waiting.append((tag, request))
-        if len(session.waiting) > self.limits.outbox:
+        session.waiting_size += sum([len(value) for value in astuple(request) if isinstance(value, str | tuple)])
+        if len(session.waiting) > self.limits.outbox or session.waiting_size > self.limits.outbox_bytes:
             session.waiting.clear()
             session.outbox.end("you asked too much while a log-in was being checked")
 
@@ -207,19 +218,28 @@ class Hub:
         self._hashing.submit(self._finish_log_in, session, tag, request, stored)
 
     def _finish_log_in(self, session: Session, tag, request: CreateAccount | LogIn, stored: str) -> None:
-        if isinstance(request, CreateAccount):
-            secret, act = hash_password(request.password), self.chat.create_account
-        else:
-            secret, act = stored if stored and fits_password(stored, request.password) else "", self.chat.log_in
+        failed, secret = None, ""
+        try:
+            if isinstance(request, CreateAccount):
+                secret, act = hash_password(request.password), self.chat.create_account
+            else:
+                secret, act = stored if stored and fits_password(stored, request.password) else "", self.chat.log_in
+        except Exception as error:  # no memory for a hash, say
+            failed = error
         with self._turn:
-            waiting, session.waiting, was = session.waiting, None, session.name
+            waiting, session.waiting, session.waiting_size, was = session.waiting, None, 0, session.name
             if session not in self._sessions:  # gone while we hashed: nobody logs in
                 return
             try:
+                if failed is not None:
+                    raise failed
                 reply, _ = act(session, request, secret)
                 self._commit()
             except ChatError as error:
                 reply = Refused(error.code, error.text)
+            except Exception as error:
+                self._fail(session, error)
+                return
             session.outbox.put(tag, reply)
             if session.name != was:
                 self._log_change(session, was)
@@ -239,6 +259,7 @@ class Hub:
 
 
 _LOGS_IN = {CreateAccount, LogIn}
+FAILED = "the server failed; whether your last request was carried out nobody knows"
 
 
 def hash_password(password: str) -> str:

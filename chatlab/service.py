@@ -30,16 +30,17 @@ Posts = list[tuple["Session", Event]]
 class Session:
     """One connected client: for which account it speaks, and in which room it is."""
 
-    __slots__ = ("id", "name", "room", "peer", "outbox", "waiting")
+    __slots__ = ("id", "name", "room", "peer", "outbox", "waiting", "waiting_size")
 
     def __init__(self, peer: str = "", outbox=None):
         self.id: int | None = None
         self.name = ""
         self.room = ""
         self.peer = peer
-        # The next two are the hub's: the service looks at neither.
+        # The rest is the hub's: the service looks at none of it.
         self.outbox = outbox
         self.waiting = None
+        self.waiting_size = 0
 
     def __repr__(self):
         who = f"{self.name} ({self.id})" if self.id is not None else "nobody yet"
@@ -134,6 +135,9 @@ class Chat:
             raise ChatError("BAD_VALUE", f"a pattern has at most 256 characters, not {len(pattern)}")
         matches = matcher(pattern)
         prefix = pattern[: min((pattern.find(c) for c in "*?" if c in pattern), default=len(pattern))]
+        # A piece with a `?` may be compared at every place of a name, one character after the other.
+        slow = "*" in pattern and "?" in pattern
+        cost = (lambda name: len(name) * len(pattern)) if slow else (lambda name: len(name) + len(pattern))
         found: list[str] = []
         steps = 0
         last = ""
@@ -143,7 +147,7 @@ class Chat:
             if matches(name):
                 found.append(name)
             last = name
-            steps += len(name) + len(pattern)
+            steps += cost(name)
         return Accounts(tuple(found)), []
 
     def delete_account(self, session: Session, request: DeleteAccount):

@@ -20,7 +20,7 @@ import time
 from .client import Address, AsyncClient, Client, label
 from .codecs import Codec
 from .connection import CLIENT_HEARS, SERVER_HEARS, Connection
-from .hub import Hub, Outbox
+from .hub import FAILED, Hub, Outbox
 from .loops import background_loop, run
 from .messages import ChatError, ConnectionLost, Goodbye, Limits, Message, ProtocolError, Refused, Reply, Request
 
@@ -28,7 +28,7 @@ BACKLOG = 1024
 RECEIVE_BYTES = 256 << 10
 PAUSE_S = 0.05  # of a thread that could not accept
 SWEEP_S = 0.25  # how often a server looks for newcomers that say nothing and for peers that do not read
-FAIR_SHARE = 32  # requests of one client that are carried out before the others have their turn
+FAIR_SHARE = 16  # requests of one client that are carried out before the others have their turn
 NO_THREADS = "the server has no more threads; try again later"
 DIAL_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
@@ -190,7 +190,11 @@ class _ThreadClient:
         while data := _receive(self.sock):
             if self.outbox.closed:
                 continue  # it was told goodbye
-            requests = connection.receive(data)
+            try:
+                requests = connection.receive(data)
+            except Exception as error:  # a mistake in a codec
+                self.fail(error)
+                continue
             for start in range(0, len(requests), FAIR_SHARE):
                 hub.ask_all(session, requests[start : start + FAIR_SHARE])
             if connection.error is not None:
@@ -221,6 +225,9 @@ class _ThreadClient:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
             self.cut()  # the peer is gone; the reader hears of it too
+        except Exception as error:  # a mistake in a codec
+            self.fail(error)
+            self.cut()
         self.server.hub.close(self.session)
 
     def _wake(self) -> None:
@@ -233,6 +240,11 @@ class _ThreadClient:
             self.cut()
         elif verdict:
             self.outbox.end(verdict)
+
+    def fail(self, error: Exception) -> None:
+        """The codec made a mistake: nobody knows what this client meant to say, or was told."""
+        self.server.hub.log(f"Client {self.peer} is cut off, because the codec failed: {error!r}")
+        self.outbox.end(FAILED)
 
     def cut(self) -> None:
         """End the connection in both directions; a blocked `recv` or `sendall` returns."""
@@ -316,7 +328,11 @@ class LoopServer:
     def _write(self) -> None:
         awake, self._awake = self._awake, []
         for client in awake:
-            client.write()
+            try:
+                client.write()
+            except Exception as error:  # a mistake in a codec: the others are written all the same
+                client.fail(error)
+                client.cut()
 
 
 class _LoopClient(asyncio.Protocol):
@@ -340,7 +356,12 @@ class _LoopClient(asyncio.Protocol):
     def read(self, data: bytes) -> None:
         if self.session is None or self.outbox.closed:
             return  # it was refused, or told goodbye
-        self._ask(self.connection.receive(data))
+        try:
+            requests = self.connection.receive(data)
+        except Exception as error:  # a mistake in a codec
+            self.fail(error)
+            return
+        self._ask(requests)
 
     data_received = read  #: as asyncio calls it
 
@@ -411,6 +432,11 @@ class _LoopClient(asyncio.Protocol):
             self.cut()
         elif verdict:
             self.outbox.end(verdict)
+
+    def fail(self, error: Exception) -> None:
+        """The codec made a mistake: nobody knows what this client meant to say, or was told."""
+        self.server.hub.log(f"Client {self.peer} is cut off, because the codec failed: {error!r}")
+        self.outbox.end(FAILED)
 
     def cut(self) -> None:
         """End the connection in both directions, whatever still waits."""

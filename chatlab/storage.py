@@ -55,6 +55,9 @@ class MemoryStore:
     def commit(self) -> None:
         """The turn is over: all it wrote is kept. Here it was kept at once."""
 
+    def rollback(self) -> None:
+        """The turn failed. What was written stays: here there is nothing to fail between two writes."""
+
     def close(self) -> None:
         """Nothing is asked any more."""
 

@@ -7,6 +7,7 @@ power cut may lose the last moments before it (https://sqlite.org/pragma.html#pr
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from .storage import REMEMBERED_ANSWERS, Letter
@@ -53,16 +54,19 @@ class SqliteStore:
     """Accounts, mail and balances in the file at `path`.
 
     `pack` and `unpack` take a message to bytes and back, for the answers that are remembered: the store knows no
-    spelling. Raises `ValueError` where the file is not a chatlab store of this version.
+    spelling. Raises `ValueError` where the file is not a chatlab store of this version, or another program has it open
+    for longer than `wait_s` seconds.
     """
 
-    def __init__(self, path: str, pack: Callable[[object], bytes], unpack: Callable[[bytes], object]):
+    def __init__(self, path: str, pack: Callable[[object], bytes], unpack: Callable[[bytes], object], wait_s: float = 5.0):
         self.path = path
         self._pack, self._unpack = pack, unpack
         try:
             # One turn at a time asks, but from many threads. We begin and commit ourselves.
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._db = sqlite3.connect(path, wait_s, check_same_thread=False, isolation_level=None)
             self._open()
+        except sqlite3.OperationalError as error:
+            raise ValueError(f"the store {path} cannot be opened: {_why(path, error)}") from error
         except sqlite3.DatabaseError as error:
             raise ValueError(f"{path} is not a chatlab store: {error}") from error
 
@@ -70,6 +74,7 @@ class SqliteStore:
         return f"<SqliteStore {self.path}>"
 
     def _open(self) -> None:
+        self._db.execute("pragma locking_mode = exclusive")  # or a turn would wait whenever another program writes
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
         self._db.execute("pragma foreign_keys = on")
@@ -78,11 +83,18 @@ class SqliteStore:
             self._db.executescript(f"{TABLES} pragma user_version = {VERSION};")
         elif version != VERSION:
             raise sqlite3.DatabaseError(f"its version is {version}, this program reads version {VERSION}")
+        self._db.execute("begin immediate")  # which takes the lock that it then keeps
+        self._db.execute("commit")
 
     def commit(self) -> None:
         """The turn is over: all it wrote is kept."""
         if self._db.in_transaction:
             self._db.execute("commit")
+
+    def rollback(self) -> None:
+        """The turn failed: nothing that it wrote is kept."""
+        if self._db.in_transaction:
+            self._db.execute("rollback")
 
     def close(self) -> None:
         self.commit()
@@ -171,3 +183,11 @@ class SqliteStore:
     def _row(self, question: str, *values) -> Row | None:
         found = self._one(question, *values)
         return Row(*found) if found else None
+
+
+def _why(path: str, error: sqlite3.OperationalError) -> str:
+    if "locked" in str(error):
+        return "another program has it open"
+    if not Path(path).absolute().parent.is_dir():
+        return f"there is no folder {Path(path).parent}"
+    return str(error)

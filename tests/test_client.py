@@ -40,6 +40,53 @@ def test_the_floor_never_passes_a_number_that_was_not_shown(floor, numbers):
     assert shown.floor + 1 not in numbers
 
 
+def test_a_number_acknowledged_before_it_is_given_hides_no_message():
+    shown = Shown(account=1, floor=0)
+    shown.acknowledge(1000)
+    assert shown.floor == 0 and 1 not in shown
+
+
+def test_what_was_acknowledged_unseen_is_no_gap_when_the_next_arrives():
+    shown = Shown(account=1, floor=0)
+    shown.acknowledge(10)
+    shown.arrive(11)
+    assert shown.floor == 11
+
+
+def test_a_number_deleted_before_it_is_given_hides_no_message():
+    shown = Shown(account=1, floor=0)
+    shown.delete([1, 2, 3], count=0)
+    for number in (1, 2, 3):
+        assert number not in shown
+        shown.arrive(number)
+    assert shown.floor == 3
+
+
+def test_what_was_deleted_unseen_is_no_gap_when_the_next_arrives():
+    shown = Shown(account=1, floor=0)
+    shown.delete([1, 3], count=1)  # one of them was there: 1, as it turns out
+    shown.arrive(2)
+    assert shown.floor == 2 and 3 not in shown
+
+
+def test_a_page_from_further_up_does_not_hide_what_was_deleted_before_it_was_there():
+    shown = Shown(account=1, floor=0)
+    shown.delete([8], count=0)
+    shown.add_page(9, (Arrived(10, "bob", "hi"),))
+    assert 8 not in shown
+
+
+@pytest.mark.parametrize("protocol", ["text", "grpc", "grpc-stream"])
+def test_mail_that_comes_after_its_number_was_deleted_or_acknowledged_is_shown(protocol):
+    with chatlab.serve(protocol, name="too early") as server:
+        ann, ben = server.users("ann", "ben")
+        ben.delete_messages([1, 2, 3])
+        ben.acknowledge(1000)
+        for text in ("one", "two", "three", "four"):
+            ann.send("ben", text)
+        assert [ben.receive(10).text for _ in range(4)] == ["one", "two", "three", "four"]
+
+
 @pytest.mark.parametrize("request_", [Send("bob", "hi"), Deposit(2**63 - 1), DeleteMessages((1, -(2**63)))])
 def test_what_fits_every_wire_passes(request_):
     assert checked(request_) is request_

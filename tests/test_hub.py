@@ -5,12 +5,13 @@ import time
 
 import pytest
 
-from chatlab.hub import Hub, Log, Outbox
+from chatlab.hub import FAILED, Hub, Log, Outbox
 from chatlab.messages import (
     Account, Acknowledge, Arrived, Balance, ChatError, CreateAccount, Deposit, Entered, Goodbye, Heard, Join, Joined,
     Left, Limits, LogIn, LogOut, Malformed, Ping, Pong, Refused, Said, Say, Send, Sent, Unread,
 )  # fmt: skip
 from chatlab.service import Chat
+from chatlab.storage import MemoryStore
 from voices import DEADLINE_S
 
 
@@ -383,3 +384,43 @@ def test_a_hub_shows_itself(hub, ada):
     ada.asks(Acknowledge(1))
     assert repr(hub) == "<Hub of 1 sessions, <Chat: <MemoryStore of 1 accounts>, 1 on-line, 0 rooms>>"
     assert repr(ada.outbox) == "<Outbox open, 1 waiting>"
+
+
+# ---- what goes wrong in a turn
+
+
+class FullStore(MemoryStore):
+    """A disk with no room left for mail."""
+
+    def put(self, *letter, **options):
+        raise OSError(28, "No space left on device")
+
+
+def test_where_the_store_fails_the_session_is_told_and_the_others_go_on():
+    log = []
+    hub = Hub(Chat(FullStore()), log=log.append)
+    ada, bob = Voice(hub, "ada"), Voice(hub, "bob")
+    ada.asks(Send("bob", "hi"))
+    assert ada.hears(1) == [(None, Goodbye(FAILED))]
+    bob.asks(Ping())
+    assert bob.hears(1) == [(2, Pong())]
+    assert any("No space left on device" in line for line in log)
+
+
+def test_where_a_password_cannot_be_hashed_the_session_is_told(hub, monkeypatch):
+    def no_memory(password):
+        raise MemoryError("argon2 wants 64 MiB")
+
+    monkeypatch.setattr("chatlab.hub.hash_password", no_memory)
+    voice = Voice(hub)
+    voice.asks(CreateAccount("ada", "secret"), Ping())
+    assert voice.hears(1) == [(None, Goodbye(FAILED))]
+
+
+def test_what_waits_for_a_slow_hash_is_bounded_in_its_text_too(monkeypatch):
+    hashing = threading.Event()
+    monkeypatch.setattr("chatlab.hub.hash_password", lambda password: hashing.wait(DEADLINE_S) and "")
+    voice = Voice(Hub(limits=Limits(outbox_bytes=1_000)))
+    voice.asks(CreateAccount("ada", "secret"), *[Send("ada", "x" * 400)] * 3)
+    assert [type(message) for _, message in voice.hears(1)] == [Goodbye]
+    hashing.set()

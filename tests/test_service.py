@@ -217,6 +217,13 @@ def test_a_pattern_has_a_length_limit(ada):
     assert ada.is_refused(ListAccounts("*" * 257)) == "BAD_VALUE"
 
 
+def test_a_pattern_that_is_compared_at_every_place_is_cut_into_shorter_pages(chat, ada):
+    for number in range(200):
+        chat.store.create(f"{'a' * 60}{number:03d}")
+    plain, slow = ada.asks(ListAccounts("*zz*")), ada.asks(ListAccounts("*" + "?" * 30 + "z*"))
+    assert plain.next == "" and "" < slow.next < "a" * 60 + "100"
+
+
 def test_a_search_that_finds_little_is_cut_into_pages_too(chat, ada):
     for n in range(3_000):
         chat.store.create(f"n{n}-{'x' * 50}")

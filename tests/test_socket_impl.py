@@ -14,7 +14,7 @@ from chatlab.codecs import TextCodec
 from chatlab.connection import Connection
 from chatlab.messages import (
     Account, Accounts, Arrived, ChatError, ConnectionLost, Entered, Goodbye, Heard, Joined, Left, Limits, LoggedOut,
-    Mail, Sent,
+    Mail, Said, Send, Sent,
 )  # fmt: skip
 from chatlab.socket_impl import listen
 from voices import DEADLINE_S, TEXT, House, Raw, in_a_loop, until
@@ -418,3 +418,54 @@ def test_a_thread_server_without_threads_refuses_and_lives_on(monkeypatch):
         assert house.raw().rest() == ["!|SERVER_FULL|the server has no more threads; try again later"]
         assert house.raw().ask("14") == "pong"
         assert any("a newcomer was refused" in line for line in house.log)
+
+
+# ---- a codec with a mistake in it
+
+
+class NoWord(TextCodec):
+    """It cannot say `Said`, and cannot read a message to nobody."""
+
+    name = "no word"
+
+    def encode(self, tag, message):
+        if isinstance(message, Said):
+            raise KeyError("no word for Said")
+        return super().encode(tag, message)
+
+    def decode(self, frame):
+        tag, message = super().decode(frame)
+        if message == Send("", ""):
+            raise IndexError("whom?")
+        return tag, message
+
+
+@pytest.mark.parametrize("engine", ["threads", "loop"])
+def test_a_codec_that_cannot_say_something_to_one_client_leaves_the_others_their_answers(engine, capfd):
+    with chatlab.serve(NoWord, engine=engine, name="no word") as server:
+        ann, ben, cora = server.users("ann", "ben", "cora")
+        for each in (ann, ben, cora):
+            each.join()
+        with pytest.raises(ConnectionLost):
+            ann.say("hello")
+        assert [until_heard(each) for each in (ben, cora)] == ["hello", "hello"]
+        ben.ping()
+        assert "the codec failed: KeyError" in str(server.log)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("engine", ["threads", "loop"])
+def test_a_codec_that_fails_to_read_ends_that_session_alone(engine, capfd):
+    with chatlab.serve(NoWord, engine=engine, name="no word") as server:
+        ann, ben = server.users("ann", "ben")
+        with pytest.raises(ConnectionLost, match="the server failed"):
+            ann.send("", "")
+        ben.ping()
+        assert ben.send("ann", "are you there?").delivered is False
+    assert capfd.readouterr() == ("", "")
+
+
+def until_heard(client):
+    while not isinstance(event := client.receive(DEADLINE_S), Heard):
+        pass
+    return event.text

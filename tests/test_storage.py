@@ -1,7 +1,10 @@
 """What every store keeps, whatever keeps it."""
 
 import pickle
+import shutil
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -230,12 +233,21 @@ def test_what_a_turn_wrote_is_kept_when_the_turn_ends_and_not_before(tmp_path):
     ada = store.create("ada").id
     store.commit()
     store.set_balance(ada, 50)
-    other = sqlite_store(tmp_path / "chat.db")
-    assert other.balance(ada) == 0
+    assert after_a_crash(tmp_path, lambda left: left.balance(ada)) == 0
     store.commit()
-    assert other.balance(ada) == 50
-    other.close()
+    assert after_a_crash(tmp_path, lambda left: left.balance(ada)) == 50
     store.close()
+
+
+def after_a_crash(folder, ask):
+    """What a store says that opens the files as they lie there now."""
+    with tempfile.TemporaryDirectory() as left:
+        shutil.copytree(folder, left, dirs_exist_ok=True)
+        store = sqlite_store(Path(left) / "chat.db")
+        try:
+            return ask(store)
+        finally:
+            store.close()
 
 
 @pytest.mark.parametrize("spoilt", ["another kind of file", "another version"])
@@ -250,3 +262,38 @@ def test_a_file_that_is_no_chat_is_refused_and_left_alone(tmp_path, spoilt):
     with pytest.raises(ValueError, match="not a chatlab store"):
         sqlite_store(path)
     assert path.read_bytes() == before
+
+
+# ---- a file
+
+
+def test_a_file_that_another_store_has_open_is_refused_in_words(tmp_path):
+    store = sqlite_store(tmp_path / "chat.db")
+    with pytest.raises(ValueError, match="chat.db cannot be opened: another program has it open"):
+        SqliteStore(str(tmp_path / "chat.db"), pickle.dumps, pickle.loads, wait_s=0)
+    store.close()
+
+
+def test_a_file_can_be_opened_again_when_it_was_closed(tmp_path):
+    first = sqlite_store(tmp_path / "chat.db")
+    first.create("ada")
+    first.commit()
+    first.close()
+    second = sqlite_store(tmp_path / "chat.db")
+    assert second.named("ada").id == 1
+    second.close()
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ValueError, match="there is no folder .*nowhere"):
+        sqlite_store(tmp_path / "nowhere" / "chat.db")
+
+
+def test_what_a_failed_turn_wrote_is_not_kept(tmp_path):
+    store = sqlite_store(tmp_path / "chat.db")
+    store.create("ada")
+    store.commit()
+    store.create("bob")
+    store.rollback()
+    assert (store.named("ada").id, store.named("bob")) == (1, None)
+    store.close()
