@@ -17,6 +17,7 @@ The house, from the ground up. Imports run down only.
 What a notebook types is below; each name is loaded when it is first used, so `import chatlab` is light.
 """
 
+import difflib
 import importlib
 import os
 import sys
@@ -63,7 +64,7 @@ _HOMES = {
     "counting": ["count_bytes"],
     "sizes": ["count_sizes", "count_overhead"],
     "kernel": ["tcp_bytes"],
-    "measure": ["measure", "compare", "calibrate"],
+    "measure": ["measure", "compare", "calibrate", "MeasurementFailed"],
     "saturation": ["saturate", "Saturation"],
     "ladder": ["ladder", "Ladder"],
     "complexity": ["complexity", "Complexity"],
@@ -91,7 +92,8 @@ __all__ = list(_HOME_OF)
 
 def __getattr__(name: str):
     if name not in _HOME_OF:
-        raise AttributeError(f"chatlab has no {name!r}; it has {', '.join(__all__)}")
+        near = " or ".join(difflib.get_close_matches(name, __all__, cutoff=0.7))
+        raise AttributeError(f"chatlab has no {name!r}; {f'did you mean {near}? ' if near else ''}dir(chatlab) lists what it has")
     value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
     globals()[name] = value
     return value

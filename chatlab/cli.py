@@ -6,6 +6,7 @@ and returns the exit code. What goes wrong is one line on standard error and exi
 
 import argparse
 import asyncio
+import errno
 import os
 import queue
 import signal
@@ -85,13 +86,13 @@ def _serve_arguments(parser) -> None:
 
 
 def _serve(options) -> int:
-    for name in options.protocols:
-        _implementation(name, options)
+    names = [_implementation(name, options).name for name in options.protocols]
+    ports = {name: harness.PORTS.get(name, 0) for name in names} if options.port is None else options.port
     if options.port and options.port + len(options.protocols) - 1 > LAST_PORT:
         options.fail(f"{len(options.protocols)} ports from {options.port} on go past {LAST_PORT}")
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # what to print; None is the end
     with _signals_end(lines):
-        server = _started(options)
+        server = _started(options, ports)
         server.log.follow(lines.put)
         _print_doors(server, options.host)
         _print_all(lines)
@@ -113,20 +114,23 @@ def _signals_end(lines: queue.SimpleQueue):
             signal.signal(number, handler)
 
 
-def _started(options) -> harness.Server:
+def _started(options, ports: int | dict[str, int]) -> harness.Server:
     try:
         return harness.serve(
             *options.protocols,
             engine=options.engine,
             host=options.host,
-            port=harness.PORTS if options.port is None else options.port,
+            port=ports,
             store=None if options.store == "memory" else options.store,
             password_required=options.password_required,
         )
     except ValueError as error:
         sys.exit(f"chatlab serve: {error}")
     except OSError as error:
-        sys.exit(f"chatlab serve: {error.strerror or error}; --port N names another port, --host another address")
+        other = "--host names another address"
+        if error.errno in (errno.EADDRINUSE, errno.EACCES, None):
+            other = "--port N names another port, --host another address"
+        sys.exit(f"chatlab serve: {error.strerror or error}; {other}")
 
 
 def _print_doors(server: harness.Server, host: str) -> None:

@@ -199,6 +199,7 @@ class Library:
     protocols: tuple[str, ...]
     lines: int
     compiled: int
+    common: bool = False  #: the chat itself calls it, whatever carries it
 
 
 class Size(NamedTuple):
@@ -224,11 +225,11 @@ class Complexity(Shown):
     def size(self, protocol: str, *parts: str, engine: str = "", own: bool = False) -> Size:
         """How much code of these parts (by default all that is `WRITTEN`) a protocol needs.
 
-        With `engine` "threads" or "loop", what only the other engine needs is left out; with `own`, what another protocol of
-        ours needs too. Raises `KeyError` for a protocol that was not counted.
+        With `engine` "threads" or "loop", what only the other engine needs is left out; with `own`, what another protocol
+        needs too. Raises `KeyError` for a protocol that was not counted.
         """
         if protocol not in self.protocols:
-            raise KeyError(protocol)
+            raise KeyError(f"no {protocol!r} was counted; there are {', '.join(self.protocols)}")
         wanted = [
             row
             for row in self.rows
@@ -284,9 +285,10 @@ def complexity(*protocols) -> Complexity:
 
     A codec or an Implementation of your own (its class, an instance, or "module:NAME") is counted by the file that its class is
     in, or by its cell: a codec as a spelling, to which our sockets do the rest; an Implementation as both ends, undivided.
-    What such a file imports of yours is not followed. Raises `ValueError` and `TypeError` for what is neither,
-    and `ValueError` for one named twice or without a source.
+    What a codec inherits of a codec of ours is its spelling, too. What its file imports of yours is not followed.
+    Raises `ValueError` and `TypeError` for what is neither, and `ValueError` for one named twice or without a source.
     """
+    harness.check_protocols("complexity", protocols)
     rows, names = list(_ours()), []
     for protocol in protocols or EVERY:
         name = protocol if protocol in EVERY else None
@@ -327,16 +329,30 @@ def _read(path: Path) -> str:
 
 
 def _with_guest(rows: list[CodeRow], name: str, kind: type, spells: bool) -> list[CodeRow]:
-    """The rows, and those of a reader's own protocol. What all our sockets need a codec of theirs needs too."""
+    """The rows, and those of a reader's own protocol."""
     if spells:
-        rows = [replace(row, protocols=(*row.protocols, name)) if set(SOCKETS) <= set(row.protocols) else row for row in rows]
+        needed = set(_needed(rows, kind))
+        rows = [replace(row, protocols=(*row.protocols, name)) if row in needed else row for row in rows]
     file, source = _source(kind)
     return rows + _rows(file, source, {REST: Whose("spelling" if spells else "both ends", (name,))})
 
 
+def _needed(rows: list[CodeRow], codec: type) -> Iterator[CodeRow]:
+    """Which of our rows a reader's codec needs: what all our sockets do, and what spells the codecs that it inherits."""
+    inherited = {vars(base).get("name") for base in codec.__mro__ if base.__module__.partition(".")[0] == __package__}
+    for row in rows:
+        protocols = set(row.protocols)
+        if set(SOCKETS) <= protocols or row.part in _INHERITED and inherited & protocols & set(SOCKETS):
+            yield row
+
+
+_INHERITED = ("spelling", "schema", "generated", "dissection")
+
+
 def _source(kind: type) -> tuple[str, str]:
     """The file or the cell in which a class was written, and all that is in it."""
-    written = [value.__code__.co_filename for value in vars(kind).values() if isinstance(value, FunctionType)]
+    files = [inspect.unwrap(value).__code__.co_filename for value in vars(kind).values() if isinstance(value, FunctionType)]
+    written = [file for file in files if file != "<string>"]  # as that of a dataclass's own methods is called
     try:
         path = written[0] if written else inspect.getsourcefile(kind)
     except TypeError:
@@ -509,14 +525,17 @@ def _dotted(node: ast.AST, imported: dict[str, str]) -> str:
 
 
 def _libraries(names: list[str], rows: tuple[CodeRow, ...]) -> tuple[Library, ...]:
-    """The installed packages that the files of these protocols call, written or generated."""
-    users: dict[str, set[str]] = {}
+    """The installed packages that the files of these protocols call, written or generated, and those that the chat calls."""
+    common = {package for row in _ours() if row.part == "chat" for package in map(_package, row.names) if package}
+    users: dict[str, set[str]] = {package: set(names) for package in common}
     for row in rows:
         if row.part in (*WRITTEN, "generated"):
             for package in filter(None, map(_package, row.names)):
                 users.setdefault(package, set()).update(row.protocols)
     of = {package: tuple(name for name in names if name in users[package]) for package in sorted(users)}
-    return tuple(Library(name, metadata.version(name), protocols, *_installed(name)) for name, protocols in of.items() if protocols)
+    return tuple(
+        Library(name, metadata.version(name), protocols, *_installed(name), name in common) for name, protocols in of.items() if protocols
+    )
 
 
 @cache

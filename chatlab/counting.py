@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from .client import Client
 from .dissect.costs import Account, headers_of
 from .environment import environment
-from .harness import PROTOCOLS, implementation, serve
+from .harness import PROTOCOLS, check_protocols, implementation, serve
 from .messages import ChatError, Unread
 from .progress import progress
 from .relay import Mark, Relay, relay
@@ -177,6 +177,7 @@ def count_bytes(*protocols) -> ByteTable:
     Operations for which a server lacks a verb are left out. Raises `Restless` for a protocol that talks unasked, so that
     nothing can be counted exactly.
     """
+    check_protocols("count_bytes", protocols)
     protocols, rows = protocols or PROTOCOLS, []
     with progress(len(protocols) * (len(OPERATIONS) + 1), "counting bytes", "operations") as bar:
         for protocol in protocols:

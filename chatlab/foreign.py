@@ -26,27 +26,41 @@ from collections import deque
 
 from .client import Address
 from .hub import Hub
-from .messages import Acknowledge, Arrived, ChatError, Message, ProtocolError, Reply, Request, ViewBalance
+from .messages import REQUESTS, Acknowledge, Arrived, ChatError, Message, ProtocolError, Reply, Request, ViewBalance, cut
 from .socket_impl import AsyncSocketClient, SocketClient
 
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 2.0
 
-# It ends the server when its own input ends, and so when we end, however we end.
+# It ends the program when its own input ends, and so when we end, however we end. The program has a process group of its
+# own, so that what a shell has started ends with the shell; where there are no groups, as on Windows, it ends alone.
 _GUARD = """
-import os, subprocess, sys, threading
-server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
-def watch():
-    while os.read(0, 64):
-        pass
-    server.terminate()
-    try:
-        server.wait(1)
-    except subprocess.TimeoutExpired:
-        server.kill()
-threading.Thread(target=watch, daemon=True).start()
-os._exit(server.wait() % 256)
+import os, signal, subprocess, sys, threading, time
+program = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
+over = threading.Event()
+def watch(end):
+    end()
+    over.set()
+for end in program.wait, sys.stdin.read:
+    threading.Thread(target=watch, args=[end], daemon=True).start()
+over.wait()
+try:
+    if not hasattr(os, "killpg"):
+        program.terminate()
+    else:
+        os.killpg(program.pid, signal.SIGTERM)
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            os.killpg(program.pid, 0)
+            time.sleep(0.01)
+        os.killpg(program.pid, signal.SIGKILL)
+except OSError:
+    pass  # nobody is left in the group
+os._exit(program.wait() % 256)
 """
+
+#: What a server can do and not all can; an adapter's `verbs` may name them beside the client's verbs.
+ABILITIES = ("async", "big_texts", "fixed_port", "foreign_balance", "paging", "passwords", "request_ids")
 
 
 class Foreign:
@@ -61,7 +75,7 @@ class Foreign:
     command: list[str] = []
     #: Where it prints its port, as a regular expression with one group; empty where it takes the port that it is given.
     announces = ""
-    #: The verbs that it has, in words; "receive" where it pushes. `check` leaves out what needs another.
+    #: The verbs that it has, in words; "receive" where it pushes; and its `ABILITIES`. `check` leaves out what needs another.
     verbs = "create_account send"
     engines = ("loop",)
 
@@ -80,11 +94,15 @@ class Foreign:
     # ---- what an Implementation offers
 
     def __init_subclass__(cls):
-        if isinstance(cls.verbs, str):
-            cls.verbs = frozenset(cls.verbs.split())
+        cls.verbs = frozenset(cls.verbs.split() if isinstance(cls.verbs, str) else cls.verbs)
+        known = {*map(_verb, REQUESTS), "receive", *ABILITIES}
+        if unknown := sorted(cls.verbs - known):
+            raise ValueError(f"{cls.__name__}.verbs has {', '.join(map(cut, unknown))}; known are {', '.join(sorted(known))}")
 
     def serve(self, hub: Hub, engine: str = "loop", host: str = "127.0.0.1", port: int = 0) -> "ForeignDoor":
         """Start the program. Our hub stays empty: the chat is the program's own."""
+        if not self.command or isinstance(self.command, str):
+            raise ValueError(f"{self.name} is started by its command, a list of words, not by {cut(self.command)}")
         return ForeignDoor(self, hub, host, port)
 
     def connect(self, address: Address) -> "ForeignClient":
@@ -101,7 +119,8 @@ class ForeignDoor:
 
     def __init__(self, adapter: Foreign, hub: Hub, host: str, port: int):
         self._log, self._said = hub.log, threading.Condition()
-        self._lines: list[str] = []
+        self._announces, self._found = adapter.announces, None
+        self._last_line = ""
         self._ended = False
         port = port or (0 if adapter.announces else _free_port(host))
         words = [str(word).replace("{port}", str(port)).replace("{host}", host) for word in adapter.command]
@@ -132,7 +151,9 @@ class ForeignDoor:
         for raw in self._process.stdout:
             line = raw.decode(errors="replace").rstrip()
             with self._said:
-                self._lines.append(line)
+                self._last_line = line
+                if self._announces and self._found is None:
+                    self._found = re.search(self._announces, line)
                 self._said.notify_all()
             self._log(line)
         self._process.stdout.close()
@@ -141,12 +162,11 @@ class ForeignDoor:
             self._said.notify_all()
 
     def _announced(self, adapter: Foreign) -> int:
-        found = lambda: next(filter(None, (re.search(adapter.announces, line) for line in self._lines)), None)  # noqa: E731
         with self._said:
-            self._said.wait_for(lambda: found() or self._ended, START_TIMEOUT_S)
-            if found() is None:
+            self._said.wait_for(lambda: self._found or self._ended, START_TIMEOUT_S)
+            if self._found is None:
                 raise OSError(f"{adapter.name} did not say its port; it said {self._last_words()}")
-            return int(found()[1])
+            return int(self._found[1])
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -160,7 +180,7 @@ class ForeignDoor:
                     raise OSError(f"nobody answers at port {self.address[1]}; the program said {self._last_words()}") from None
 
     def _last_words(self) -> str:
-        return repr(self._lines[-1]) if self._lines else "nothing"
+        return repr(self._last_line) if self._last_line else "nothing"
 
 
 def _free_port(host: str) -> int:
@@ -168,10 +188,9 @@ def _free_port(host: str) -> int:
         return probe.getsockname()[1]
 
 
-def _verb(request: Request) -> str:
+def _verb(kind: type[Request]) -> str:
     """The client's verb that asks it: `CreateAccount` is "create_account"."""
-    name = type(request).__name__
-    return "balance" if isinstance(request, ViewBalance) else re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    return "balance" if kind is ViewBalance else re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
 
 
 class _InOrder:
@@ -192,7 +211,7 @@ class _InOrder:
     def encode(self, tag: int | None, request: Request) -> bytes:
         if isinstance(request, Acknowledge) and "acknowledge" not in self.adapter.verbs:
             return b""  # our clients do it by themselves; this server has no use for it
-        verb = _verb(request)
+        verb = _verb(type(request))
         if verb not in self.adapter.verbs and verb != "create_account":
             raise ChatError("BAD_VALUE", f"{self.name} has no {verb}")
         frame = self.adapter.encode(request)

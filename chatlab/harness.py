@@ -14,7 +14,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from .client import Address, AsyncClient, Client, Implementation
 from .hub import Hub, Log
@@ -195,7 +195,8 @@ def serve(
     _check_choice("engine", engine, ENGINES)
     _check_choice("where", where, ("thread", "process"))
     protocols = protocols or ("text",)
-    _check_protocols(protocols)
+    check_protocols("serve", protocols)
+    _check_host(host)
     _check_store(store, where)
     if not isinstance(limits, Limits):
         raise ValueError(f"limits is a Limits, not {cut(limits)}")
@@ -232,7 +233,12 @@ atexit.register(stop_all)
 
 
 def connect(host: str, port: int, protocol="text") -> Client:
-    """A blocking client of a server that runs anywhere. Raises `ConnectionLost` where nobody answers."""
+    """A blocking client of a server that runs anywhere.
+
+    Raises `ConnectionLost` where nobody answers, and `ValueError` for a wrong argument.
+    """
+    _check_host(host)
+    _check_port(port, least=1)
     return implementation(protocol).connect((host, port))
 
 
@@ -241,29 +247,46 @@ def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{what} is {' or '.join(map(repr, choices))}, not {value!r}")
 
 
-def _check_protocols(protocols: tuple) -> None:
+def check_protocols(verb: str, protocols: tuple) -> None:
+    """Raises `ValueError` for a list where its members were to be given one by one, as `verb` takes them."""
     for each in protocols:
-        if isinstance(each, list | tuple):
+        if isinstance(each, list | tuple | set | frozenset):
             meant = ", ".join(f'"{one}"' if isinstance(one, str) else getattr(one, "__name__", repr(one)) for one in each)
-            raise ValueError(f"a protocol is not {cut(each)}; did you mean serve({meant})?")
+            raise ValueError(f"a protocol is not {cut(each)}; did you mean {verb}({meant})?")
+
+
+def _check_host(host) -> None:
+    if not isinstance(host, str):
+        raise ValueError(f"a host is a machine's name or address, as 'localhost' or '127.0.0.1', not {cut(host)}")
 
 
 def _check_store(store, where: str) -> None:
-    if store is None or isinstance(store, str | os.PathLike):
+    if isinstance(store, str | os.PathLike):
+        folder = os.path.dirname(os.fspath(store))
+        if folder and not os.path.isdir(folder):
+            raise ValueError(f"the store's file cannot be made: there is no folder {cut(folder, 200)}")
         return
-    if not callable(getattr(store, "commit", None)):
+    if store is not None and not callable(getattr(store, "commit", None)):
         raise ValueError(f"store is None, the path of an SQLite file, or a store (with commit), not {cut(store)}")
-    if where == "process":
+    if store is not None and where == "process":
         raise ValueError(f"a process of its own would work on a copy of {cut(store)} that you never see; give it None or a path")
 
 
-def _check_ports(port: int | Mapping[str, int], names: Iterable[str]) -> None:
-    for each in port.values() if isinstance(port, Mapping) else [port]:
-        if not isinstance(each, int) or isinstance(each, bool) or not 0 <= each <= LAST_PORT:
-            raise ValueError(f"a port is a number from 0 to {LAST_PORT}, not {cut(each)}")
-    count = len(list(names))
-    if not isinstance(port, Mapping) and port and port + count - 1 > LAST_PORT:
-        raise ValueError(f"{count} ports from {port} on go past {LAST_PORT}")
+def _check_ports(port: int | Mapping[str, int], names: Collection[str]) -> None:
+    if not isinstance(port, Mapping):
+        _check_port(port)
+        if port and port + len(names) - 1 > LAST_PORT:
+            raise ValueError(f"{len(names)} ports from {port} on go past {LAST_PORT}")
+        return
+    for name, each in port.items():
+        _check_port(each)
+        if name not in names:
+            raise ValueError(f"a port is given for {cut(name)}, and what is served is {', '.join(names)}")
+
+
+def _check_port(port, least: int = 0) -> None:
+    if not isinstance(port, int) or isinstance(port, bool) or not least <= port <= LAST_PORT:
+        raise ValueError(f"a port is a number from {least} to {LAST_PORT}, not {cut(port)}")
 
 
 def opened(store):

@@ -18,7 +18,7 @@ calls are shared, and all parts are smaller. Parts of one ladder lead to its top
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
@@ -135,12 +135,12 @@ class Ladder(Shown):
         for rung in self.flight(protocol):
             if rung.name == name:
                 return rung
-        raise KeyError(protocol_and_name)
+        raise KeyError(f"{protocol} has no rung {name!r}; it has {', '.join(rung.name for rung in self.flight(protocol))}")
 
     def flight(self, protocol: str) -> tuple[Rung, ...]:
         """One protocol's ladder, from the ground to the top."""
         if protocol not in self.protocols:
-            raise KeyError(protocol)
+            raise KeyError(f"there is no ladder of {protocol!r}; there are {', '.join(self.protocols)}")
         return tuple(rung for rung in self.rungs if rung.protocol in ("", protocol))
 
     def steps(self, of: str = "") -> tuple[Step, ...]:
@@ -152,10 +152,8 @@ class Ladder(Shown):
 
     def step(self, protocol: str, name: str, of: str = "") -> Step:
         """One of them: `found.step("grpc", "messages").more` is what protobuf takes."""
-        for step in self.steps(of):
-            if (step.protocol, step.rung.name) == (protocol, name):
-                return step
-        raise KeyError((protocol, name))
+        rung = self[protocol, name]
+        return next(step for step in self.steps(of) if step.protocol == protocol and step.rung is rung)
 
     def to_frame(self):
         """A pandas DataFrame: a row for each rung and round, in µs."""
@@ -226,7 +224,7 @@ def ladder(
     Raises `ValueError` for a wrong argument or a protocol of which no light generator knows the bytes, and `RuntimeError`
     where a server does not answer as it must.
     """
-    protocols = [protocols] if isinstance(protocols, str) else list(protocols)
+    protocols = list(protocols) if isinstance(protocols, Iterable) and not isinstance(protocols, str) else [protocols]
     if engine not in ENGINES:
         raise ValueError(f"engine is {' or '.join(map(repr, ENGINES))}, not {engine!r}")
     check_rounds(rounds)

@@ -355,13 +355,19 @@ class ConnectionLost(ConnectionError):
 
 
 def cut(value: object, limit: int = 40) -> str:
-    """A wrong value as an error text shows it: quoted, with at most `limit` bytes of it.
+    """A wrong value as an error text shows it, with at most `limit` bytes of it: text in quotes, all else without.
 
     >>> cut("x" * 100)
     "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…'"
+    >>> cut("80000"), cut(80000)
+    ("'80000'", '80000')
     """
-    text = value if isinstance(value, str) else repr(value) if not isinstance(value, bytes) else value.decode("utf-8", "replace")
+    if isinstance(value, str | bytes):
+        return repr(_shortened(value if isinstance(value, str) else value.decode("utf-8", "replace"), limit))
+    plain = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in repr(value))
+    return _shortened(plain, limit)
+
+
+def _shortened(text: str, limit: int) -> str:
     raw = text.encode("utf-8", "replace")
-    if len(raw) <= limit:
-        return repr(text)
-    return repr(raw[:limit].decode("utf-8", "ignore") + "…")
+    return text if len(raw) <= limit else raw[:limit].decode("utf-8", "ignore") + "…"

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from .dissect.costs import Account
 from .counting import Operation, Scene, agreed, count_in, mail_waits, missing
 from .environment import environment
-from .harness import PROTOCOLS, implementation
+from .harness import PROTOCOLS, check_protocols, implementation
 from .messages import Unread
 from .progress import progress
 from .results import SizeRow, SizeTable
@@ -93,6 +93,7 @@ def count_sizes(*protocols, operations: Iterable[tuple[str, Operation]] = OPERAT
     Operations for which a server lacks a verb are left out. Raises `Restless` for a protocol that talks unasked, so that
     nothing can be counted exactly.
     """
+    check_protocols("count_sizes", protocols)
     protocols, operations = protocols or tuple(PROTOCOLS), tuple(operations)
     rows = []
     with progress(len(protocols) * len(operations), "counting bytes", "operations") as bar:

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from chatlab import Account, Arrived, CreateAccount, Foreign, LogIn, ProtocolError, Refused, Send, Sent
+from chatlab import Account, Arrived, CreateAccount, Foreign, LogIn, Pong, ProtocolError, Refused, Send, Sent
 
 SAYS = {CreateAccount: lambda r: ("hello", r.name), LogIn: lambda r: ("back", r.account), Send: lambda r: ("to", r.to, r.text)}
 MEANS = {
@@ -39,3 +39,17 @@ class Bazaar(Foreign):
 class CarelessBazaar(Bazaar):
     name = "careless bazaar"
     command = [*Bazaar.command, "careless"]
+
+
+class ForkingBazaar(Foreign):
+    """A server with a process for each connection, which takes 2 ms of the processor for each ping."""
+
+    name = "forking bazaar"
+    command = [sys.executable, str(Path(__file__).with_name("forking_server.py")), "{port}"]
+    verbs = "create_account ping async fixed_port"
+
+    def encode(self, request):
+        return b"hello\n" if isinstance(request, CreateAccount) else b"ping\n"
+
+    def decode(self, frame, asked):
+        return Account(1, asked.name) if isinstance(asked, CreateAccount) else Pong()

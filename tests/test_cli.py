@@ -138,6 +138,16 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(taken, protocol, engine):
     ]
 
 
+def test_where_the_host_is_unknown_no_other_port_is_proposed():
+    done = run("serve", "--host", "nowhere.invalid")
+    assert done.returncode == 1 and done.stderr.endswith("; --host names another address\n") and "--port" not in done.stderr
+
+
+def test_a_store_in_a_folder_that_is_missing_is_said_so():
+    done = run("serve", "--store", "/no/where/chat.db")
+    assert (done.returncode, done.stderr) == (1, "chatlab serve: the store's file cannot be made: there is no folder '/no/where'\n")
+
+
 def test_several_protocols_take_one_port_after_the_other():
     for first in range(20_000, 60_000, 997):  # two neighbours that nobody has
         try:

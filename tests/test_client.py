@@ -115,3 +115,16 @@ def test_a_time_to_wait_that_is_no_number_is_refused_in_words():
     with chatlab.serve("text", name="waiting") as server, server.connect() as client:
         with pytest.raises(TypeError, match="timeout_s is a number of seconds, or None, not '1'"):
             client.receive("1")
+
+
+@pytest.mark.parametrize("timeout_s", [-1, float("nan"), float("inf")])
+def test_a_time_to_wait_that_nobody_can_wait_is_refused_in_words(timeout_s):
+    with chatlab.serve("text", name="waiting") as server, server.connect() as client:
+        with pytest.raises(ValueError, match=f"seconds from 0 on, or None to wait for ever, not {timeout_s}"):
+            client.receive(timeout_s)
+
+
+def test_of_a_list_with_a_wrong_number_that_number_is_named():
+    with chatlab.serve("text", name="numbers") as server, server.connect() as client:
+        with pytest.raises(TypeError, match="numbers is a list of whole numbers, and holds '12' of type str"):
+            client.delete_messages([11, "12"])

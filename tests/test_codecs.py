@@ -99,6 +99,28 @@ def test_json_refuses_a_key_that_nobody_knows_by_its_name(line):
     assert (refused.value.tag, refused.value.fatal) == (7, False)
 
 
+@pytest.mark.parametrize("line", [
+    b'{"op":"Deposit","tag":7,"amount":1180591620717411303424}\n',
+    b'{"op":"DeleteMessages","tag":7,"numbers":[1,1180591620717411303424]}\n',
+    b'{"op":"Mail","tag":7,"messages":[{"number":1180591620717411303424,"sender":"a","text":"b"}]}\n',
+])  # fmt: skip
+def test_json_refuses_a_number_that_other_protocols_cannot_hold(line):
+    with pytest.raises(ProtocolError, match="is a whole number of at most 63 bits, not 1180591620717411303424") as refused:
+        JsonCodec().decode(line)
+    assert (refused.value.tag, refused.value.fatal) == (7, False)
+
+
+def test_json_refuses_half_a_character_under_its_tag():
+    with pytest.raises(ProtocolError, match=r"^a text holds half a character, '\\ud800'$") as refused:
+        JsonCodec().decode(rb'{"op":"Send","tag":7,"to":"bob","text":"hi \ud800"}' + b"\n")
+    assert (refused.value.tag, refused.value.fatal) == (7, False)
+
+
+def test_json_reads_a_character_in_two_halves():
+    line = rb'{"op":"Send","tag":7,"to":"bob","text":"\ud83d\ude42"}' + b"\n"
+    assert JsonCodec().decode(line) == (7, Send("bob", "\U0001f642"))
+
+
 def test_json_refuses_an_unknown_key_inside_a_letter_too():
     line = b'{"op":"Mail","messages":[{"number":1,"sender":"a","text":"b","mood":2}]}'
     with pytest.raises(ProtocolError, match="unknown field `mood`"):

@@ -4,6 +4,7 @@ import ast
 import linecache
 import subprocess
 import sys
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -173,9 +174,15 @@ def test_names_are_those_of_other_peoples_modules(ours):
 
 
 def test_libraries_are_those_that_the_files_call(ours):
-    called = {name: {library.name for library in ours.libraries_of(name)} for name in EVERY}
-    assert called["text"] == called["binary"] == set() and called["json"] == {"msgspec"}
+    called = {name: {library.name for library in ours.libraries_of(name) if not library.common} for name in EVERY}
+    assert called["text"] == called["binary"] == called["json"] == set()
     assert {"grpcio", "protobuf"} <= called["grpc"] == called["grpc-stream"]
+
+
+def test_what_the_chat_calls_is_common_to_all(ours):
+    common = {library.name: library.protocols for library in ours.libraries if library.common}
+    assert "msgspec" in common and set(common.values()) == {EVERY}
+    assert "for the chat itself, so in common for all" in str(ours)
 
 
 def test_a_library_is_counted_in_lines_and_in_what_was_compiled(ours):
@@ -203,6 +210,26 @@ def test_a_codec_that_was_written_in_a_cell_is_counted_by_its_cell():
     exec(compile(source, "<a cell>", "exec"), names)
     names["CellCodec"].frame_end = names["CellCodec"].decode = TextCodec.decode
     assert complexity(names["CellCodec"]).size("cell", own=True) == (5, 0, 1, 1)
+
+
+def test_what_a_codec_inherits_of_ours_is_its_spelling_too():
+    class Loud(TextCodec):
+        name = "loud"
+
+        def encode(self, tag, message): ...
+
+    both = complexity("text", Loud)
+    mine = sum(row.lines for row in both.rows if row.file.startswith("yours"))
+    assert both.size("loud", "spelling").lines == both.size("text", "spelling").lines + mine
+
+
+def test_a_dataclass_is_counted_by_its_file_and_not_by_its_made_up_methods():
+    @dataclass
+    class Levelled(TextCodec):
+        level: int = 1
+        name = "levelled"
+
+    assert {row.file for row in complexity(Levelled).rows if row.protocols == ("levelled",)} == {"yours: test_complexity.py"}
 
 
 def test_an_implementation_of_ones_own_is_both_ends():

@@ -9,6 +9,8 @@ Where a mistake cannot be made by a codec, because `Connection` does that work f
 """
 
 import code
+import os
+import socket
 import subprocess
 import sys
 import time
@@ -22,13 +24,14 @@ from chatlab import conformance, socket_impl
 from chatlab.conformance import scenes
 from chatlab.codecs import TextCodec
 from chatlab.connection import Connection
-from chatlab.conformance.framing_cases import CASES as CODEC_CASES
-from chatlab.messages import Acknowledge, Arrived, Balance, Deleted, Done, Mail, Sent
+from chatlab.conformance.framing_cases import CASES as CODEC_CASES, _Counted
+from chatlab.messages import Acknowledge, Arrived, Balance, Deleted, Done, Mail, ProtocolError, Sent
 from chatlab.conformance.server_cases import CASES as SERVER_CASES
 from chatlab.service import Chat
 from chatlab.socket_impl import SocketClient, SocketImplementation
 from planted import PLANTED
 from student_codec import StudentCodec
+from voices import until
 
 TESTS = Path(__file__).parent
 DOC = TESTS.parent / "docs" / "bring_your_own.md"
@@ -336,6 +339,34 @@ def test_a_hanging_codec_is_left_and_its_place_is_told():
     assert time.monotonic() - start < 5
 
 
+def test_a_search_up_to_a_bound_is_no_search_of_the_whole_buffer():
+    class Netstring(StudentCodec):
+        def encode(self, tag, message):
+            body = super().encode(tag, message)[4:]
+            return b"%d:%b," % (len(body), body)
+
+        def frame_end(self, buffer, start, searched):
+            colon = buffer.find(b":", start, start + 9)
+            if colon < 0 and len(buffer) > start + 8 or not buffer[start : max(colon, start)].isdigit() and colon >= 0:
+                raise ProtocolError("a netstring begins with its length")
+            return colon + 2 + int(buffer[start:colon]) if colon >= 0 else 0
+
+        def decode(self, frame):
+            return super().decode(b"1234" + frame[frame.index(b":") + 1 : -1])
+
+    assert chatlab.check(Netstring, only="searched once").passed
+
+
+@pytest.mark.parametrize("look, looked_at", [
+    (lambda b: b.find(b"x", 2, 5), 3), (lambda b: b.find(b"x", -4, -1), 3), (lambda b: b.find(b":"), 3), (lambda b: b.rfind(b":"), 8),
+    (lambda b: b.find(b"x", 7, 3), 0), (lambda b: b.count(b":", 5), 5), (lambda b: b.find(b"x", None, 100), 10), (lambda b: b.split(), 10),
+])  # fmt: skip
+def test_only_bytes_that_are_looked_at_are_counted(look, looked_at):
+    buffer = _Counted(b"aa:aaaaaaa")
+    look(buffer)
+    assert buffer.seen == looked_at
+
+
 def test_what_is_neither_a_codec_nor_an_implementation_is_said_at_once():
     with pytest.raises(TypeError, match="neither an Implementation"):
         chatlab.check(object())
@@ -416,6 +447,48 @@ def test_the_program_ends_with_its_door():
         chatlab.connect(*ada.address, protocol=Bazaar)
 
 
+def test_a_program_behind_a_shell_ends_with_its_door():
+    class Shelled(Bazaar):
+        command = ["sh", "-c", f"{sys.executable} {TESTS / 'bazaar_server.py'} {{port}}; true"]
+
+    server = chatlab.serve(Shelled)
+    address = server.address
+    server.close()
+    with pytest.raises(chatlab.ConnectionLost):
+        chatlab.connect(*address, protocol=Bazaar)
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="a system without process groups")
+def test_a_program_behind_a_shell_ends_when_we_are_killed():
+    cell = f"import sys; sys.path.insert(0, {str(TESTS)!r}); import chatlab, bazaar\n"
+    cell += "class Shelled(bazaar.Bazaar): command = ['sh', '-c', ' '.join(bazaar.Bazaar.command) + '; true']\n"
+    cell += "print(chatlab.serve(Shelled).address[1], flush=True); sys.stdin.read()"
+    kernel = subprocess.Popen([sys.executable, "-c", cell], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with kernel:
+        port = int(kernel.stdout.readline())
+        kernel.kill()
+    until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) != 0)
+
+
+def test_of_what_a_program_says_its_door_keeps_the_last_line():
+    class Chatty(Bazaar):
+        command = [sys.executable, "-c", "for n in range(500): print('line', n)"]
+
+    with pytest.raises(OSError, match="it said 'line 499'"):
+        chatlab.serve(Chatty)
+
+
+def test_a_verb_that_nobody_knows_is_refused_when_the_adapter_is_written():
+    with pytest.raises(ValueError, match="Hasty.verbs has 'create_acount'; known are acknowledge, async, balance, .*withdraw"):
+        type("Hasty", (Bazaar,), {"verbs": "create_acount send"})
+
+
+@pytest.mark.parametrize("command", [[], "./bazaar {port}"])
+def test_a_foreign_server_is_started_by_a_list_of_words(command):
+    with pytest.raises(ValueError, match="bazaar is started by its command, a list of words, not by"):
+        chatlab.serve(type("Commandless", (Bazaar,), {"command": command}))
+
+
 # ---- the page ---------------------------------------------------------------------------------------------------
 
 
@@ -426,7 +499,14 @@ def blocks(language: str) -> list[str]:
 def test_the_page_shows_the_very_files():
     codec, adapter = blocks("python")[0], next(block for block in blocks("python") if "class Bazaar" in block)
     assert codec == (TESTS / "student_codec.py").read_text()
-    assert adapter.strip() in (TESTS / "bazaar.py").read_text()
+    assert adapter[adapter.index("SAYS") :].strip() in (TESTS / "bazaar.py").read_text()
+
+
+def test_the_pages_adapter_works_as_it_is_pasted():
+    names = {"__name__": "pasted", "__file__": str(TESTS / "pasted.py")}
+    exec(next(block for block in blocks("python") if "class Bazaar" in block), names)
+    with chatlab.serve(names["Bazaar"]) as server:
+        assert server.connect().create_account("ada").name == "ada"
 
 
 def test_what_the_page_types_works_and_prints_what_it_says(capsys, monkeypatch):

@@ -156,13 +156,16 @@ def test_nothing_is_printed_while_many_come_and_go(quiet, engine):
     [
         (dict(engine="fast"), "engine is 'loop' or 'threads', not 'fast'"),
         (dict(where="cloud"), "where is 'thread' or 'process', not 'cloud'"),
-        (dict(port=-1), "a port is a number from 0 to 65535, not '-1'"),
+        (dict(port=-1), "a port is a number from 0 to 65535, not -1"),
         (dict(port="7"), "a port is a number from 0 to 65535, not '7'"),
-        (dict(port={"text": 65536}), "a port is a number from 0 to 65535, not '65536'"),
-        (dict(store=5), "store is None, the path of an SQLite file, or a store .*, not '5'"),
+        (dict(port={"text": 65536}), "a port is a number from 0 to 65535, not 65536"),
+        (dict(port={"grpc": 5}), "a port is given for 'grpc', and what is served is text"),
+        (dict(host=5), "a host is a machine's name or address, .*, not 5"),
+        (dict(store="/no/where/chat.db"), "there is no folder '/no/where'"),
+        (dict(store=5), "store is None, the path of an SQLite file, or a store .*, not 5"),
         (dict(store=MemoryStore(), where="process"), "would work on a copy .* give it None or a path"),
-        (dict(limits=5), "limits is a Limits, not '5'"),
-        (dict(name=5), "name is a str or None, not '5'"),
+        (dict(limits=5), "limits is a Limits, not 5"),
+        (dict(name=5), "name is a str or None, not 5"),
     ],
 )
 def test_a_wrong_choice_is_answered_with_the_right_ones(wrong, why):
@@ -178,6 +181,30 @@ def test_ports_one_after_the_other_end_at_the_last():
 def test_a_list_of_protocols_is_answered_with_how_to_name_several():
     with pytest.raises(ValueError, match=r'did you mean serve\("text", "grpc"\)\?'):
         chatlab.serve(["text", "grpc"])
+
+
+@pytest.mark.parametrize(
+    "host, port, why",
+    [
+        ("127.0.0.1", 99999, "a port is a number from 1 to 65535, not 99999"),
+        ("127.0.0.1", "2428", "a port is a number from 1 to 65535, not '2428'"),
+        ("127.0.0.1", 0, "a port is a number from 1 to 65535, not 0"),
+        (None, 2428, "a host is a machine's name or address, .*, not None"),
+    ],
+)
+def test_an_address_that_cannot_be_one_is_refused_before_anybody_is_called(host, port, why):
+    with pytest.raises(ValueError, match=why):
+        chatlab.connect(host, port)
+
+
+def test_a_mistyped_name_is_answered_with_the_nearest():
+    with pytest.raises(AttributeError, match="chatlab has no 'conect'; did you mean connect.* dir"):
+        chatlab.conect
+
+
+def test_a_name_like_no_other_is_answered_with_where_the_names_are():
+    with pytest.raises(AttributeError, match=r"chatlab has no 'zzz'; dir\(chatlab\) lists what it has"):
+        chatlab.zzz
 
 
 def test_a_closed_server_takes_no_client():

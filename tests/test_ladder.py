@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import chatlab
+from bazaar import Bazaar
 from chatlab.codecs import TextCodec
 from chatlab.harness import implementation, serve
 from chatlab.ladder import Ladder, Rung, _servers, _turns
@@ -64,6 +65,11 @@ def test_each_rung_says_on_what_it_runs(engine, words):
 def test_a_ladder_is_of_different_protocols_that_the_generator_speaks(protocols, why):
     with pytest.raises(ValueError, match=why):
         chatlab.ladder(protocols)
+
+
+def test_a_class_alone_is_one_protocol_and_no_list():
+    with pytest.raises(ValueError, match="no codec, so no light generator"):
+        chatlab.ladder(Bazaar)
 
 
 @pytest.mark.parametrize("wrong, why", [({"engine": "steam"}, "engine is 'loop' or 'threads'"), ({"rounds": 0}, "rounds is from 1")])
@@ -261,8 +267,16 @@ def test_the_ground_belongs_to_every_ladder():
     found = planted()
     assert found["text", "echo"] is found["grpc", "echo"] is found.rungs[0]
     assert [step.rung.name for step in found.steps()] == ["echo", "frames", "codec", "chat", "echo", "bytes", "messages", "chat"]
-    with pytest.raises(KeyError):
+
+
+def test_a_rung_that_is_missing_is_answered_with_those_there_are():
+    found = planted()
+    with pytest.raises(KeyError, match="text has no rung 'bytes'; it has echo, frames, codec, chat"):
         found["text", "bytes"]
+    with pytest.raises(KeyError, match="grpc has no rung 'codec'; it has echo, bytes, messages, chat"):
+        found.step("grpc", "codec")
+    with pytest.raises(KeyError, match="there is no ladder of 'json'; there are text, grpc"):
+        found["json", "echo"]
 
 
 def test_response_times_can_be_attributed_too():

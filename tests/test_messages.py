@@ -67,11 +67,20 @@ def test_no_limit_is_optional():
     assert all(getattr(Limits(), name) > 0 for name in Limits.__struct_fields__)
 
 
-@given(st.text() | st.binary() | st.integers())
-def test_a_wrong_value_is_quoted_and_cut_to_forty_bytes(value):
+@given(st.text() | st.binary())
+def test_a_wrong_text_is_quoted_and_cut_to_forty_bytes(value):
     quoted = cut(value)
     assert quoted[0] == quoted[-1] and quoted[0] in "'\""
     assert len(eval(quoted).removesuffix("…").encode("utf-8", "replace")) <= 40
+
+
+@given(st.integers() | st.floats() | st.booleans() | st.none() | st.lists(st.text()))
+def test_what_is_no_text_stands_without_quotes_cut_to_forty_bytes(value):
+    assert repr(value).startswith(cut(value).removesuffix("…")) and len(cut(value).removesuffix("…").encode()) <= 40
+
+
+def test_a_number_and_its_digits_as_text_are_told_apart():
+    assert (cut(80000), cut("80000")) == ("80000", "'80000'")
 
 
 def test_a_quoted_value_cannot_rewrite_a_terminal_or_a_log():

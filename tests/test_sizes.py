@@ -167,3 +167,9 @@ def test_the_plot_of_overhead_names_the_crossings():
     ax = a_table().plot_overhead(Figure().subplots())
     assert "text and grpc meet at 27" in ax.sentence
     assert {"24", "27", "30"} <= {text.get_text() for text in ax.texts}
+
+
+@pytest.mark.parametrize("count", [count_bytes, chatlab.count_sizes, chatlab.complexity])
+def test_a_list_of_protocols_is_answered_with_how_to_count_several(count):
+    with pytest.raises(ValueError, match=rf'did you mean {count.__name__}\("text", "grpc"\)\?'):
+        count(["text", "grpc"])

@@ -388,7 +388,7 @@ def test_a_command_that_is_none_says_so(talk):
         ("/deposit 1.5", "1.5 is not a whole number. Usage: /deposit AMOUNT"),
         ("/withdraw", "Usage: /withdraw AMOUNT"),
         ("/login", "Usage: /login NAME"),
-        ("/deposit -1", "Not done (BAD_VALUE): an amount is a whole number from 1 to 9223372036854775807, not '-1'."),
+        ("/deposit -1", "Not done (BAD_VALUE): an amount is a whole number from 1 to 9223372036854775807, not -1."),
         ("/join a b", "Not done (BAD_NAME): a room's name is 1 to 64 letters, digits or _ . -; 'a b' is not."),
     ],
 )

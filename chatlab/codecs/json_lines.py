@@ -15,7 +15,7 @@ from typing import Annotated, Union
 import msgspec
 from msgspec.structs import astuple
 
-from ..messages import EVENTS, REPLIES, REQUESTS, Message, ProtocolError, cut
+from ..messages import EVENTS, REPLIES, REQUESTS, DeleteMessages, Mail, Message, ProtocolError, cut
 
 _MESSAGES = {message.__name__: message for message in (*REQUESTS, *REPLIES, *EVENTS)}
 _Tag = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None
@@ -40,6 +40,7 @@ _MEANT = {_line_of(message): message for message in _MESSAGES.values()}
 _LINE = msgspec.json.Decoder(Union[tuple(_MEANT)])
 _HEAD = msgspec.json.Decoder(_Head)
 _NUMBERS = {message: [f for f, of in message.__annotations__.items() if of is int] for message in _MESSAGES.values()}
+_LISTS = {DeleteMessages: lambda message: message.numbers, Mail: lambda message: [each.number for each in message.messages]}
 _encode = msgspec.json.Encoder().encode
 _TOKEN = re.compile(rb'[ \t\r\n]+|[{}\[\],:]|"(?:[^"\\]|\\.)*"|[^ \t\r\n{}\[\],:"]+|.', re.DOTALL)
 _PUNCTUATION = {
@@ -144,10 +145,13 @@ class JsonCodec:
             raise _explained(frame, error) from error
         *values, tag = astuple(line)
         message = _MEANT[type(line)](*values)
-        for field in _NUMBERS[type(message)]:
-            number = getattr(message, field)
-            if not -(2**63) <= number < 2**63:  # JSON has no end of numbers; the other protocols do
-                raise ProtocolError(f"{field} is a whole number of at most 63 bits, not {cut(number)}", tag, fatal=False)
+        kind = type(message)
+        for field in _NUMBERS[kind]:
+            if not -(2**63) <= getattr(message, field) < 2**63:  # JSON has no end of numbers; the other protocols do
+                raise _too_long(field, getattr(message, field), tag)
+        for number in _LISTS[kind](message) if kind in _LISTS else ():
+            if not -(2**63) <= number < 2**63:
+                raise _too_long("number", number, tag)
         return tag, message
 
     def spans(self, frame: bytes) -> list[tuple[int, int, str, object]]:
@@ -156,11 +160,16 @@ class JsonCodec:
         return _Walk().line(frame)
 
 
+def _too_long(field: str, number: int, tag: int | None) -> ProtocolError:
+    return ProtocolError(f"{field} is a whole number of at most 63 bits, not {cut(number)}", tag, fatal=False)
+
+
 def _explained(frame: bytes, error: Exception) -> ProtocolError:
     """What is wrong with the line, under its tag where it has one that can be read."""
     try:
-        head = _HEAD.decode(frame)
         keys = json.loads(frame)
+        line = json.dumps(keys, ensure_ascii=False)
+        head = _HEAD.decode(line.encode("utf-8", "replace"))  # msgspec reads no halves of characters, as "\ud800" is one
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return ProtocolError(f"not a message in JSON: {error}", fatal=False)
     message = _MESSAGES.get(head.op)
@@ -169,4 +178,6 @@ def _explained(frame: bytes, error: Exception) -> ProtocolError:
     unknown = [cut(key) for key in keys if key not in ("op", "tag", *message.__struct_fields__)]
     if unknown:
         return ProtocolError(f"{head.op} has no {' and no '.join(unknown)} in version 1", head.tag, fatal=False)
+    if half := re.search("[\ud800-\udfff]", line):
+        return ProtocolError(f"a text holds half a character, {cut(half[0])}", head.tag, fatal=False)
     return ProtocolError(f"not a message in JSON: {error}", head.tag, fatal=False)

@@ -430,20 +430,35 @@ class _Counted(bytearray):
 
 
 def _counting(name: str):
-    """The method of bytearray, counting from `start` (where it has one) to its find, or the end."""
+    """The method of bytearray, which looks at all bytes."""
     plain = getattr(bytearray, name)
 
     def method(self, *given, **named):
-        start = given[1] if name in ("find", "index", "rfind", "rindex", "count") and len(given) > 1 else 0
-        self.look(max(0, len(self) - (start or 0)))
+        self.look(len(self))
         return plain(self, *given, **named)
 
     return method
 
 
-_LOOKING = "find index rfind rindex count split rsplit splitlines partition rpartition decode strip rstrip replace translate"
-for _name in _LOOKING.split():
+def _searching(name: str):
+    """The method of bytearray, which looks at the bytes between its bounds, and not beyond what it finds."""
+    plain, find = getattr(bytearray, name), bytearray.rfind if name.startswith("r") else bytearray.find
+
+    def method(self, part, *bounds):
+        start, end, _ = slice(*(*bounds, None, None)[:2]).indices(len(self))
+        place = -1 if name == "count" else find(self, part, start, end)
+        if place >= 0:
+            start, end = (place, end) if name.startswith("r") else (start, place + 1)
+        self.look(max(0, end - start))
+        return plain(self, part, *bounds)
+
+    return method
+
+
+for _name in "split rsplit splitlines partition rpartition decode strip rstrip replace translate".split():
     setattr(_Counted, _name, _counting(_name))
+for _name in "find index rfind rindex count".split():
+    setattr(_Counted, _name, _searching(_name))
 
 
 @case(CASES, "A quadratic re-scan: the whole buffer is searched from its first byte after each piece that arrives.")
