@@ -35,6 +35,7 @@ class Found(NamedTuple):
     left_out: Mapping[str, str]
     climbed: Ladder | None
     code: Complexity
+    interrupted: bool = False  #: before all of it was measured
 
 
 def main_comparison(
@@ -51,6 +52,8 @@ def main_comparison(
     data = _write_data(out, found)
     pictures = _write_pictures(out, found)
     again = shlex.join(["chatlab", "compare", *protocols, *["--quick"] * quick, "--seed", f"{seed}"])
+    if rounds != ROUNDS:  # which the command line has no word for
+        again = f"chatlab.comparison.main_comparison({list(protocols)!r}, quick={quick!r}, seed={seed!r}, rounds={rounds!r})"
     page = out / "report.html"
     page.write_text(_report(found, data, again), encoding="utf-8")
     written = [page, *(out / name for name in data), *pictures]
@@ -61,16 +64,15 @@ def main_comparison(
 def _measure_all(protocols: Sequence[str], quick: bool, seed: int, rounds: int) -> Found:
     counted = _told(count_bytes(*protocols))
     compared = _told(compare(protocols, Workload(seed=seed), rounds=rounds, quick=quick))
-    if compared.partial:
-        return Found(counted, compared, (), dict.fromkeys(compared.protocols, INTERRUPTED), None, complexity(*protocols))
-    climbed = _climb(protocols, quick, seed)
+    climbed, interrupted = (None, True) if compared.partial else _climb(protocols, quick, seed)
     if quick:
         swept, left_out = [], dict.fromkeys(compared.protocols, "a quick comparison does not try it")
-    elif climbed is not None and climbed.partial:
+    elif interrupted:
         swept, left_out = [], dict.fromkeys(compared.protocols, INTERRUPTED)
     else:
         swept, left_out = _sweep(protocols, seed)
-    return Found(counted, compared, swept, left_out, climbed, _told(complexity(*protocols)))
+    interrupted = interrupted or INTERRUPTED in left_out.values()
+    return Found(counted, compared, swept, left_out, climbed, _told(complexity(*protocols)), interrupted)
 
 
 def _told(result):
@@ -95,7 +97,7 @@ def _report(found: Found, data: Mapping[str, str], again: str) -> str:
         report.limits(compared),
         report.raw_data(data, again),
     ]
-    partial = compared.partial or climbed is not None and climbed.partial or INTERRUPTED in found.left_out.values()
+    partial = found.interrupted or compared.partial or climbed is not None and climbed.partial
     warnings = ["Partial: it was interrupted, so some numbers rest on fewer rounds than others, or are missing."] * partial
     if compared.environment.warning:
         warnings.append(f"Careful: {compared.environment.warning}.")
@@ -105,13 +107,16 @@ def _report(found: Found, data: Mapping[str, str], again: str) -> str:
 # ---- where the time goes ----------------------------------------------------------------------------------------
 
 
-def _climb(protocols: Sequence[str], quick: bool, seed: int) -> Ladder | None:
-    """The ladders of those that have one. None where nobody has, or it was interrupted before anything was measured."""
+def _climb(protocols: Sequence[str], quick: bool, seed: int) -> tuple[Ladder | None, bool]:
+    """The ladders of those that have one, None where nobody has or nothing was measured; and whether it was interrupted."""
     climbable = [protocol for protocol in protocols if _is_spoken_lightly(protocol)]
+    if not climbable:
+        return None, False
     try:
-        return _told(ladder(climbable, seed=seed, quick=quick)) if climbable else None
+        climbed = _told(ladder(climbable, seed=seed, quick=quick))
     except KeyboardInterrupt:
-        return None
+        return None, True
+    return climbed, climbed.partial
 
 
 def _is_spoken_lightly(protocol: str) -> bool:

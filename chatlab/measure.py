@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from . import harness
 from .environment import cores, environment, load_average, stolen_and_all, stolen_since
 from .harness import Server, implementation, portable, serve
-from .load.gauges import Course, Memory, cpu_ns, memory_of, of_all, resident_of, server_of
+from .load.gauges import Course, Memory, Processes
 from .load.generators import Told, Trial
 from .load.workers import LOOK_S, OwnProcesses, read_times, together
 from .load.workload import NS, Workload
@@ -33,7 +33,9 @@ CLIENTS = (1, 2, 4, 8, 16)
 ROUNDS = 5
 TRIES = 3
 GENERATORS = ("clients", "light")
-CALIBRATE_S, CALIBRATED_FROM_S = 0.2, 5.0  # so long; and a measurement that takes so long asks for it by itself
+CALIBRATE_S, CALIBRATE_WARM_UP_S = 0.2, 0.05
+CALIBRATED_FROM_S = 5.0  # a measurement that takes so long asks for it by itself
+CALIBRATED_CLIENTS, CALIBRATED_IN_FLIGHT = 4, 16
 COURSE_EVERY_NS = 90_000_000  # a little less than two looks: ten readings a second
 QUICK_CLIENTS, QUICK_ROUNDS, QUICK_SECONDS, QUICK_WARM_UP_S = (1, 4, 16), 3, 0.2, 0.05
 _numbers = itertools.count(1)
@@ -51,6 +53,15 @@ class Crew:
     host: str = "127.0.0.1"
 
 
+class MeasurementFailed(RuntimeError):
+    """The clients failed: they were told something untrue, or lost the server, or were lost themselves.
+
+    `finished` is what was measured before, a partial `Run` or `Comparison`; None where no round was finished.
+    """
+
+    finished: Run | Comparison | None = None
+
+
 def measure(
     protocol_or_server,
     workload: Workload = Workload(),
@@ -65,10 +76,11 @@ def measure(
 
     `generator` is "clients", as a user has them, or "light", which costs so little that the server is what is measured.
     The load comes from so many `workers`, processes of our own or tasks of any `executor`; for those of other machines
-    `host` is where they find this one. What share this is of what the generator can do is told where that is known, and
-    found out first where the measurement takes so long that it does not matter (see `calibrate`). An interrupt ends it
-    with the rounds that are done. The processor time of a server that lives in this process cannot be told from the
-    notebook's, and is None. Raises `RuntimeError` where the clients fail, with what they said.
+    `host` is where they find this one. What the generator can do is told beside it where that is known, and found out
+    first where the measurement takes so long that it does not matter (see `calibrate`). An interrupt ends it with the
+    rounds that are done. The processor time of a server that lives in this process cannot be told from the notebook's,
+    and is None. Raises `MeasurementFailed`, a `RuntimeError`, where the clients fail, with what they said; the rounds that
+    were finished before are its `finished`.
     """
     _check_workload(workload)
     check_rounds(rounds)
@@ -76,20 +88,32 @@ def measure(
     before, load, crew = stolen_and_all(), load_average(), Crew(workers, executor, host)
     done: list[Round] = []
     takes_s = rounds * (workload.seconds + workload.warm_up_s)
+    failed: MeasurementFailed | None = None
     try:
         with progress(rounds, "measuring") as bar:
             if workload.messages is None and takes_s >= CALIBRATED_FROM_S:
-                _calibrate_once(_protocol_of(protocol_or_server), generator, crew)
+                _calibrate_once(_protocol_of(protocol_or_server), generator, crew, [workload])
             for _ in range(rounds):
                 bench = _bench(protocol_or_server, engine, generator, crew)
                 with bench:
                     done.append(bench.carry_out(workload))
                 bar.update()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, MeasurementFailed) as ended:
         if not done:
             raise
+        failed = ended if isinstance(ended, MeasurementFailed) else None
     where = _environment(bench.pinned, load, before)
-    return Run(bench.name, workload, tuple(done), where, generator, _capacity(bench.name, generator, crew), len(done) < rounds)
+    capacity = _capacity(bench.name, generator, crew, workload)
+    return _found(Run(bench.name, workload, tuple(done), where, generator, capacity, len(done) < rounds), failed)
+
+
+def _found(found: Run | Comparison, failed: MeasurementFailed | None):
+    """What was found; where the clients failed before it was whole, their error, which then has it."""
+    if failed is None:
+        return found
+    failed.finished = found
+    failed.add_note("The rounds that were finished before are the error's `finished`.")
+    raise failed
 
 
 def _bench(protocol_or_server, engine: str, generator: str, crew: Crew) -> "_Bench":
@@ -117,42 +141,53 @@ def compare(
 
     `quick` is for notebooks and tests: fewer clients, rounds and seconds. `workload.seed` decides the order, and each
     second round runs backwards, so that whatever drifts in the machine drifts for all. Each protocol's generator is
-    calibrated first, once in this process (`calibrate`). An interrupt ends it, and the processes with it; what was done by
-    then is the result, marked as partial. Raises `ValueError` for no protocol or one named twice, and `RuntimeError` where
-    the clients fail.
+    calibrated first, once in this process for each number of clients (`calibrate`). An interrupt ends it, and the processes
+    with it; what was done by then is the result, marked as partial. Raises `ValueError` for no protocol or one named twice,
+    and `MeasurementFailed`, as `measure` does, where the clients fail.
     """
     _check_workload(workload)
+    check_rounds(rounds)
     if quick:
         clients, rounds = QUICK_CLIENTS, min(rounds, QUICK_ROUNDS)
         workload = replace(workload, seconds=QUICK_SECONDS, warm_up_s=QUICK_WARM_UP_S)
-    protocols = [protocols] if isinstance(protocols, str) else list(protocols)
+    protocols = _listed(protocols)
     _check_compared([implementation(each).name for each in protocols])
-    loads = [replace(workload, clients=each) for each in ([clients] if isinstance(clients, int) else clients)]
-    check_rounds(rounds)
+    loads = [replace(workload, clients=each) for each in dict.fromkeys(_listed(clients))]
+    if not loads:
+        raise ValueError("there is no number of clients to measure with")
     _check_generator(generator)
     before, load, crew = stolen_and_all(), load_average(), Crew(workers, executor, host)
     done: dict[tuple[str, int], list[Round]] = {(implementation(p).name, w.clients): [] for w in loads for p in protocols}
+    failed: MeasurementFailed | None = None
     try:
         with progress(rounds * len(done), "comparing") as bar:
             for protocol in protocols:
-                _calibrate_once(protocol, generator, crew)
+                _calibrate_once(protocol, generator, crew, loads)
             for turns in _orders(protocols, loads, rounds, workload.seed):
                 for protocol, each_load in turns:
                     with _Bench(protocol, engine, None, generator, crew) as bench:
                         for each in each_load:
                             done[bench.name, each.clients].append(bench.carry_out(each))
                             bar.update()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, MeasurementFailed) as ended:
         if not any(done.values()):
             raise
+        failed = ended if isinstance(ended, MeasurementFailed) else None
     where = _environment(bench.pinned, load, before)
     partial = any(len(each) < rounds for each in done.values())
     runs = [
-        Run(name, replace(workload, clients=n), tuple(each), where, generator, _capacity(name, generator, crew), partial)
-        for (name, n), each in done.items()
-        if each
+        Run(name, each, tuple(found), where, generator, _capacity(name, generator, crew, each), partial)
+        for each in loads
+        for name in dict.fromkeys(name for name, _ in done)
+        if (found := done[name, each.clients])
     ]
-    return Comparison(tuple(runs), where)
+    return _found(Comparison(tuple(runs), where), failed)
+
+
+def _listed(one_or_several) -> list:
+    """One protocol or one number is a list of one."""
+    single = isinstance(one_or_several, str | type) or not isinstance(one_or_several, Iterable)
+    return [one_or_several] if single else list(one_or_several)
 
 
 def _orders(protocols: list, loads: list[Workload], rounds: int, seed: int) -> Iterator[list[tuple[object, list[Workload]]]]:
@@ -166,46 +201,67 @@ def _orders(protocols: list, loads: list[Workload], rounds: int, seed: int) -> I
         yield turns
 
 
-def calibrate(protocol, generator: str = "light", seconds: float = 0.5, workers: int = 1) -> float:
-    """How many requests a second this generator can do on this machine, against a server that does nothing: pings, 4 clients
-    with 16 on their way each, for `seconds`.
+def calibrate(
+    protocol,
+    generator: str = "light",
+    seconds: float = 0.5,
+    workers: int = 1,
+    clients: int | None = None,
+    in_flight: int = CALIBRATED_IN_FLIGHT,
+) -> float:
+    """How many pings a second this generator's clients can do on this machine, against a server that does nothing: so many
+    clients (4, or two for each worker), each with `in_flight` on their way, for `seconds`.
 
-    It is remembered as long as this process lives, and the runs that are measured afterwards say what share of it they
-    used. `compare` asks for it by itself, once for each protocol and generator, and so does a `measure` of five seconds or
-    more: it takes about half a second, and a shorter measurement is not made longer by it. Whatever it finds on a busy
-    machine is too little; ask again, and the new number counts. Of an interrupted one nothing is kept.
+    It is remembered as long as this process lives, and runs of as many clients with as many requests on their way that are
+    measured afterwards have it as their `capacity` (and see `Run.share_of_capacity`). `compare` asks for it by itself, once
+    for each protocol, generator and number of clients, and so does a `measure` of five seconds or more: it takes about half
+    a second, and a shorter measurement is not made longer by it. In an open loop, where a schedule decides how many are on
+    their way, 16 count. Whatever it finds on a busy machine is too little; ask again, and the new number counts. Of an
+    interrupted one nothing is kept.
     """
     _check_generator(generator)
-    carried = implementation(protocol)
-    kind = "echo" if generator == "light" and hasattr(carried, "codec") else "answers"
-    load = Workload(clients=max(4, 2 * workers), seconds=seconds, in_flight=16, operations="ping")
+    clients = max(CALIBRATED_CLIENTS, 2 * workers) if clients is None else clients
+    load = Workload(clients, seconds, in_flight=in_flight, operations="ping")
+    return _calibrate(protocol, generator, Crew(workers), [load])
+
+
+#: What each generator can do on this machine, in pings a second, by `_shape`. None: it cannot be told.
+_calibrated: dict[tuple, float | None] = {}
+
+
+def _shape(name: str, generator: str, crew: Crew, load: Workload) -> tuple:
+    """What decides how many pings can be done, and so what a load is set beside."""
+    return name, generator, crew.workers, load.clients, CALIBRATED_IN_FLIGHT if load.is_open else load.in_flight
+
+
+def _calibrate(protocol, generator: str, crew: Crew, loads: list[Workload]) -> float:
+    """Calibrate these, on one null server. Returns what the last can do."""
+    kind = "echo" if generator == "light" and hasattr(implementation(protocol), "codec") else "answers"
     null = f"chatlab.load.null:{kind}:{portable(protocol)}"
-    with _Bench(protocol, generator=generator, crew=Crew(workers), null=null) as bench:
-        found = bench.carry_out(load)
-    _calibrated[bench.name, generator, workers] = found.rate
-    return found.rate
+    with _Bench(protocol, generator=generator, crew=crew, null=null) as bench:
+        for load in loads:
+            found = _calibrated[_shape(bench.name, generator, crew, load)] = bench.carry_out(load).rate
+    return found
 
 
-#: What each generator can do on this machine, by (protocol, generator, workers), in requests a second. None: it cannot be told.
-_calibrated: dict[tuple[str, str, int], float | None] = {}
-
-
-def _calibrate_once(protocol, generator: str, crew: Crew) -> None:
+def _calibrate_once(protocol, generator: str, crew: Crew, loads: list[Workload]) -> None:
     """Calibrate what is not yet, where there is a null server that speaks the protocol and the workers are on this machine."""
     carried = implementation(protocol)
-    key = carried.name, generator, crew.workers
-    if crew.executor is not None or key in _calibrated:
+    if crew.executor is not None or not hasattr(carried, "codec") and carried.name not in harness.PROTOCOLS:
         return
-    if not hasattr(carried, "codec") and carried.name not in harness.PROTOCOLS:
-        return
+    shapes = dict.fromkeys(_shape(carried.name, generator, crew, load) for load in loads)
+    missing = [shape for shape in shapes if shape not in _calibrated]
+    pings = [Workload(n, CALIBRATE_S, CALIBRATE_WARM_UP_S, in_flight=m, operations="ping") for *_, n, m in missing]
     try:
-        calibrate(protocol, generator, CALIBRATE_S, crew.workers)
+        if missing:
+            _calibrate(protocol, generator, crew, pings)
     except RuntimeError:
-        _calibrated[key] = None  # a codec of somebody's own may not bear an echo
+        for shape in missing:
+            _calibrated.setdefault(shape)  # a codec of somebody's own may not bear an echo
 
 
-def _capacity(name: str, generator: str, crew: Crew) -> float | None:
-    return _calibrated.get((name, generator, crew.workers)) if crew.executor is None else None
+def _capacity(name: str, generator: str, crew: Crew, load: Workload) -> float | None:
+    return _calibrated.get(_shape(name, generator, crew, load)) if crew.executor is None else None
 
 
 def _check_generator(generator: str) -> None:
@@ -220,6 +276,8 @@ def _first_door(server: Server):
 
 
 def check_rounds(rounds: int) -> None:
+    if not isinstance(rounds, int) or isinstance(rounds, bool):
+        raise TypeError(f"rounds is a whole number from 1 to 100, not {cut(rounds)}")
     if not 1 <= rounds <= 100:
         raise ValueError(f"rounds is from 1 to 100, not {rounds!r}")
 
@@ -289,7 +347,7 @@ class _Bench:
             if found.messages:
                 return found
             workload = replace(workload, seconds=2 * workload.seconds)
-        raise RuntimeError("no message was done in all that time: give it more seconds")
+        raise MeasurementFailed("no message was done in all that time: give it more seconds")
 
     def _once(self, workload: Workload) -> Round:
         watch = _Watch(self._server.pid, workload)
@@ -297,7 +355,7 @@ class _Bench:
         try:
             told = together(executor, self._trials(workload), watch, self._crew.host)
         except RuntimeError as error:
-            raise RuntimeError(f"the clients of {self.name} failed: {error}") from error
+            raise MeasurementFailed(f"the clients of {self.name} failed: {error}") from error
         return _round(workload, told, watch)
 
     def _trials(self, workload: Workload) -> list[Trial]:
@@ -316,7 +374,7 @@ class _Watch:
     """Looks at the server from outside while the load runs: ten times a second, and at the start and the end of what counts."""
 
     def __init__(self, pid: int | None, workload: Workload):
-        self._pids, self._workload = server_of(pid), workload
+        self._server, self._workload = Processes(pid), workload
         self.start_ns = 0
         self.readings: list[tuple[int, int | None]] = []  #: (ns, the server's processor time), the first and the last
         self.memory: Memory | None = None
@@ -328,15 +386,16 @@ class _Watch:
         if load.messages is None:
             self._look_until(start_ns + int(load.warm_up_s * NS), over)
             self._read()
+            looks = len(self._course)
             self._look_until(start_ns + int((load.warm_up_s + load.seconds) * NS), over)
-            self._read()
+            self._read(is_late=over() and len(self._course) > looks)
         else:
             self._read()
         while not over():
             self._look_until(time.perf_counter_ns() + int(LOOK_S * NS), over)
         if load.messages is not None:
             self._read()
-        self.memory = of_all(memory_of, self._pids)
+        self.memory = self._server.memory()
 
     @property
     def course(self) -> Course | None:
@@ -347,12 +406,14 @@ class _Watch:
         seen = [((at - self.start_ns) / NS, (cpu - first_cpu) / NS, resident) for at, cpu, resident in self._course]
         return Course(*zip(*seen))
 
-    def _read(self) -> None:
-        self._look()
+    def _read(self, is_late: bool = False) -> None:
+        """Too late, when the load is over and the clients take their leave: then the last look counts."""
+        if not is_late:
+            self._look()
         self.readings.append(self._course[-1][:2])
 
     def _look(self) -> None:
-        self._course.append((time.perf_counter_ns(), of_all(cpu_ns, self._pids), of_all(resident_of, self._pids)))
+        self._course.append((time.perf_counter_ns(), self._server.cpu_ns(), self._server.resident()))
 
     def _look_until(self, at_ns: int, over: Callable[[], bool]) -> None:
         while (now := time.perf_counter_ns()) < at_ns and not over():
@@ -362,24 +423,39 @@ class _Watch:
 
 
 def _round(workload: Workload, told: list[Told], watch: _Watch) -> Round:
-    """What the workers have told and what was seen from outside, as one round."""
+    """What the workers have told and what was seen from outside, as one round.
+
+    The load lasts from before the planned beginning until after the planned end, so what is between the two counts. The
+    server's processor time is read a little beside them, and belongs to what was done between its own two readings.
+    """
     samples = [read_times(each) for each in told]
     every = sum(samples[1:], samples[0])
     done_at, due = every.done_at_ns, every.column("due")
     (first, cpu_before), (last, cpu_after) = ((at - watch.start_ns, cpu) for at, cpu in watch.readings)
     if workload.messages is None:
-        messages, seconds = int(((done_at >= first) & (done_at < last)).sum()), (last - first) / NS
-        begin = int(workload.warm_up_s * NS)
-        due_then = every.where((due >= begin) & (due < begin + workload.seconds * NS))
+        begin, end = int(workload.warm_up_s * NS), int((workload.warm_up_s + workload.seconds) * NS)
+        messages, seconds = int(((done_at >= begin) & (done_at < end)).sum()), workload.seconds
+        seen = int(((done_at >= first) & (done_at < last)).sum())
+        due_then = every.where((due >= begin) & (due < end))
     else:
         messages, seconds, due_then = every.completed, max(1, int(done_at.max())) / NS, every
+        seen = messages
     spent = [(each.cpu_ns[1] - each.cpu_ns[0], each.marks_ns[1] - each.marks_ns[0]) for each in told]
     wires = [each.wire for each in told]
     return Round(
-        seconds, messages, None if None in (cpu_before, cpu_after) else (cpu_after - cpu_before) / NS,
-        sum(cpu for cpu, _ in spent) / NS, due_then, len(told), max(cpu / wall for cpu, wall in spent), watch.memory,
-        None if None in wires else sum(wires[1:], wires[0]), every.completed, watch.course,
-    )  # fmt: skip
+        seconds=seconds,
+        messages=messages,
+        server_cpu_s=None if None in (cpu_before, cpu_after) else (cpu_after - cpu_before) / NS,
+        server_messages=seen,
+        generator_cpu_s=sum(cpu for cpu, _ in spent) / NS,
+        samples=due_then,
+        workers=len(told),
+        busiest=max(cpu / wall for cpu, wall in spent),
+        memory=watch.memory,
+        wire=None if None in wires else sum(wires[1:], wires[0]),
+        carried=every.completed,
+        course=watch.course,
+    )
 
 
 @contextlib.contextmanager

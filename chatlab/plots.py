@@ -249,7 +249,7 @@ def rate_by_clients(comparison: Comparison, ax=None):
     _lines(ax, comparison, lambda run: run.rate)
     ax.set_ylabel("messages per second")
     ax.set_title("How many messages a second", loc="left", fontsize=12, color=INK)
-    limited = any(run.limited_by_clients for run in comparison.runs)
+    limited = any(run.generator_limited for run in comparison.runs)
     hollow = "Hollow and grey: the clients, not the server, set this number. " if limited else ""
     _footnote(ax, hollow + _load_in_words(comparison), comparison.environment)
     return _sentence(ax, _lines_in_words(comparison, "Messages per second"))

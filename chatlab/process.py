@@ -98,5 +98,8 @@ class Worker:
 def answer_questions(answer: Callable[[bytes], dict]) -> None:
     """What a worker's process does: answer each line, and return when there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for question in sys.stdin.buffer:
-        print(json.dumps(answer(question)), flush=True)
+    # Not print: where PYTHONUNBUFFERED is set, it drops what the pipe did not take at once.
+    with open(sys.stdout.fileno(), "wb", closefd=False) as answers:
+        for question in sys.stdin.buffer:
+            answers.write(json.dumps(answer(question)).encode() + b"\n")
+            answers.flush()

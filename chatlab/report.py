@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from . import __version__, results
 from .complexity import Complexity
-from .ladder import Ladder
+from .ladder import QUICK_SECONDS, Ladder
 from .plots import (
     bytes_per_operation, cost_by_clients, figure, ladder, latency_distribution, percentiles, rate_by_clients, throughput_latency,
 )  # fmt: skip
@@ -81,8 +81,9 @@ def summary(counted: ByteTable, compared: Comparison, climbed: Ladder | None = N
     why = ", the most with whom no number was the generator's" if _is_telling(compared, clients) else ""
     sure = (
         f"Rates and times are told for {_so_many(clients, 'client')}{why}; the tables have the others. "
-        f"In brackets are {_percent(LEVEL)} intervals, from {_rounds_in_words(compared)} with fresh servers; a ratio has one of its own, "
-        f"of the same rounds of both. “Surely” means that the {_percent(SURE)} interval, too, excludes that both are equal; “perhaps”, "
+        f"Each is the centre of {_rounds_in_words(compared)} with fresh servers, and in brackets is its {_percent(LEVEL)} interval; "
+        "a ratio has one of its own, of the same rounds of both. "
+        f"“Surely” means that the {_percent(SURE)} interval, too, excludes that both are equal; “perhaps”, "
         f"that only the {_percent(LEVEL)} interval does, as it would by accident in one comparison of twenty."
     )
     return Section("In short", _list(found) + _paragraph(sure, "faint"), "computed from the tables below, whose origin is told there.")
@@ -126,8 +127,8 @@ def _alone(compared: Comparison, protocol: str, clients: int, of: str) -> str:
     values = [] if run is None else [value(each) for each in run.rounds]
     if not values or None in values:
         return f"{protocol} was not measured."
-    number = f"{results.spread(values).median:{told.spec}} [{_limits(values, told.spec)}]"
-    return f"{protocol} {told.said.format(number)}."
+    centre, limits = _centre(values, told.spec)
+    return f"{protocol} {told.said.format(f'{centre} [{limits}]')}."
 
 
 def _beside(compared: Comparison, protocol: str, clients: int, of: str) -> str:
@@ -184,28 +185,28 @@ def rates(compared: Comparison, files: Sequence[str]) -> Section:
 def _rates_of(compared: Comparison) -> Table:
     heads = (
         "clients", "protocol", "messages/s", "interval", "server CPU µs/message", "interval", "bytes/message", "clients' CPU",
-        "of their capacity",
+        "their pings/s",
     )  # fmt: skip
     rows = [(f"{run.workload.clients}" if begins else "", run.protocol, *_rate_of(run)) for run, begins in _in_order(compared)]
     notes = (
-        f"The median of {_rounds_in_words(compared)}, and the {_percent(LEVEL)} interval of their centre. "
-        "A message is sent, answered, pushed, received and acknowledged, and costs the server all of that. "
+        f"Rates and the server's CPU: the centre of {_rounds_in_words(compared)} and its {_percent(LEVEL)} interval (how, is told below); "
+        "the rest are medians. A message is sent, answered, pushed, received and acknowledged, and costs the server all of that. "
         "Bytes are the clients' own count at the socket, warm-up and setting up included. "
-        "The clients' CPU is the share of one processor that they used; their capacity is how many requests a second they did "
-        "against a server that does nothing. An asterisk: the generator, not the server, set this rate. A dagger: interrupted.",
+        "The clients' CPU is the share of one processor that they used; their pings are what as many of them did a second against a "
+        "server that does nothing. An asterisk: the generator, not the server, set this rate. A dagger: interrupted.",
     )
     return Table("Messages per second, and processor time for each", heads, tuple(rows), notes, labels=2)
 
 
 def _rate_of(run: Run) -> tuple[str, ...]:
     mark = "*" * run.generator_limited + "†" * run.partial
-    cpu, carried = run.server_cpu_us, [each.bytes_per_message for each in run.rounds]
-    cpu_limits = "" if cpu is None else _limits([each.server_cpu_us for each in run.rounds], ",.1f")
+    carried = [each.bytes_per_message for each in run.rounds]
+    rate, rate_limits = _centre([each.rate for each in run.rounds], ",.0f")
+    cpu = ("not read", "") if run.server_cpu_us is None else _centre([each.server_cpu_us for each in run.rounds], ",.1f")
     return (
-        f"{run.rate.median:,.0f}{mark}", _limits([each.rate for each in run.rounds], ",.0f"),
-        "not read" if cpu is None else f"{cpu.median:,.1f}", cpu_limits,
+        f"{rate}{mark}", rate_limits, *cpu,
         "not read" if None in carried else f"{results.spread(carried).median:,.0f}",
-        f"{run.generator_share.median:.0%}", "not known" if run.share_of_capacity is None else f"{run.share_of_capacity:.0%}",
+        f"{run.generator_share.median:.0%}", "not known" if run.capacity is None else f"{run.capacity:,.0f}",
     )  # fmt: skip
 
 
@@ -238,8 +239,8 @@ def response_times(compared: Comparison, files: Sequence[str]) -> Section:
     heads = ("clients", "protocol", "half within", "interval", "90 % within", "99 % within", "interval", "longest", "requests", "not done")
     rows = [(f"{run.workload.clients}" if begins else "", run.protocol, *_times_of(run)) for run, begins in _in_order(compared)]
     notes = (
-        f"From when a request was due to when it was answered. A percentile is of one round; told are the median of the "
-        f"rounds and the {_percent(LEVEL)} interval of their centre. What was not answered counts with its age when the round ended.",
+        f"From when a request was due to when it was answered. A percentile is of one round; told are the centre of the "
+        f"rounds and its {_percent(LEVEL)} interval (how, is told below). What was not answered counts with its age when the round ended.",
     )
     clients = _most_telling(compared)
     runs = [run for run, _ in _in_order(compared) if run.workload.clients == clients and run.samples is not None and len(run.samples)]
@@ -253,10 +254,10 @@ def _times_of(run: Run) -> tuple[str, ...]:
     samples = run.samples
     if samples is None or not len(samples):
         return ("not kept", *[""] * 7)
-    half, most, nearly_all = (run.response_ms(percent) for percent in (50, 90, 99))
-    intervals = [_limits([each.response_ms(percent) for each in run.rounds if each.samples], ",.2f") for percent in (50, 99)]
+    kept = [each for each in run.rounds if each.samples]
+    half, (most, _), nearly_all = (_centre([each.response_ms(percent) for each in kept], ",.2f") for percent in (50, 90, 99))
     return (
-        f"{half.median:,.2f}", intervals[0], f"{most.median:,.2f}", f"{nearly_all.median:,.2f}", intervals[1],
+        *half, most, *nearly_all,
         f"{samples.bounded_response_ns.max() / 1e6:,.1f}", f"{samples.offered:,}", f"{samples.offered - samples.completed:,}",
     )  # fmt: skip
 
@@ -266,7 +267,8 @@ def _times_of(run: Run) -> tuple[str, ...]:
 
 def where_time_goes(climbed: Ladder, file: str) -> Section:
     """What each part of a server adds to the cost of a request, as a table and as a picture."""
-    call = f"chatlab.ladder([{', '.join(map(repr, climbed.protocols))}])"
+    quick = ", quick=True" * (climbed.workload.seconds == QUICK_SECONDS)
+    call = f"chatlab.ladder([{', '.join(map(repr, climbed.protocols))}], seed={climbed.workload.seed}{quick})"
     origin = f"{_link(file)}, every round of every rung; {_code(call)} measures it again."
     return shown("Where the time goes", climbed, ladder, origin=origin)
 
@@ -334,12 +336,13 @@ def method(compared: Comparison) -> Section:
         "Order": "Protocols and numbers of clients come in an order shuffled by the seed; each second round is the one before it "
         "backwards. What drifts in the machine so drifts for all alike.",
         "Generator": _GENERATORS[compared.runs[0].generator],
-        "Capacity": "What this generator did on this machine against a server that does nothing: pings, sixteen on their way for each of "
-        "four clients, as many as it could. A message takes several such requests.",
+        "Capacity": "What this generator did on this machine against a server that does nothing: pings, of as many clients with as many "
+        "on their way (in an open loop 16 for each). A ping is 2 frames that the clients say and hear, a message up to "
+        f"{_frames(compared)}: the two rates stand beside each other, and one is a share of the other only where these are the same.",
         "Latency": "The response time counts from when a request was due, not from when a late generator asked. In a closed loop the "
         "two are the same but for the generator's own delay. The warm-up is left out.",
         "Server's CPU": "The processor time of the server's process, all its threads, read from outside before and after, divided by "
-        "messages done. It is the number that busy clients and a busy machine disturb least.",
+        "messages done between the two readings. It is the number that busy clients and a busy machine disturb least.",
         "Bytes": "What TCP carries, counted by a relay between client and server, in steady state: when the same request costs the same "
         "twice in a row. The headers of TCP and IP are not in it.",
         "Intervals": f"{_percent(LEVEL)}: Hodges and Lehmann's centre of the rounds' logarithms with the limits of Wilcoxon's signed "
@@ -358,6 +361,11 @@ _GENERATORS = {
     "and of the response times, and they need more over one protocol than over another.",
     "light": "Requests spelled beforehand over bare sockets, in a process of their own: it costs little, so that the server is measured.",
 }
+
+
+def _frames(compared: Comparison) -> str:
+    each = [run.workload.frames for run in compared.runs]
+    return " to ".join(dict.fromkeys(f"{frames:.3g}" for frames in (min(each), max(each))))
 
 
 def _rounds_in_words(compared: Comparison) -> str:
@@ -444,12 +452,12 @@ TOLD = {
 }
 
 
-def _limits(values: Sequence[float], spec: str) -> str:
-    """The limits of the interval of the rounds' centre: of their logarithms, as none of them can be below 0."""
+def _centre(values: Sequence[float], spec: str) -> tuple[str, str]:
+    """The rounds' centre and the limits of its interval: of their logarithms, as none of them can be below 0."""
     if len(values) < 2 or min(values) <= 0:
-        return "?"
+        return f"{results.spread(values).median:{spec}}", "?"
     found = typical([log(value) for value in values])
-    return _unbroken(f"{exp(found.low):{spec}} … {exp(found.high):{spec}}")
+    return f"{exp(found.value):{spec}}", _unbroken(f"{exp(found.low):{spec}} … {exp(found.high):{spec}}")
 
 
 def _unbroken(text: str) -> str:

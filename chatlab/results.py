@@ -88,6 +88,11 @@ class Environment:
         return ", ".join(part for part in parts if part)
 
 
+def _there(*names) -> str:
+    """What a place of a table is asked by, for whoever has asked by something else."""
+    return " with ".join(" or ".join(map(repr, each)) for each in names)
+
+
 # ---- bytes ------------------------------------------------------------------------------------------------------
 
 
@@ -123,7 +128,7 @@ class ByteTable(Shown):
         for row in self.rows:
             if (row.protocol, row.operation) == protocol_and_operation:
                 return row
-        raise KeyError(protocol_and_operation)
+        raise KeyError(f"there is no {protocol_and_operation!r}; there is {_there(self.protocols, self.operations)}")
 
     def to_frame(self):
         """A pandas DataFrame: a row for each protocol and operation, in bytes."""
@@ -201,7 +206,7 @@ class SizeTable(Shown):
         for row in self.rows:
             if (row.protocol, row.operation, row.size) == protocol_operation_size:
                 return row
-        raise KeyError(protocol_operation_size)
+        raise KeyError(f"there is no {protocol_operation_size!r}; there is {_there(self.protocols, self.operations, self.sizes)}")
 
     def where(self, **wanted) -> "SizeTable":
         """A part of it: `table.where(size="small")`, `table.where(protocol=("text", "grpc"))`."""
@@ -284,6 +289,7 @@ class Round:
     wire: Segments | None = None  #: what passed on the generator's connections for `carried` requests, warm-up and all
     carried: int = 0
     course: Course | None = None  #: the server's processor and memory, read ten times a second from outside
+    server_messages: int | None = None  #: done between the two readings of `server_cpu_s`; without it, `messages` were
 
     @property
     def rate(self) -> float:
@@ -293,7 +299,8 @@ class Round:
     @property
     def server_cpu_us(self) -> float | None:
         """The server's processor time for a message, in microseconds: sent, pushed, acknowledged."""
-        return None if self.server_cpu_s is None else self.server_cpu_s / self.messages * 1e6
+        messages = self.messages if self.server_messages is None else self.server_messages
+        return self.server_cpu_s / messages * 1e6 if self.server_cpu_s is not None and messages else None
 
     @property
     def generator_share(self) -> float:
@@ -336,8 +343,8 @@ class Round:
 class Run(Shown):
     """One protocol under one load, in one or more rounds. Runs of the same load add up with `+`.
 
-    `generator` says by what the load was generated, "clients" or "light"; `capacity` is how many requests a second it
-    can do at most against a server that does nothing, where that was calibrated.
+    `generator` says by what the load was generated, "clients" or "light"; `capacity` is how many pings a second as many of
+    its clients, with as many on their way, did against a server that does nothing, where that was calibrated.
     """
 
     protocol: str
@@ -366,7 +373,7 @@ class Run(Shown):
     @property
     def server_cpu_us(self) -> Spread | None:
         """The server's processor time for a message, in microseconds."""
-        if any(each.server_cpu_s is None for each in self.rounds):
+        if any(each.server_cpu_us is None for each in self.rounds):
             return None
         return spread(each.server_cpu_us for each in self.rounds)
 
@@ -377,8 +384,10 @@ class Run(Shown):
 
     @property
     def share_of_capacity(self) -> float | None:
-        """The rate as a share of what this generator can do on this machine against a server that does nothing."""
-        return None if self.capacity is None else self.rate.median / self.capacity
+        """What share the rate is of `capacity`. None where a message is more than one request and its answer, as a `send` is:
+        that many messages and so many pings a second stand beside each other, and one is no share of the other.
+        """
+        return None if self.capacity is None or self.workload.frames != 2 else self.rate.median / self.capacity
 
     @property
     def samples(self) -> Samples | None:
@@ -407,11 +416,6 @@ class Run(Shown):
         return 2 * sum(bool(self._limits(each)) for each in self.rounds) > len(self.rounds)
 
     @property
-    def limited_by_clients(self) -> bool:
-        """The same as `generator_limited`."""
-        return self.generator_limited
-
-    @property
     def warning(self) -> str:
         return "the clients, not the server, set this number" if self.generator_limited else ""
 
@@ -433,11 +437,12 @@ class Run(Shown):
 
         if what == "rate":
             return Comparison((self,), self.environment).plot(ax)
+        drawn = {"distribution": plots.latency_distribution, "percentiles": plots.percentiles, "time": plots.time_series}
+        if what not in drawn:
+            raise ValueError(f"what can be drawn is {', '.join(map(repr, ('rate', *drawn)))}, not {what!r}")
         if self.samples is None or not len(self.samples):
             raise ValueError(f"{self!r} has kept no samples to draw")
-        if what == "time":
-            return plots.time_series(self, ax)
-        return {"distribution": plots.latency_distribution, "percentiles": plots.percentiles}[what]([self], ax)
+        return drawn[what](self if what == "time" else [self], ax)
 
 
 @dataclass(frozen=True, repr=False)
@@ -473,16 +478,18 @@ class Comparison(Shown):
         for run in self.runs:
             if (run.protocol, run.workload.clients) == protocol_and_clients:
                 return run
-        raise KeyError(protocol_and_clients)
+        raise KeyError(f"there is no {protocol_and_clients!r}; there is {_there(self.protocols, self.clients)}")
 
     def ratio(self, a: str, b: str, clients: int | None = None, of: str = "rate"):
         """How `a` compares with `b`, round by round: an `uncertainty.Ratio`, which says in words what may be believed.
 
         `of` is "rate", "server_cpu_us" or "p99_ms". Where it was interrupted, the rounds count that both have. Raises
-        `ValueError` where the generator set one of the numbers or there are none.
+        `ValueError` where the generator set one of the numbers or there are none, `KeyError` for who was not measured.
         """
         from .uncertainty import ratio
 
+        if of not in COMPARED:
+            raise ValueError(f"what can be compared is {', '.join(map(repr, COMPARED))}, not {of!r}")
         clients = self.clients[-1] if clients is None else clients
         runs = [self[name, clients] for name in (a, b)]
         for run in runs:

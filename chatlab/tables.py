@@ -167,20 +167,28 @@ _GENERATED = {
 
 
 def _counted(runs) -> list[str]:
-    """What was due and not done, and what share of its capacity the generator used, where there is something to tell."""
+    """What was due and not done, and what the generator can do, where there is something to tell."""
     notes = []
     for run in runs:
         samples = run.samples
         if samples is not None and (samples.unsent or samples.unanswered):
             notes.append(f"{run.protocol}: of {samples.offered:,} due, {samples.unsent:,} not asked, {samples.unanswered:,} not done.")
+    known, what = _by_protocol(runs, "share_of_capacity", ".0%"), "pings against a server that does nothing"
+    if known:
+        return [*notes, f"Of what as many clients did by {what}: {known}."]
+    if known := _by_protocol(runs, "capacity", ",.0f"):
+        notes.append(f"Beside it, {what} by as many clients, a second: {known}. A ping is one request and its answer, a message here more.")
+    return notes
+
+
+def _by_protocol(runs, field: str, spec: str) -> str:
+    """The least and the most of it, for each protocol of which it is known."""
     known: dict[str, list[float]] = {}
     for run in runs:
-        if run.share_of_capacity is not None:
-            known.setdefault(run.protocol, []).append(run.share_of_capacity)
-    if known:
-        shares = [f"{name} {' to '.join(dict.fromkeys(f'{each:.0%}' for each in (min(all_), max(all_))))}" for name, all_ in known.items()]
-        notes.append(f"Of what this generator did against a server that does nothing, in requests a second: {', '.join(shares)}.")
-    return notes
+        if (value := getattr(run, field)) is not None:
+            known.setdefault(run.protocol, []).append(value)
+    told = {name: dict.fromkeys(f"{each:{spec}}" for each in (min(all_), max(all_))) for name, all_ in known.items()}
+    return ", ".join(f"{name} {' to '.join(limits)}" for name, limits in told.items())
 
 
 @table.register
@@ -237,7 +245,8 @@ def _complexity_notes(result: Complexity) -> tuple[str, ...]:
 
 def _library(library: Library) -> str:
     compiled = f" and {library.compiled / 1e6:,.1f} MB compiled" if library.compiled else ""
-    return f"{library.name} {library.version} ({library.lines:,} lines of Python{compiled}) for {', '.join(library.protocols)}"
+    who = "the chat itself, so in common for all" if library.common else ", ".join(library.protocols)
+    return f"{library.name} {library.version} ({library.lines:,} lines of Python{compiled}) for {who}"
 
 
 # ---- how it is written ------------------------------------------------------------------------------------------

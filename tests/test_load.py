@@ -293,9 +293,26 @@ def test_a_process_that_is_gone_has_no_memory():
     ("text", "light"), ("binary", "light"), ("grpc", "light"), ("grpc-stream", "light"), ("text", "clients"), ("grpc", "clients"),
 ])  # fmt: skip
 def test_a_generator_is_calibrated_by_a_server_that_does_nothing(protocol, generator):
-    capacity = calibrate(protocol, generator, seconds=0.1)
-    run = measure(protocol, Workload(messages=5), generator=generator)
+    capacity = calibrate(protocol, generator, seconds=0.1, clients=2, in_flight=3)
+    run = measure(protocol, Workload(clients=2, in_flight=3, messages=5, operations="ping"), generator=generator)
     assert run.capacity == capacity > 0 and run.share_of_capacity == run.rate.median / capacity
+
+
+def test_messages_are_no_share_of_pings():
+    run = replace(a_run(a_round(*ON_TIME)), capacity=1000.0)
+    assert run.share_of_capacity is None
+    assert "Beside it, pings against a server that does nothing by as many clients, a second: text 1,000." in str(run)
+
+
+def test_requests_with_one_answer_are_a_share_of_pings():
+    run = replace(a_run(a_round(*ON_TIME)), workload=Workload(operations="balance"), capacity=1000.0)
+    assert run.share_of_capacity == 0.1
+    assert "Of what as many clients did by pings against a server that does nothing: text 10%." in str(run)
+
+
+def test_what_other_clients_can_do_is_not_set_beside_a_load(uncalibrated):
+    calibrate("text", seconds=0.1, clients=4)
+    assert measure("text", Workload(clients=2, messages=5), generator="light").capacity is None
 
 
 @pytest.fixture
@@ -309,11 +326,11 @@ def test_a_comparison_calibrates_by_itself_and_once(uncalibrated):
     first, second = (compare(["text", "grpc"], Workload(messages=5), clients=2, rounds=1) for _ in range(2))
     assert all(run.capacity > 0 for run in first.runs)
     assert [run.capacity for run in first.runs] == [run.capacity for run in second.runs]
-    assert "Of what this generator did against a server that does nothing" in str(first)
+    assert "pings against a server that does nothing by as many clients" in str(first)
 
 
 def test_a_short_measurement_is_not_made_longer_by_a_calibration(uncalibrated):
-    assert measure("text", Workload(messages=5)).share_of_capacity is None and not _calibrated
+    assert measure("text", Workload(messages=5)).capacity is None and not _calibrated
 
 
 def test_a_protocol_without_a_null_server_is_compared_all_the_same(uncalibrated):
@@ -322,7 +339,7 @@ def test_a_protocol_without_a_null_server_is_compared_all_the_same(uncalibrated)
 
 
 def test_what_one_worker_can_do_is_not_what_two_can(uncalibrated):
-    calibrate("text", seconds=0.1)
+    calibrate("text", seconds=0.1, clients=4, in_flight=1)
     assert measure("text", Workload(clients=4, messages=5), generator="light", workers=2).capacity is None
 
 
@@ -394,6 +411,54 @@ def test_a_lost_worker_is_an_error(monkeypatch):
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         with pytest.raises(RuntimeError, match="the clients of text failed: BrokenProcessPool"):
             measure("text", Workload(messages=10), executor=pool)
+
+
+class Lost(Here):
+    """Works so often, and then is lost."""
+
+    def __init__(self, left: int):
+        self.left = left
+
+    def submit(self, function, *args):
+        self.left -= 1
+        return super().submit(function if self.left >= 0 else lose, *args)
+
+
+def lose(spec: bytes):
+    raise ConnectionError("the worker's machine is gone")
+
+
+@pytest.mark.parametrize("act, kind", [
+    (lambda pool: measure("text", Workload(messages=5), rounds=3, executor=pool), Run),
+    (lambda pool: compare("text", Workload(messages=5), clients=2, rounds=3, executor=pool), Comparison),
+])  # fmt: skip
+def test_the_error_of_a_later_round_has_the_rounds_that_were_finished(act, kind):
+    with pytest.raises(RuntimeError, match="the worker's machine is gone") as failed:
+        act(Lost(1))
+    assert type(failed.value.finished) is kind and failed.value.finished.partial and ", 1 round, partial" in repr(failed.value.finished)
+
+
+def test_the_error_of_the_first_round_has_nothing():
+    with pytest.raises(RuntimeError, match="the worker's machine is gone") as failed:
+        measure("text", Workload(messages=5), rounds=2, executor=Lost(0))
+    assert failed.value.finished is None
+
+
+@LINUX
+def test_workers_are_heard_where_many_files_are_open():
+    import resource  # which only Unix has
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    opened = []
+    try:
+        while not opened or opened[-1] < 1024:  # select, which ends there, would refuse
+            opened.append(os.open(os.devnull, os.O_RDONLY))
+        assert measure("text", Workload(messages=5)).rounds[0].messages == 10
+    finally:
+        for each in opened:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_an_interrupt_leaves_the_rounds_that_are_done(monkeypatch):

@@ -8,13 +8,16 @@ import struct
 import subprocess
 import sys
 import time
+from array import array
 
 import pytest
 
 import chatlab
-from bazaar import Bazaar
+from bazaar import Bazaar, ForkingBazaar
 from chatlab.codecs import TextCodec
-from chatlab.load.gauges import cpu_ns, server_of
+from chatlab.load.gauges import Processes, cpu_ns
+from chatlab.load.generators import Told
+from chatlab.measure import _round, _Watch
 from chatlab.messages import Arrived, Ping, Pong, Send, Sent
 from chatlab.process import Worker
 from chatlab.relay import Traffic, relay
@@ -129,9 +132,40 @@ def test_every_message_that_was_to_be_sent_is_done(protocol, clients):
     assert run.rounds[0].messages == 20 * clients
 
 
-def test_a_load_of_seconds_is_measured_for_so_long():
-    (only,) = chatlab.measure("text", Workload(seconds=0.1, warm_up_s=0.02)).rounds
-    assert 0.05 < only.seconds < 5 and only.messages > 0  # it is looked at a little late, at either end
+def test_a_load_of_seconds_is_measured_for_exactly_so_long():
+    (only,) = chatlab.measure("text", Workload(seconds=0.5, warm_up_s=0.02)).rounds
+    assert only.seconds == 0.5 and only.messages > 0
+
+
+def a_told(done_ms, marks_ms):
+    """What a worker tells whose requests were done then."""
+    times = array("q", [int(at * 1e6) for at in done_ms]).tobytes()
+    return Told(0, times, times, times, times, bytes(len(done_ms)), (0, 0), tuple(int(at * 1e6) for at in marks_ms), int(400e6), None)
+
+
+def a_watch(load, *readings_ms_and_cpu_ms):
+    watch = _Watch(None, load)
+    watch.readings = [(int(at * 1e6), int(cpu * 1e6)) for at, cpu in readings_ms_and_cpu_ms]
+    return watch
+
+
+def test_time_in_which_nothing_was_asked_any_more_is_not_measured_time():
+    load = Workload(seconds=0.2, warm_up_s=0.1)
+    late = _round(load, [a_told([50, 150, 250, 299, 310], (100, 300))], a_watch(load, (120, 0), (390, 6)))
+    assert (late.messages, late.seconds) == (3, 0.2)
+
+
+def test_the_servers_processor_time_is_divided_among_the_messages_of_its_own_span():
+    load = Workload(seconds=0.2, warm_up_s=0.1)
+    late = _round(load, [a_told([110, 150, 250, 299, 310], (100, 300))], a_watch(load, (120, 0), (390, 6)))
+    assert late.messages == 4 and late.server_cpu_us == pytest.approx(6000 / 4)  # of those at 150, 250, 299 and 310 ms
+
+
+def test_a_reading_that_comes_when_the_load_is_over_is_not_taken():
+    watch = _Watch(os.getpid(), Workload(seconds=0.01, warm_up_s=0))
+    over = iter([False, True, True, True])  # it looks once, and then the clients take their leave
+    watch(time.perf_counter_ns() - 1_000, lambda: next(over, True))
+    assert watch.readings[-1] == watch._course[-1][:2] and len(watch._course) == 2
 
 
 @LINUX
@@ -191,6 +225,23 @@ def test_the_number_of_rounds_is_bounded(rounds):
         chatlab.compare(BOTH, rounds=rounds)
 
 
+@pytest.mark.parametrize("rounds", ["4", 1.5, True])
+@pytest.mark.parametrize("act", [chatlab.measure, lambda protocol, rounds: chatlab.compare(protocol, rounds=rounds, quick=True)])
+def test_the_number_of_rounds_is_whole(act, rounds):
+    with pytest.raises(TypeError, match=f"rounds is a whole number from 1 to 100, not {rounds!r}"):
+        act("text", rounds=rounds)
+
+
+@pytest.mark.parametrize("one", ["text", TextCodec, TextCodec()])
+def test_one_protocol_is_enough(one):
+    assert chatlab.compare(one, Workload(messages=5), clients=1, rounds=1).protocols == ("text",)
+
+
+def test_a_comparison_needs_a_number_of_clients():
+    with pytest.raises(ValueError, match="no number of clients"):
+        chatlab.compare("text", clients=[])
+
+
 @pytest.mark.parametrize("protocols, why", [([], "no protocol to measure"), (["text", "text"], "not with itself")])
 def test_a_comparison_is_of_different_protocols(protocols, why):
     with pytest.raises(ValueError, match=why):
@@ -198,7 +249,7 @@ def test_a_comparison_is_of_different_protocols(protocols, why):
 
 
 def test_a_load_is_a_workload():
-    with pytest.raises(TypeError, match="a Workload, not '5'"):
+    with pytest.raises(TypeError, match="a Workload, not 5"):
         chatlab.measure("text", 5)
 
 
@@ -313,6 +364,33 @@ def test_a_process_that_hangs_is_not_waited_for():
     assert not worker.running
 
 
+IN_THE_MIDST_OF_WRITING = """
+import fcntl, signal, sys, termios
+from chatlab.process import answer_questions
+def interrupt(*_):
+    if any(fcntl.ioctl(1, termios.FIONREAD, bytes(4))):  # a part of the answer is in the pipe, which cannot hold all
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print("interrupted", file=sys.stderr, flush=True)
+def answer(question):
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    return {"told": "x" * 3_000_000}
+signal.signal(signal.SIGALRM, interrupt)
+answer_questions(answer)
+"""
+
+
+@LINUX
+def test_an_answer_is_whole_though_its_writing_was_interrupted():
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    unbuffered = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen([sys.executable, "-c", IN_THE_MIDST_OF_WRITING], env=unbuffered, **pipes) as worker:
+        worker.stdin.write(b"?\n")
+        worker.stdin.flush()
+        assert worker.stderr.readline() == b"interrupted\n"
+        worker.stdin.close()
+        assert len(worker.stdout.readline()) == len('{"told": ""}\n') + 3_000_000
+
+
 # ---- a server that is not ours ----------------------------------------------------------------------------------
 
 
@@ -336,7 +414,7 @@ def test_an_operation_that_a_foreign_server_lacks_is_named():
 @LINUX
 def test_of_a_program_that_is_guarded_the_guard_is_not_the_server():
     with chatlab.serve(Bazaar, where="process") as server:
-        looked_at = server_of(server.pid)
+        looked_at = Processes(server.pid).pids
         assert len(looked_at) == 1 and server.pid not in looked_at
         assert b"bazaar_server" in open(f"/proc/{looked_at[0]}/cmdline", "rb").read()
 
@@ -344,4 +422,76 @@ def test_of_a_program_that_is_guarded_the_guard_is_not_the_server():
 @LINUX
 def test_of_a_server_of_ours_its_own_process_is_looked_at():
     with chatlab.serve("text", where="process") as server:
-        assert server_of(server.pid) == (server.pid,)
+        assert Processes(server.pid).pids == (server.pid,)
+
+
+BURNT_US = 2000  # by the process of each connection, for each request
+
+
+@LINUX
+def test_a_process_that_a_foreign_server_starts_for_a_connection_is_part_of_it():
+    run = chatlab.measure(ForkingBazaar, Workload(clients=2, seconds=0.4, operations="ping"))
+    assert run.server_cpu_us.median == pytest.approx(BURNT_US, rel=0.5)
+
+
+@pytest.fixture
+def forking():
+    """A program with a guard as a foreign server has it, which starts a child that burns 0.1 s for each line it is told."""
+    program = subprocess.Popen([sys.executable, "-c", GUARDED, FORKING], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    program.stdout.readline()
+    yield program
+    program.stdin.close()
+    program.wait()
+    program.stdout.close()
+
+
+GUARDED = """
+import subprocess, sys
+subprocess.run([sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])", sys.argv[1]])
+"""
+FORKING = """
+import os, signal, sys, time
+print("ready", flush=True)
+for line in sys.stdin:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN if line == "forget\\n" else signal.SIG_DFL)
+    to_child, told = os.pipe()
+    child = os.fork()
+    if not child:
+        while time.process_time() < 0.1:
+            pass
+        print("burnt", flush=True)
+        os.read(to_child, 1)
+        os._exit(0)
+    sys.stdin.readline()
+    os.write(told, b".")
+    try:
+        os.waitpid(child, 0)
+    except ChildProcessError:
+        pass  # it has ended, and was forgotten
+    print("over", flush=True)
+"""
+
+
+def said(program, line):
+    program.stdin.write(line)
+    program.stdin.flush()
+    return program.stdout.readline()
+
+
+@LINUX
+def test_the_time_of_a_process_that_has_ended_still_counts(forking):
+    looked_at = Processes(forking.pid)
+    before = looked_at.cpu_ns()
+    said(forking, b"wait for\n")
+    living = looked_at.cpu_ns() - before
+    said(forking, b"end\n")
+    assert looked_at.cpu_ns() - before == pytest.approx(living, abs=30_000_000) and living >= 90_000_000
+
+
+@LINUX
+def test_where_the_time_of_a_process_that_has_ended_is_lost_there_is_none(forking):
+    looked_at = Processes(forking.pid)
+    said(forking, b"forget\n")
+    assert looked_at.cpu_ns() > 0
+    said(forking, b"end\n")
+    assert looked_at.cpu_ns() is None and looked_at.memory().resident > 0

@@ -4,6 +4,10 @@ import base64
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from html import unescape
+from itertools import combinations_with_replacement
+from math import exp, log
+from statistics import mean, median
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
@@ -12,6 +16,7 @@ import pytest
 from chatlab import comparison, report
 from chatlab.comparison import SWEEP, SWEPT, main_comparison
 from chatlab.complexity import complexity
+from chatlab.ladder import QUICK_SECONDS, SECONDS
 from chatlab.load.workload import Workload
 from chatlab.relay import Traffic
 from chatlab.results import ByteRow, ByteTable, Comparison
@@ -141,7 +146,23 @@ def test_the_rates_and_costs_are_those_of_the_runs(tree):
     compared = a_comparison()
     runs = [compared[name, n] for n in compared.clients for name in compared.protocols]
     shown = [(row[0].rstrip("*"), row[2], row[5]) for row in cells(tree, "Messages per second, and processor time for each")]
-    assert shown == [(f"{run.rate.median:,.0f}", f"{run.server_cpu_us.median:,.1f}", f"{run.generator_share.median:.0%}") for run in runs]
+    rates, costs = ([[getattr(each, of) for each in run.rounds] for run in runs] for of in ("rate", "server_cpu_us"))
+    busy = [f"{run.generator_share.median:.0%}" for run in runs]
+    assert shown == list(zip([f"{centre(each):,.0f}" for each in rates], [f"{centre(each):,.1f}" for each in costs], busy))
+
+
+def centre(values):
+    """Hodges and Lehmann's, of the logarithms: the median of the means of all pairs."""
+    pairs = combinations_with_replacement(map(log, values), 2)
+    return exp(median(map(mean, pairs)))
+
+
+@pytest.mark.parametrize("rates", [(50, 100, 100, 100, 100), (1, 2, 100, 101, 102), (100, 300, 200)])
+def test_the_number_beside_an_interval_is_the_one_it_belongs_to(rates):
+    shown, limits = report._centre(rates, ",.6f")
+    assert float(shown) == pytest.approx(centre(rates))
+    low, high = map(float, limits.replace(",", "").split("\N{NO-BREAK SPACE}…\N{NO-BREAK SPACE}"))
+    assert low <= float(shown) <= high
 
 
 def test_the_times_are_those_of_the_runs(tree):
@@ -158,7 +179,7 @@ def test_the_differences_are_those_of_the_comparison(tree):
 
 def test_each_number_of_the_summary_has_its_interval_and_how_sure_it_is(tree):
     (summary,) = [words(each) for each in tree.iter("section") if each.get("id") == "in-short"]
-    assert re.search(r"text did 200 \[\d+ … \d+\] messages a second\.", summary)
+    assert re.search(r"text did 186 \[\d+ … \d+\] messages a second\.", summary)
     assert f"Beside text: {a_comparison().ratio('grpc', 'text', 2).verdict}." in summary
     assert "Exact: counted, not sampled" in summary
 
@@ -173,7 +194,7 @@ def test_the_summary_tells_of_the_most_clients_that_were_not_the_limit(tree):
 
 
 def test_what_the_generator_set_is_marked_and_left_out_with_the_reason(tree):
-    assert [row[0] for row in cells(tree, "Messages per second, and processor time for each")] == ["200", "20", "200*", "200"]
+    assert [row[0] for row in cells(tree, "Messages per second, and processor time for each")] == ["186", "19", "186*", "186"]
     assert cells(tree, "What may be said of the differences")[1][0] == "left out"
     assert "text with 4, generator-limited: its processor was busy for 95% of the time" in words(tree)
 
@@ -237,7 +258,7 @@ def test_protocols_are_compared_by_the_rounds_that_both_have():
 
 def test_a_single_protocol_is_beside_nobody(tmp_path):
     tree = ElementTree.fromstring(a_page(tmp_path, compared=Comparison((a_run(),), HERE)))
-    assert "Beside" not in words(tree) and cells(tree, "Messages per second, and processor time for each")[0][0] == "200"
+    assert "Beside" not in words(tree) and cells(tree, "Messages per second, and processor time for each")[0][0] == "186"
 
 
 def test_what_was_not_read_is_not_invented(tmp_path):
@@ -262,6 +283,7 @@ def test_the_whole_comparison_leaves_its_report_data_and_pictures_and_says_where
     shown = [row[0].rstrip("*") for row in cells(tree, "Messages per second, and processor time for each")]
     assert shown == [f"{run.rate.median:,.0f}" for run in measured.runs]
     assert "text is left out: a quick comparison does not try it." in words(tree)
+    assert "again: chatlab.comparison.main_comparison(['text'], quick=True, seed=0, rounds=1)" in words(tree)
 
 
 def test_a_rate_of_the_open_loop_is_tried_with_the_light_generator():
@@ -301,8 +323,23 @@ def test_the_code_is_counted_on_the_page(tree):
 
 
 def test_who_has_no_ladder_is_left_out_of_it():
-    assert comparison._climb(["bazaar:Bazaar"], quick=True, seed=0) is None
+    assert comparison._climb(["bazaar:Bazaar"], quick=True, seed=0) == (None, False)
 
 
 def test_a_ladder_that_was_interrupted_makes_the_page_partial(tmp_path):
     assert "Partial:" in a_page(tmp_path, climbed=replace(planted(), partial=True))
+
+
+def test_an_interrupt_before_the_first_rung_ends_the_measuring_and_the_page_says_so(tmp_path, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparison, "ladder", interrupted)
+    page, *_ = main_comparison(["text"], tmp_path, rounds=1)
+    assert "Partial: it was interrupted" in page.read_text() and "text is left out: it was interrupted before." in page.read_text()
+
+
+@pytest.mark.parametrize("seconds, quick", [(QUICK_SECONDS, ", quick=True"), (SECONDS, "")])
+def test_the_call_that_measures_a_ladder_again_is_the_one_that_measured_it(seconds, quick):
+    found = replace(planted(), workload=Workload(seconds=seconds, seed=7))
+    assert f"chatlab.ladder(['text', 'grpc'], seed=7{quick})" in unescape(report.where_time_goes(found, "ladder.json").origin)

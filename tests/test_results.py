@@ -108,8 +108,34 @@ def test_where_the_machine_was_busy_the_environment_says_so():
 def test_a_row_is_found_by_its_names():
     assert a_table()["grpc", "ping"].steady == Traffic(84, 64)
     assert a_comparison()["grpc", 2].rate.median == 20
-    with pytest.raises(KeyError):
-        a_table()["grpc", "pong"]
+
+
+@pytest.mark.parametrize("result, wrong, there", [
+    (a_table(), ("grpc", "pong"), "'text' or 'grpc' with 'ping' or 'a<b'"), (a_comparison(), ("text", 3), "'text' or 'grpc' with 2 or 4"),
+    (a_comparison(), "text", "'text' or 'grpc' with 2 or 4"),
+])  # fmt: skip
+def test_who_asks_for_what_is_not_there_is_told_what_there_is(result, wrong, there):
+    with pytest.raises(KeyError, match=f"there is no .*; there is {there}"):
+        result[wrong]
+
+
+def test_what_cannot_be_compared_is_told_with_what_can():
+    with pytest.raises(ValueError, match="'rate', 'server_cpu_us', 'p99_ms', not 'p50_ms'"):
+        a_comparison().ratio("text", "grpc", 2, of="p50_ms")
+
+
+def test_what_cannot_be_drawn_is_told_with_what_can():
+    with pytest.raises(ValueError, match="'rate', 'distribution', 'percentiles', 'time', not 'foo'"):
+        a_run().plot(what="foo")
+
+
+def test_the_servers_time_is_divided_by_what_was_done_while_it_was_read():
+    run = replace(a_run(), rounds=(Round(1.0, 100, 0.01, 0.5, server_messages=50),))
+    assert run.server_cpu_us.median == pytest.approx(200)
+
+
+def test_a_servers_time_in_which_nothing_was_done_is_no_time_for_a_message():
+    assert replace(a_run(), rounds=(Round(1.0, 100, 0.01, 0.5, server_messages=0),)).server_cpu_us is None
 
 
 def test_a_table_prints_as_text():

@@ -7,6 +7,7 @@ import pytest
 
 from chatlab.load.workload import NS, Workload
 
+NAN = float("nan")
 OPEN = Workload(clients=4, rate=1000, seconds=2, warm_up_s=1)
 
 
@@ -58,6 +59,31 @@ def test_a_load_that_makes_no_sense_is_refused(wrong):
 
 
 @pytest.mark.parametrize("wrong", [
+    dict(clients=2.5), dict(clients=True), dict(messages=1.5), dict(messages="4"), dict(text_bytes=20.5), dict(in_flight=1.5),
+    dict(rooms=1.5), dict(seed="x"), dict(seed=0.5),
+])  # fmt: skip
+def test_what_is_counted_is_whole(wrong):
+    ((field, value),) = wrong.items()
+    with pytest.raises(TypeError, match=f"{field} is a whole number.* not {value!r}"):
+        Workload(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [
+    dict(seconds=NAN), dict(operations={"send": NAN}), dict(text_bytes={32: NAN}), dict(rate=((1, 5, NAN),)), dict(rate=(("1", 5),)),
+    dict(rate=(1, 5)),
+])  # fmt: skip
+def test_what_is_no_number_is_refused(wrong):
+    with pytest.raises(ValueError, match="seconds is|weights are|a step of a rate is"):
+        Workload(**wrong)
+
+
+@pytest.mark.parametrize("mix", [5, ["send"], {"send": "often"}])
+def test_a_mixture_is_names_with_weights(mix):
+    with pytest.raises(TypeError, match="a mixture is a name, or names or sizes with their weights"):
+        Workload(operations=mix)
+
+
+@pytest.mark.parametrize("wrong", [
     dict(arrivals="sudden"), dict(operations="sing"), dict(operations="say"), dict(rate=10, in_flight=2), dict(rate=()),
     dict(rate=10, think_s=1), dict(rate=((1, 2),), messages=3), dict(rate=((0, 5),)), dict(operations={"send": 0}),
 ])  # fmt: skip
@@ -90,6 +116,10 @@ def test_the_seed_decides_what_is_said():
 
 def test_no_two_steps_say_the_same():
     assert len({step.text for step in Workload().steps(0, 512)}) == 512
+
+
+def test_the_frames_of_a_mixture_are_those_of_its_parts():
+    assert Workload(clients=4, rooms=2, operations={"send": 1, "ping": 1, "say": 2}).frames == (5 + 2 + 3 + 3) / 4
 
 
 # ---- when -------------------------------------------------------------------------------------------------------

@@ -23,12 +23,54 @@ class Memory(msgspec.Struct, frozen=True):
         return Memory(self.resident + other.resident, self.proportional + other.proportional, self.most + other.most)
 
 
-def server_of(pid: int | None) -> tuple[int, ...]:
-    """The processes to look at: that one, or, where it only guards a program that is not ours, all that the program is."""
-    if pid is None:
-        return ()
-    guards = _children(pid)
-    return tuple(_descendants(guards)) or (pid,)
+class Processes:
+    """A server's processes: that one, or, where it only guards a program that is not ours, all that the program is now.
+
+    Such a program may start and end processes at any time, so they are listed anew at each look. A server of ours has no
+    children, and is not asked for any: its threads may be many.
+    """
+
+    def __init__(self, pid: int | None):
+        guards = [] if pid is None else _children(pid)
+        self._guards = guards if _descendants(guards) else []
+        self._alone = () if pid is None else (pid,)
+        self._seen: dict[int, tuple[int, int]] = {}  # of the last look: each one's own time, and that of its ended children
+        self._is_lost = False
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return tuple(_descendants(self._guards)) if self._guards else self._alone
+
+    def cpu_ns(self) -> int | None:
+        """The processor time of all there are, and of those that have ended, which the system adds to their parents' when these
+        have waited for them, to 0.02 s. None, from then on, where one has ended that nobody waited for: its time is lost.
+
+        What starts and ends between two looks counts if it is waited for, and otherwise nobody sees it.
+        """
+        if not self._guards:
+            return of_all(cpu_ns, self._alone)
+        there = {pid: (cpu_ns(pid), ended_children_ns(pid)) for pid in self.pids}
+        there = {pid: times for pid, times in there.items() if None not in times}
+        self._is_lost = self._is_lost or self._has_lost(there)
+        self._seen = there
+        return None if self._is_lost or not there else sum(map(sum, there.values()))
+
+    def _has_lost(self, there: dict[int, tuple[int, int]]) -> bool:
+        """Whether those that have ended since the last look had more time than their parents were told of."""
+        gone = [sum(times) for pid, times in self._seen.items() if pid not in there]
+        stayed = [pid for pid in self._seen if pid in there]
+        told = sum(there[pid][1] - self._seen[pid][1] for pid in stayed)
+        return sum(gone) > told + 2 * _tick_ns() * min(len(gone), len(stayed))
+
+    def memory(self) -> Memory | None:
+        return of_all(memory_of, self.pids, self._may_end)
+
+    def resident(self) -> int | None:
+        return of_all(resident_of, self.pids, self._may_end)
+
+    @property
+    def _may_end(self) -> bool:
+        return bool(self._guards)
 
 
 def _descendants(pids: list[int]) -> list[int]:
@@ -50,9 +92,10 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def of_all(read: Callable[[int], "int | Memory | None"], pids: tuple[int, ...]):
-    """The sum of what is read of each, or None where there is none or the system does not tell of one."""
-    values = [read(pid) for pid in pids]
+def of_all(read: Callable[[int], "int | Memory | None"], pids: tuple[int, ...], may_end: bool = False):
+    """The sum of what is read of each, or None where there is none or the system does not tell of one: unless that one
+    `may_end`, and then has nothing any more."""
+    values = [value for pid in pids if (value := read(pid)) is not None or not may_end]
     if not values or None in values:
         return None
     return sum(values[1:], values[0])
@@ -68,6 +111,20 @@ def cpu_ns(pid: int | None) -> int | None:
         return None  # it is gone
 
 
+def ended_children_ns(pid: int) -> int | None:
+    """The processor time of the children that it has waited for, and of theirs, or None where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+            fields = stat.read().rpartition(")")[2].split()  # its name is in brackets, and may hold anything
+    except OSError:
+        return None
+    return (int(fields[13]) + int(fields[14])) * _tick_ns()
+
+
+def _tick_ns() -> int:
+    return 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
 def memory_of(pid: int | None) -> Memory | None:
     """The memory of a process, or None where the system does not tell."""
     if pid is None:
@@ -77,6 +134,8 @@ def memory_of(pid: int | None) -> Memory | None:
             told = _kilobytes(status) | _kilobytes(maps)
     except OSError:
         return None
+    if "VmRSS" not in told:
+        return None  # it has ended, and nobody has waited for it
     return Memory(told["VmRSS"] << 10, told.get("Pss", told["VmRSS"]) << 10, told["VmHWM"] << 10)
 
 

@@ -8,7 +8,7 @@ are told one moment at which to start. Where fewer come than were asked for, or 
 import base64
 import contextlib
 import queue
-import select
+import selectors
 import socket
 import threading
 import time
@@ -115,12 +115,13 @@ class _Barrier:
         self._listener = socket.create_server((host, 0))
         self.address = self._listener.getsockname()[:2]
         self._count, self._ready, self._offsets = count, [], []
-        self._working: list[socket.socket] = []
+        self._working = selectors.DefaultSelector()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        self._working.close()
         for connection in [self._listener, *self._ready]:
             connection.close()
 
@@ -151,17 +152,17 @@ class _Barrier:
                 connection.sendall(b"start %d\n" % (start_ns + offset))
         except (BrokenPipeError, ConnectionResetError) as error:
             raise WorkerFailed(GONE) from error
-        self._working = list(self._ready)
+        for connection in self._ready:
+            self._working.register(connection, selectors.EVENT_READ)
         return start_ns
 
     def over(self) -> bool:
         """Whether all workers have measured what they were to measure, or failed: they say so. Raises `WorkerFailed`
         where one hung up without a word: an Executor may not tell, but start the same task somewhere else, too late."""
-        readable, _, _ = select.select(self._working, [], [], 0)
-        for connection in readable:
-            _check_word(_heard(connection))
-            self._working.remove(connection)
-        return not self._working
+        for key, _ in self._working.select(0):
+            _check_word(_heard(key.fileobj))
+            self._working.unregister(key.fileobj)
+        return not self._working.get_map()
 
 
 def _heard(connection: socket.socket) -> bytes:

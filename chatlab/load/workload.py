@@ -47,7 +47,7 @@ class Workload:
     It lasts `seconds`, after `warm_up_s` that are not counted; or, where `messages` is given, until each client has
     asked so many. A text has `text_bytes` bytes, or sizes by weight: ((32, 0.9), (1000, 0.1)). `operations` is the name
     of one of send, say, balance, ping, search, or a mapping of names to weights. `rooms` is how many rooms the clients
-    are in; there they `say`. Raises `ValueError` where that makes no sense.
+    are in; there they `say`. Raises `ValueError` or `TypeError` where that makes no sense.
     """
 
     clients: int = 2
@@ -68,7 +68,7 @@ class Workload:
         if isinstance(self.text_bytes, Mapping | list | tuple):
             self._settle("text_bytes", _weighted(self.text_bytes))
         if isinstance(self.rate, list | tuple):
-            self._settle("rate", tuple(tuple(piece) for piece in self.rate))
+            self._settle("rate", tuple(tuple(piece) if isinstance(piece, list | tuple) else (piece,) for piece in self.rate))
             self._check_pieces(self.rate)
             self._settle("seconds", sum(piece[0] for piece in self.rate))
         self._check_bounds()
@@ -78,16 +78,17 @@ class Workload:
         object.__setattr__(self, field, value)
 
     def _check_bounds(self) -> None:
-        bounds = {
-            "clients": (1, 256), "seconds": (0.01, 600), "warm_up_s": (0, 60), "in_flight": (1, 256),
-            "think_s": (0, 60), "rooms": (0, self.clients),
-        }  # fmt: skip
-        for field, (least, most) in bounds.items():
+        for field, most in ("clients", 256), ("in_flight", 256):
+            _check_whole(field, getattr(self, field), 1, most)
+        _check_whole("rooms", self.rooms, 0, self.clients)
+        for field, least, most in ("seconds", 0.01, 600), ("warm_up_s", 0, 60), ("think_s", 0, 60):
             _check(field, getattr(self, field), least, most)
         for size, _ in self.sizes:
-            _check("text_bytes", size, STEP_DIGITS + 1, 65_536)
-        if self.messages is not None and not 1 <= self.messages <= 1_000_000:
-            raise ValueError(f"messages is from 1 to 1000000, or None, not {self.messages!r}")
+            _check_whole("text_bytes", size, STEP_DIGITS + 1, 65_536)
+        if self.messages is not None:
+            _check_whole("messages", self.messages, 1, 1_000_000)
+        if not _is_whole(self.seed):
+            raise TypeError(f"seed is a whole number, not {self.seed!r}")
         if self.rate is not None and not isinstance(self.rate, tuple):
             _check("rate", self.rate, 0.1, 1_000_000)
 
@@ -106,7 +107,8 @@ class Workload:
 
     def _check_pieces(self, pieces: Pieces) -> None:
         for piece in pieces:
-            if not (2 <= len(piece) <= 3 and piece[0] > 0 and min(piece[1:]) >= 0 and max(piece[1:]) > 0):
+            right = 2 <= len(piece) <= 3 and all(map(_is_finite, piece))
+            if not (right and piece[0] > 0 and min(piece[1:]) >= 0 and max(piece[1:]) > 0):
                 raise ValueError(f"a step of a rate is (seconds, rate) or (seconds, first rate, last rate), not {piece!r}")
         if not pieces:
             raise ValueError("a rate has at least one step")
@@ -155,6 +157,18 @@ class Workload:
     def sizes(self) -> tuple[tuple[int, float], ...]:
         """The sizes of texts, with their weights."""
         return self.text_bytes if isinstance(self.text_bytes, tuple) else ((self.text_bytes, 1.0),)
+
+    @property
+    def frames(self) -> float:
+        """How many frames the clients say and hear for one message, at most: a request and its answer; of a `send` also the
+        push, its acknowledgement and the answer to that; of a `say` what each of the roommates hears.
+
+        >>> Workload(operations="ping").frames, Workload().frames, Workload(clients=8, rooms=2, operations="say").frames
+        (2.0, 5.0, 5.0)
+        """
+        roommates = sum(len(self.roommates(client)) for client in range(self.clients)) / self.clients
+        more = {"send": 3.0, "say": roommates}
+        return 2 + sum(weight * more.get(name, 0) for name, weight in self.operations) / sum(weight for _, weight in self.operations)
 
     def partner(self, client: int) -> int:
         """Whom the client (0 is the first) writes to: its neighbour, or itself where it has none."""
@@ -228,8 +242,22 @@ class Workload:
         return [(seconds, self.rate, self.rate)]
 
 
+def _check_whole(field: str, value, least: int, most: int) -> None:
+    if not _is_whole(value):
+        raise TypeError(f"{field} is a whole number from {least} to {most}, not {value!r}")
+    _check(field, value, least, most)
+
+
+def _is_whole(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_finite(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _check(field: str, value, least, most) -> None:
-    if not isinstance(value, int | float):
+    if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError(f"{field} is a number from {least} to {most}, not {value!r}")
     if not least <= value <= most:
         raise ValueError(f"{field} is from {least} to {most}, not {value!r}")
@@ -238,8 +266,12 @@ def _check(field: str, value, least, most) -> None:
 def _weighted(mix) -> tuple:
     """Names or sizes with their weights, as a tuple of pairs."""
     pairs = ((mix, 1.0),) if isinstance(mix, str) else mix.items() if isinstance(mix, Mapping) else mix
-    settled = tuple((what, float(weight)) for what, weight in pairs)
-    if not settled or min(weight for _, weight in settled) < 0 or not sum(weight for _, weight in settled):
+    try:
+        settled = tuple((what, float(weight)) for what, weight in pairs)
+    except (TypeError, ValueError):
+        raise TypeError(f"a mixture is a name, or names or sizes with their weights, not {mix!r}") from None
+    weights = [weight for _, weight in settled]
+    if not all(map(math.isfinite, weights)) or min(weights, default=-1) < 0 or not sum(weights):
         raise ValueError(f"weights are positive numbers, not {mix!r}")
     return settled
 
