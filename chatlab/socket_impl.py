@@ -28,7 +28,7 @@ BACKLOG = 1024
 RECEIVE_BYTES = 256 << 10
 PAUSE_S = 0.05  # of a thread that could not accept
 SWEEP_S = 0.25  # how often a server looks for newcomers that say nothing and for peers that do not read
-FAIR_SHARE = 16  # requests of one client that are carried out before the others have their turn
+FAIR_SHARE = 16  # requests of one client that a loop carries out before it looks at the others
 NO_THREADS = "the server has no more threads; try again later"
 DIAL_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
@@ -195,8 +195,8 @@ class _ThreadClient:
             except Exception as error:  # a mistake in a codec
                 self.fail(error)
                 continue
-            for start in range(0, len(requests), FAIR_SHARE):
-                hub.ask_all(session, requests[start : start + FAIR_SHARE])
+            for tag, request in requests:  # each in a turn by itself: other threads wait for theirs
+                hub.ask(session, tag, request)
             if connection.error is not None:
                 self.outbox.end(f"protocol error: {connection.error.text}")
         if data is None:  # the connection broke: nobody is there to be answered
