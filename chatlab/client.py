@@ -36,6 +36,14 @@ def label(address: Address | None) -> str:
     return f"({host}, {port})"
 
 
+def nobody_at(address: Address) -> str:
+    return f"nobody answers at {address[0]}, port {address[1]}"
+
+
+def unanswered(client: "Client | AsyncClient") -> str:
+    return f"no answer within {client.answer_timeout_s:g} s; nobody knows if it was done"
+
+
 class Door(Protocol):
     """One address at which a server answers. `close` returns when the port is free again."""
 

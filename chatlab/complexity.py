@@ -88,10 +88,10 @@ CLAIMS: dict[str, dict[str, Whose]] = {
     "socket_impl.py": {
         HEAD: Whose(_B, SOCKETS),
         "SocketImplementation": Whose(_B, SOCKETS),
-        "SocketImplementation.serve listen spell _spell_one _Patience": Whose(_S, SOCKETS),
+        "SocketImplementation.serve listen spell _spell_one": Whose(_S, SOCKETS),
         "ThreadServer _ThreadClient": Whose(_S, SOCKETS, "threads"),
         "LoopServer _LoopClient": Whose(_S, SOCKETS, "loop"),
-        "_receive _start": Whose(_B, SOCKETS, "threads"),
+        "_receive": Whose(_B, SOCKETS, "threads"),
         "SocketImplementation.connect SocketImplementation.connect_async _last_word": Whose(_C, SOCKETS),
         "SocketClient": Whose(_C, SOCKETS, "threads"),
         "AsyncSocketClient": Whose(_C, SOCKETS, "loop"),
@@ -99,11 +99,10 @@ CLAIMS: dict[str, dict[str, Whose]] = {
     "grpc_impl.py": {
         HEAD: Whose(_B, GRPC),
         "GrpcImplementation _value _over _target _is_news _KEEPALIVE": Whose(_B, GRPC),
-        "_start": Whose(_B, GRPC, "threads"),
         "unary": Whose(_B, UNARY),
         "stream": Whose(_B, STREAM),
         # server
-        "GrpcImplementation.serve listen _servicer _not_fitting _status _peer _Patience": Whose(_S, GRPC),
+        "GrpcImplementation.serve listen _servicer _not_fitting _status _peer": Whose(_S, GRPC),
         "_server_options _PENDING _REFLECTED": Whose(_S, GRPC),
         "_GONE _TELLS_EVENTS_BEFORE _Outbox _spell_reply _spell_event": Whose(_S, UNARY),
         "_spell_told _understand": Whose(_S, STREAM),
@@ -115,7 +114,7 @@ CLAIMS: dict[str, dict[str, Whose]] = {
         "LoopServer.stream _LoopClient.read": Whose(_S, STREAM, "loop"),
         # client
         "GrpcImplementation.connect GrpcImplementation.connect_async": Whose(_C, GRPC),
-        "_CLIENT_OPTIONS _MAX_FRAME _fitting _refused _lost_by _nobody _unanswered": Whose(_C, GRPC),
+        "_CLIENT_OPTIONS _MAX_FRAME _fitting _refused _lost_by": Whose(_C, GRPC),
         "_NOT_TO_OVERTAKE _AFTER_EVENTS _deadline_s _refusal": Whose(_C, UNARY),
         "GrpcClient": Whose(_C, GRPC, "threads"),
         "GrpcClient._open GrpcClient._exchange GrpcClient._tell GrpcClient._wait_for_told GrpcClient._wait_for_events "

@@ -31,9 +31,9 @@ from google.protobuf.message import DecodeError, Message as Proto
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from .client import Address, AsyncClient, Client, label
-from .hub import Hub, Outbox
-from .loops import background_loop, run
+from .client import Address, AsyncClient, Client, label, nobody_at, unanswered
+from .hub import Hub, Outbox, Patience
+from .loops import background_loop, run, start_thread
 from .messages import (
     CODES, REQUESTS, Acknowledge, ChatError, ConnectionLost, CreateAccount, DeleteAccount, DeleteMessages, Event,
     Goodbye, Limits, LogIn, LogOut, Malformed, Message, ProtocolError, Refused, Reply, Request, Unread,
@@ -144,7 +144,7 @@ class ThreadServer:
             checks.set(service, health_pb2.HealthCheckResponse.SERVING)
         reflection.enable_server_reflection(_REFLECTED, self._server)
         self._server.start()
-        self._sweeper = _start(self._sweep, "chatlab-sweeper")
+        self._sweeper = start_thread(self._sweep, "chatlab-sweeper")
 
     def _welcome(self, context: grpc.ServicerContext) -> "_ThreadClient":
         client = _ThreadClient(self, context)
@@ -202,7 +202,7 @@ class ThreadServer:
 
     def stream(self, asks, context: grpc.ServicerContext):
         client = self._welcome(context)
-        _start(partial(client.read, asks), "chatlab-reader")
+        start_thread(partial(client.read, asks), "chatlab-reader")
         return client.write(_spell_told)
 
 
@@ -214,13 +214,14 @@ class _ThreadClient:
         self.token = secrets.token_urlsafe(12)
         self._awake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.outbox = _Outbox(self._wake, server.hub.limits)
-        self.patience = _Patience(server.hub.limits)
+        self.patience = Patience(server.hub.limits)
+        self._has_asked = False
         self._calls: set = set()  # where the answers go that calls are waiting for
         self._gone = False
 
     def answer(self, request: Request) -> tuple[Reply, int]:
         """Ask the hub; the answer comes at once, or from another thread when a password has been hashed."""
-        self.patience.asked = True
+        self._has_asked = True
         answer: queue.SimpleQueue[tuple[Reply, int]] = queue.SimpleQueue()
         self._calls.add(answer.put)
         self.server.hub.ask(self.session, answer.put, request)
@@ -233,7 +234,7 @@ class _ThreadClient:
     def read(self, asks) -> None:
         try:
             for ask in asks:
-                self.patience.asked = True
+                self._has_asked = True
                 self.server.hub.ask(self.session, *_understand(ask))
         except grpc.RpcError:
             return  # the stream broke: `lost` hears of it too
@@ -253,7 +254,7 @@ class _ThreadClient:
 
     def sweep(self, now: float) -> None:
         """Close it where the peer has asked nothing for too long, or does not read its last words."""
-        verdict = self.patience.verdict(now, self.outbox)
+        verdict = self.patience.verdict(now, self.outbox, self._has_asked)
         if verdict == "cut":
             self.cut()
         elif verdict:
@@ -390,14 +391,15 @@ class _LoopClient:
         self.token = secrets.token_urlsafe(12)
         self._awake = asyncio.Event()
         self.outbox = _Outbox(self._wake, server.hub.limits)
-        self.patience = _Patience(server.hub.limits)
+        self.patience = Patience(server.hub.limits)
+        self._has_asked = False
         self._calls: set = set()  # where the answers go that calls are waiting for
         self._writer = asyncio.current_task()
         self._was_cut = False
 
     async def answer(self, request: Request) -> tuple[Reply, int]:
         """Ask the hub; the answer comes at once, or from another thread when a password has been hashed."""
-        self.patience.asked = True
+        self._has_asked = True
         answer = self.server.loop.create_future()
         settle = partial(self.server.soon, _settle, answer)
         self._calls.add(settle)
@@ -410,7 +412,7 @@ class _LoopClient:
     async def read(self, asks) -> None:
         try:
             async for ask in asks:
-                self.patience.asked = True
+                self._has_asked = True
                 self.server.hub.ask(self.session, *_understand(ask))
         except DecodeError as error:
             self.outbox.end(f"protocol error: {error}")
@@ -440,7 +442,7 @@ class _LoopClient:
 
     def sweep(self, now: float) -> None:
         """Close it where the peer has asked nothing for too long, or does not read its last words."""
-        verdict = self.patience.verdict(now, self.outbox)
+        verdict = self.patience.verdict(now, self.outbox, self._has_asked)
         if verdict == "cut":
             self.cut()
         elif verdict:
@@ -551,27 +553,6 @@ def _settle(answer: asyncio.Future, result: tuple[Reply, int]) -> None:
         answer.set_result(result)
 
 
-class _Patience:
-    """How long a server waits for a newcomer's first request, and for a closing peer to read its last words."""
-
-    __slots__ = ("_limits", "_first_request_by", "_cut_at", "asked")
-
-    def __init__(self, limits: Limits):
-        self._limits = limits
-        self._first_request_by = time.monotonic() + limits.first_frame_s
-        self._cut_at: float | None = None
-        self.asked = False
-
-    def verdict(self, now: float, outbox: Outbox) -> str:
-        """Empty to go on, "cut" to end the stream now, or the reason to say goodbye with."""
-        if outbox.closed:
-            self._cut_at = self._cut_at or now + self._limits.linger_s
-            return "cut" if now > self._cut_at else ""
-        if not self.asked and now > self._first_request_by:
-            return f"no complete request within {self._limits.first_frame_s:g} s"
-        return ""
-
-
 class _Pool(futures.Executor):
     """Threads, up to a number, started when none is idle. Only gRPC's one serving thread may submit.
 
@@ -589,7 +570,7 @@ class _Pool(futures.Executor):
         self._work.put((future, partial(work, *args, **kwargs)))
         if not self._idle.acquire(blocking=False) and self._started < self._size:
             self._started += 1
-            _start(self._run, "chatlab-call")
+            start_thread(self._run, "chatlab-call")
         return future
 
     def _run(self) -> None:
@@ -601,12 +582,6 @@ class _Pool(futures.Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         for _ in range(self._started):
             self._work.put(None)
-
-
-def _start(target, name: str) -> threading.Thread:
-    thread = threading.Thread(target=target, name=name, daemon=True)
-    thread.start()
-    return thread
 
 
 # ---- settings ---------------------------------------------------------------------------------------------------
@@ -682,12 +657,12 @@ class GrpcClient(Client):
         self._channel = grpc.insecure_channel(_target(self.address), _CLIENT_OPTIONS)
         self._stream = self._open(ChatStub(self._channel))
         self._opened: futures.Future[str] = futures.Future()
-        self._reader = _start(self._read, "chatlab-client")
+        self._reader = start_thread(self._read, "chatlab-client")
         try:
             self._session = ((SESSION, self._opened.result(DIAL_TIMEOUT_S)),)
         except TimeoutError as error:
             self._cut()
-            raise ConnectionLost(f"{_nobody(self.address)} within {DIAL_TIMEOUT_S:g} s") from error
+            raise ConnectionLost(f"{nobody_at(self.address)} within {DIAL_TIMEOUT_S:g} s") from error
         except BaseException:
             self._cut()
             raise
@@ -750,7 +725,7 @@ class GrpcClient(Client):
                     goodbye = message.reason
             lost = ConnectionLost(goodbye or "the connection is over")
         except grpc.RpcError as error:
-            lost = _lost_by(error, "the connection broke" if opened.done() else _nobody(self.address))
+            lost = _lost_by(error, "the connection broke" if opened.done() else nobody_at(self.address))
         except ProtocolError as error:
             stream.cancel()
             lost = ConnectionLost(f"the server sent nonsense: {error}")
@@ -806,7 +781,7 @@ class GrpcStreamClient(GrpcClient):
             self._write(tag, request)
             reply = answer.get(timeout=self.answer_timeout_s)
         except queue.Empty:
-            raise ConnectionLost(_unanswered(self)) from None
+            raise ConnectionLost(unanswered(self)) from None
         finally:
             self._waiting.pop(tag, None)
         if isinstance(reply, Exception):
@@ -867,7 +842,7 @@ class AsyncGrpcClient(AsyncClient):
                 self._session = ((SESSION, await self._opened),)
         except TimeoutError as error:
             await self._cut()
-            raise ConnectionLost(f"{_nobody(self.address)} within {DIAL_TIMEOUT_S:g} s") from error
+            raise ConnectionLost(f"{nobody_at(self.address)} within {DIAL_TIMEOUT_S:g} s") from error
         except BaseException:
             await self._cut()
             raise
@@ -939,7 +914,7 @@ class AsyncGrpcClient(AsyncClient):
                     goodbye = message.reason
             lost = ConnectionLost(goodbye or "the connection is over")
         except grpc.RpcError as error:
-            lost = _lost_by(error, "the connection broke" if opened.done() else _nobody(self.address))
+            lost = _lost_by(error, "the connection broke" if opened.done() else nobody_at(self.address))
         except ProtocolError as error:
             stream.cancel()
             lost = ConnectionLost(f"the server sent nonsense: {error}")
@@ -993,7 +968,7 @@ class AsyncGrpcStreamClient(AsyncGrpcClient):
             async with asyncio.timeout(self.answer_timeout_s):
                 return await answer
         except TimeoutError:
-            raise ConnectionLost(_unanswered(self)) from None
+            raise ConnectionLost(unanswered(self)) from None
         finally:
             self._waiting.pop(tag, None)
 
@@ -1066,18 +1041,10 @@ def _refusal(error: grpc.RpcError, client: GrpcClient | AsyncGrpcClient) -> Refu
     if refused is not None and refused.code != "NO_SESSION":
         return refused
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        raise ConnectionLost(_unanswered(client)) from error
+        raise ConnectionLost(unanswered(client)) from error
     raise client._lost or _lost_by(error, "the connection broke") from error
 
 
 def _lost_by(error: grpc.RpcError, what: str) -> ConnectionLost:
     refused = _refused(error)
     return ConnectionLost(f"{refused.code}: {refused.text}" if refused else f"{what}: {error.details()}")
-
-
-def _nobody(address: Address) -> str:
-    return f"nobody answers at {address[0]}, port {address[1]}"
-
-
-def _unanswered(client: GrpcClient | AsyncGrpcClient) -> str:
-    return f"no answer within {client.answer_timeout_s:g} s; nobody knows if it was done"

@@ -14,8 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from msgspec.structs import astuple
 
 from .messages import (
-    Accounts, Arrived, ChatError, CreateAccount, Event, Goodbye, Heard, Limits, LogIn, Mail, Message, Refused, Reply,
-    Request,
+    Accounts, Arrived, ChatError, CreateAccount, Event, Goodbye, Heard, Limits, LogIn, Mail, Message, Refused, Request,
 )  # fmt: skip
 from .service import Chat, Session
 
@@ -86,6 +85,26 @@ class Outbox:
         self._items = deque([(None, Goodbye(reason))])
         self.overflowed = self.closed = True
         self._wake()
+
+
+class Patience:
+    """How long a server waits for a newcomer's first request, and for a closing peer to read its last words."""
+
+    __slots__ = ("_limits", "_first_request_by", "_cut_at")
+
+    def __init__(self, limits: Limits):
+        self._limits = limits
+        self._first_request_by = time.monotonic() + limits.first_frame_s
+        self._cut_at: float | None = None
+
+    def verdict(self, now: float, outbox: Outbox, has_asked: bool) -> str:
+        """Empty to go on, "cut" to end the connection now, or the reason to say goodbye with."""
+        if outbox.closed:
+            self._cut_at = self._cut_at or now + self._limits.linger_s
+            return "cut" if now > self._cut_at else ""
+        if not has_asked and now > self._first_request_by:
+            return f"no complete request within {self._limits.first_frame_s:g} s"
+        return ""
 
 
 #: What may be long, and how long it is; the others are not worth a look.
@@ -162,12 +181,6 @@ class Hub:
             session.outbox.closed = True
         if was:
             self._log_change(session, was)
-
-    def dismiss(self, reason: str) -> None:
-        """Say goodbye to everybody: the server stops."""
-        with self._turn:
-            for session in self._sessions:
-                session.outbox.end(reason)
 
     # ---- inside a turn
 

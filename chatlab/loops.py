@@ -1,15 +1,22 @@
-"""One event loop on one background thread, and a blocking way to ask it for things.
+"""Background threads: one with an event loop, and a blocking way to ask it for things; and those that a server starts.
 
-Every event-loop server of the process shares it: two `grpc.aio` loops in one process disturb each other, and posting
+Every event-loop server of the process shares that loop: two `grpc.aio` loops in one process disturb each other, and posting
 between a socket door and a gRPC door then needs no thread hop. uvloop where it is installed, asyncio otherwise.
 """
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 
 _starting = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
+
+
+def start_thread(target: Callable[[], object], name: str) -> threading.Thread:
+    """A thread that runs already, and that the end of the process does not wait for."""
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -27,7 +34,7 @@ def background_loop() -> asyncio.AbstractEventLoop:
     with _starting:
         if _loop is None:
             _loop = new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="chatlab-loop", daemon=True).start()
+            start_thread(_loop.run_forever, "chatlab-loop")
     return _loop
 
 

@@ -17,12 +17,12 @@ import socket
 import threading
 import time
 
-from .client import Address, AsyncClient, Client, label
+from .client import Address, AsyncClient, Client, label, nobody_at, unanswered
 from .codecs import Codec
 from .connection import CLIENT_HEARS, SERVER_HEARS, Connection
-from .hub import FAILED, Hub, Outbox
-from .loops import background_loop, run
-from .messages import ChatError, ConnectionLost, Goodbye, Limits, Message, ProtocolError, Refused, Reply, Request
+from .hub import FAILED, Hub, Outbox, Patience
+from .loops import background_loop, run, start_thread
+from .messages import ChatError, ConnectionLost, Goodbye, Message, ProtocolError, Refused, Reply, Request
 
 BACKLOG = 1024
 RECEIVE_BYTES = 256 << 10
@@ -87,7 +87,7 @@ class ThreadServer:
         self._refused: list[tuple[float, socket.socket]] = []
         self._closing = False
         self._sweep_at = 0.0
-        self._acceptor = _start(self._accept, "chatlab-accept")
+        self._acceptor = start_thread(self._accept, "chatlab-accept")
 
     def __repr__(self):
         return f"<ThreadServer over {self.codec.name}, {len(self._clients)} clients>"
@@ -170,7 +170,7 @@ class _ThreadClient:
         self.connection = Connection(server.codec, SERVER_HEARS, server.hub.limits.frame)
         self._awake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.outbox = Outbox(self._wake, server.hub.limits)
-        self.patience = _Patience(server.hub.limits)
+        self.patience = Patience(server.hub.limits)
         self.reader = threading.Thread(target=self.read, name="chatlab-reader", daemon=True)
         self.writer = threading.Thread(target=self.write, name="chatlab-writer", daemon=True)
 
@@ -235,7 +235,7 @@ class _ThreadClient:
 
     def sweep(self, now: float) -> None:
         """Close it where the peer has said nothing for too long, or does not read its last words."""
-        verdict = self.patience.verdict(now, self.connection, self.outbox)
+        verdict = self.patience.verdict(now, self.outbox, self.connection.frames_in > 0)
         if verdict == "cut":
             self.cut()
         elif verdict:
@@ -342,7 +342,7 @@ class _LoopClient(asyncio.Protocol):
         self.server = server
         self.connection = Connection(server.codec, SERVER_HEARS, server.hub.limits.frame)
         self.outbox = Outbox(self._wake, server.hub.limits)
-        self.patience = _Patience(server.hub.limits)
+        self.patience = Patience(server.hub.limits)
         self.session = None
         self.said_all = self._heard_all = False
         self._paused = False
@@ -427,7 +427,7 @@ class _LoopClient(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """Close it where the peer has said nothing for too long, or does not read its last words."""
-        verdict = self.patience.verdict(now, self.connection, self.outbox)
+        verdict = self.patience.verdict(now, self.outbox, self.connection.frames_in > 0)
         if verdict == "cut":
             self.cut()
         elif verdict:
@@ -463,41 +463,12 @@ def _spell_one(connection: Connection, tag: int | None, message: Message) -> byt
         return b""  # an event that fits no frame is in the mailbox all the same
 
 
-class _Patience:
-    """How long a server waits for a newcomer's first frame, and for a closing peer to read its last words."""
-
-    __slots__ = ("_limits", "_first_frame_by", "_cut_at")
-
-    def __init__(self, limits: Limits):
-        self._limits = limits
-        self._first_frame_by: float | None = time.monotonic() + limits.first_frame_s
-        self._cut_at: float | None = None
-
-    def verdict(self, now: float, connection: Connection, outbox: Outbox) -> str:
-        """Empty to go on, "cut" to end the connection now, or the reason to say goodbye with."""
-        if outbox.closed:
-            self._cut_at = self._cut_at or now + self._limits.linger_s
-            return "cut" if now > self._cut_at else ""
-        if self._first_frame_by is not None:
-            if connection.frames_in:
-                self._first_frame_by = None
-            elif now > self._first_frame_by:
-                return f"no complete request within {self._limits.first_frame_s:g} s"
-        return ""
-
-
 def _receive(sock: socket.socket) -> bytes | None:
     """Some bytes; none at the end of the stream; None where the connection broke."""
     try:
         return sock.recv(RECEIVE_BYTES)
     except OSError:
         return None
-
-
-def _start(target, name: str) -> threading.Thread:
-    thread = threading.Thread(target=target, name=name, daemon=True)
-    thread.start()
-    return thread
 
 
 # ---- clients ----------------------------------------------------------------------------------------------------
@@ -517,12 +488,12 @@ class SocketClient(Client):
         try:
             self._sock = socket.create_connection(self.address, DIAL_TIMEOUT_S)
         except OSError as error:
-            raise ConnectionLost(f"nobody answers at {self.address[0]}, port {self.address[1]}: {error}") from error
+            raise ConnectionLost(f"{nobody_at(self.address)}: {error}") from error
         self._sock.settimeout(None)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connection = Connection(self.codec, CLIENT_HEARS)
         self._waiting: dict[int, queue.SimpleQueue[Reply | Exception]] = {}
-        self._reader = _start(self._read, "chatlab-client")
+        self._reader = start_thread(self._read, "chatlab-client")
 
     def _exchange(self, request: Request) -> Reply:
         tag = next(self._tags)
@@ -532,7 +503,7 @@ class SocketClient(Client):
             self._write(tag, request)
             reply = answer.get(timeout=self.answer_timeout_s)
         except queue.Empty:
-            raise ConnectionLost(f"no answer within {self.answer_timeout_s:g} s; nobody knows if it was done") from None
+            raise ConnectionLost(unanswered(self)) from None
         finally:
             self._waiting.pop(tag, None)
         if isinstance(reply, Exception):
@@ -623,7 +594,7 @@ class AsyncSocketClient(AsyncClient):
             dialing = asyncio.open_connection(*self.address, limit=RECEIVE_BYTES)
             self._stream, self._sink = await asyncio.wait_for(dialing, DIAL_TIMEOUT_S)
         except OSError as error:
-            raise ConnectionLost(f"nobody answers at {self.address[0]}, port {self.address[1]}: {error}") from error
+            raise ConnectionLost(f"{nobody_at(self.address)}: {error}") from error
         self._connection = Connection(self.codec, CLIENT_HEARS)
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._reader = asyncio.ensure_future(self._read())
@@ -636,7 +607,7 @@ class AsyncSocketClient(AsyncClient):
             async with asyncio.timeout(self.answer_timeout_s):
                 return await answer
         except TimeoutError:
-            raise ConnectionLost(f"no answer within {self.answer_timeout_s:g} s; nobody knows if it was done") from None
+            raise ConnectionLost(unanswered(self)) from None
         finally:
             self._waiting.pop(tag, None)
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from chatlab.hub import FAILED, Hub, Log, Outbox
+from chatlab.hub import FAILED, Hub, Log, Outbox, Patience
 from chatlab.messages import (
     Account, Acknowledge, Arrived, Balance, ChatError, CreateAccount, Deposit, Entered, Goodbye, Heard, Join, Joined,
     Left, Limits, LogIn, LogOut, Malformed, Ping, Pong, Refused, Said, Say, Send, Sent, Unread,
@@ -187,13 +187,8 @@ def test_a_session_that_ends_gets_all_its_answers_first(ada):
     assert ada.hears(1) == [(2, Pong())]
 
 
-def test_everybody_is_told_when_the_server_stops(hub, ada, bob):
-    hub.dismiss("the server stops")
-    assert ada.hears(1) == bob.hears(1) == [(None, Goodbye("the server stops"))]
-
-
 def test_what_is_asked_after_the_goodbye_is_not_carried_out(hub, ada):
-    hub.dismiss("the server stops")
+    ada.outbox.end("the server stops")
     ada.asks(Deposit(5), CreateAccount("eve", "sesame"))
     assert hub.chat.store.balance(1) == 0
     assert ada.session.waiting is None
@@ -424,3 +419,18 @@ def test_what_waits_for_a_slow_hash_is_bounded_in_its_text_too(monkeypatch):
     voice.asks(CreateAccount("ada", "secret"), *[Send("ada", "x" * 400)] * 3)
     assert [type(message) for _, message in voice.hears(1)] == [Goodbye]
     hashing.set()
+
+
+# ---- how long a peer is waited for ------------------------------------------------------------------------------
+
+
+def test_a_newcomer_that_asks_nothing_is_sent_away_and_one_that_has_asked_stays():
+    patience, outbox, later = Patience(Limits(first_frame_s=5)), Outbox(lambda: None), time.monotonic() + 6
+    assert patience.verdict(later, outbox, has_asked=True) == ""
+    assert patience.verdict(later, outbox, has_asked=False) == "no complete request within 5 s"
+
+
+def test_a_peer_has_its_time_to_read_its_last_words_and_is_cut_then():
+    patience, outbox = Patience(Limits(linger_s=2)), Outbox(lambda: None)
+    outbox.end("the server stops")
+    assert [patience.verdict(now, outbox, has_asked=True) for now in (100.0, 101.0, 102.5)] == ["", "", "cut"]
