@@ -8,6 +8,9 @@ ARGS   ?=
 PY    := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
+# A process that may not keep its bytecode compiles all of chatlab when it starts, and we start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup lab test compare notebooks proto clean rebuild
 

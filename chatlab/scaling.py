@@ -156,11 +156,12 @@ def _fit(numbers: np.ndarray, logs: np.ndarray) -> np.ndarray:
 def _fit_these(numbers: np.ndarray, logs: np.ndarray, columns: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Iteratively reweighted least squares of N/X on these terms, by relative errors."""
     terms, told = _terms(numbers)[:, columns], numbers / np.exp(logs)
+    products = terms[:, :, None] * terms[:, None]
     expected, weight = np.broadcast_to(np.exp(np.log(told).mean(1, keepdims=True)), told.shape), np.ones_like(told)
     for _ in range(12):
         scaled = weight / expected**2
-        left = np.einsum("drn,ni,nj->dij", scaled, terms, terms)
-        right = np.einsum("drn,ni->di", scaled * told, terms)
+        left = np.tensordot(scaled.sum(1), products, 1)
+        right = (scaled * told).sum(1) @ terms
         some = np.linalg.solve(left, right[..., None])[..., 0]
         expected = np.maximum((some @ terms.T)[:, None], told.min() * 1e-3) + 0 * told
         off = told / expected - 1

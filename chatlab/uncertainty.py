@@ -245,9 +245,9 @@ def typical(rounds: Sequence, level: float = LEVEL) -> Interval:
     """The centre of independent rounds, and its interval: Hodges and Lehmann's, exact if the rounds scatter evenly."""
     values = _series(rounds, least=1)
     count = len(values)
-    pairs = np.add.outer(values, values)[np.triu_indices(count)] / 2
+    pairs = np.add.outer(values, values)[_pairs(count)] / 2
     pairs.sort()
-    centre = float(np.median(pairs))
+    centre = float(pairs[(len(pairs) - 1) // 2] + pairs[len(pairs) // 2]) / 2
     if count == 1:
         return Interval(None, centre, None, level, "one round cannot tell how much another would differ")
     cut = signed_rank_limit(count, 1 - level)
@@ -366,6 +366,11 @@ def _chi_squared_quantiles(freedom: int, count: int = 200) -> np.ndarray:
     normal = NormalDist()
     z = np.array([normal.inv_cdf((i + 0.5) / count) for i in range(count)])
     return freedom * np.maximum(0, 1 - 2 / (9 * freedom) + z * sqrt(2 / (9 * freedom))) ** 3
+
+
+@cache
+def _pairs(count: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.triu_indices(count)
 
 
 @cache

@@ -1,12 +1,18 @@
 """What the tests share: doors on both engines, and a watch over background threads."""
 
+import functools
 import logging
+import os
 import threading
 
+import argon2
 import pytest
 from hypothesis import settings
 
 from voices import House
+
+# Hundreds of processes start here. Where bytecode may not be written, as in many a container, each would compile chatlab anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 settings.register_profile("chatlab", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("chatlab")
@@ -26,6 +32,12 @@ def quiet(capfd, caplog):
     assert not said.out + said.err, f"a server printed {said.out + said.err!r}"
 
 
+@pytest.fixture
+def cheap_hashes(monkeypatch):
+    """Argon2id with the least memory and time, where nothing depends on how long a hash takes."""
+    monkeypatch.setattr("argon2.PasswordHasher", functools.partial(argon2.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1))
+
+
 @pytest.fixture(params=["threads", "loop"])
 def engine(request) -> str:
     """Each test that asks for it runs on the server with threads and on the server with an event loop."""
@@ -33,7 +45,14 @@ def engine(request) -> str:
 
 
 @pytest.fixture
-def open_house(engine, quiet):
+def swift_sweeps(monkeypatch):
+    """Our servers look for silent and for slow peers so often that no test waits for it."""
+    monkeypatch.setattr("chatlab.socket_impl.SWEEP_S", 0.02)
+    monkeypatch.setattr("chatlab.grpc_impl.SWEEP_S", 0.02)
+
+
+@pytest.fixture
+def open_house(engine, quiet, swift_sweeps):
     """Opens as many houses as a test needs, with what `House` takes, and closes them all."""
     houses = []
 

@@ -34,7 +34,7 @@ def test_every_exercise_has_a_stub_and_a_solution(cells):
     assert len(solutions) == len(stubs) >= 1
 
 
-def test_the_solutions_are_right(cells, capsys):
+def test_the_solutions_are_right(cells, capsys, cheap_hashes):
     names: dict = {}
     exercises = 0
     try:
@@ -44,20 +44,19 @@ def test_the_solutions_are_right(cells, capsys):
     finally:
         chatlab.stop_all()
     told = capsys.readouterr().out
-    assert told.count("✓") == exercises, told
+    assert told.count("✓") == exercises >= 1, told
 
 
 def with_solutions(cells):
-    """What the exercises need of the cells before them (imports and definitions), and the exercises, solved."""
-    solution, reached = "", False
+    """What the exercises need of the other cells (imports and definitions), and the exercises, solved."""
+    solution = ""
     for cell in cells:
         if cell.cell_type == "markdown":
-            reached = reached or cell.source.startswith("## Exercise")
             solution = "".join(SOLUTION.findall(cell.source)) or solution
-        elif not reached:
-            yield definitions(cell.source)
+        elif STUB in cell.source:
+            yield solution
         else:
-            yield solution if STUB in cell.source else cell.source
+            yield cell.source if "chatlab.exercise(" in cell.source else definitions(cell.source)
 
 
 def definitions(source: str) -> str:

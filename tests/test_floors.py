@@ -59,12 +59,12 @@ def old_python(tmp_path_factory):
     if sys.version_info[:2] > NEWEST_WITH_WHEELS:
         pytest.skip("the lower bounds were released before this Python")
     folder = tmp_path_factory.mktemp("floors")
-    venv.create(folder, with_pip=True)
+    venv.create(folder, with_pip=False)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     wanted = bounds()
     pins = [f"{name}=={bound}" for name, bound in wanted.items()] + [f"grpcio-tools=={wanted['grpcio']}"]
-    pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries=1", "--only-binary=:all:"]
-    done = run(python, *pip, *pins)
+    pip = ["-m", "pip", f"--python={python}", "install", "--quiet", "--disable-pip-version-check", "--retries=1", "--only-binary=:all:"]
+    done = run(sys.executable, *pip, *pins)
     if done.returncode and index_is_out_of_reach(done.stderr):
         pytest.skip("pip reaches no package index")
     assert done.returncode == 0, done.stderr

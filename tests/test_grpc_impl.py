@@ -69,7 +69,7 @@ def style(request):
 
 
 @pytest.fixture
-def open_house(engine, style, quiet):
+def open_house(engine, style, quiet, swift_sweeps):
     houses = []
 
     def open_house(*args, **options):
@@ -143,7 +143,7 @@ def test_a_refusal_brings_its_code_and_a_text_that_is_not_ascii(house):
     assert refused.value.args == ("NO_SUCH_ACCOUNT", "nobody is called '名前'")
 
 
-def test_a_password_is_checked_outside_the_turn(house):
+def test_a_password_is_checked_outside_the_turn(house, cheap_hashes):
     house.client("ada", "sësame").close()
     ada = house.client()
     with pytest.raises(ChatError, match="WRONG_PASSWORD"):

@@ -1,6 +1,5 @@
 """Intervals that cover what they say, and verdicts that are right as often as they claim: on numbers whose truth is known."""
 
-from itertools import accumulate
 from math import log
 
 import numpy as np
@@ -21,7 +20,7 @@ def numbers(seed=0):
 def alike(chance, count, likeness):
     """Numbers around 0 whose neighbours are alike, as an AR(1) process."""
     fresh = chance.standard_normal(count + 500) * (1 - likeness**2) ** 0.5
-    return np.array(list(accumulate(fresh, lambda before, now: likeness * before + now)))[500:]
+    return np.convolve(fresh, likeness ** np.arange(300))[500 : count + 500]  # what is further back is nothing: 0.9**300
 
 
 # ---- an interval ------------------------------------------------------------------------------------------------

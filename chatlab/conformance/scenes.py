@@ -6,7 +6,7 @@ stall and break. Every wait is for something, with a deadline. Which protocol is
 
 import functools
 import itertools
-import select
+import selectors
 import socket
 import struct
 import threading
@@ -161,7 +161,9 @@ class Path:
 
 
 def _readable(source: socket.socket) -> bool:
-    return bool(select.select([source], [], [], 0)[0])
+    with selectors.DefaultSelector() as selector:  # select alone refuses a file whose number is 1024 or more
+        selector.register(source, selectors.EVENT_READ)
+        return bool(selector.select(0))
 
 
 # ---- what the cases ask -----------------------------------------------------------------------------------------
