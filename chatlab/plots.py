@@ -454,6 +454,64 @@ def _loop_in_words(run: Run) -> str:
     return f"{'Open' if load.is_open else 'Closed'} loop, {load.load_in_words}, {load.duration}; generator: {run.generator}."
 
 
+# ---- the server meanwhile ---------------------------------------------------------------------------------------
+
+NAMED_ROUNDS = 6  # of more, the first and the last
+_ROUND_LINES = ("-", "--", "-.", ":")
+
+
+def server_over_time(run: Run, ax=None, of: str = "processor"):
+    """What the server used of a "processor", or had in "memory", over time: a line for each round, the later the darker."""
+    ax = ax or _axes(7.2, 4.6)
+    load = run.workload
+    seen = [(number, each) for number, each in enumerate(run.rounds, 1) if each.course is not None and len(each.course) > 1]
+    for number, each in seen:
+        pale = 0.55 * (seen[-1][0] - number) / max(1, seen[-1][0] - seen[0][0])
+        label = f"round {number}" if len(seen) <= NAMED_ROUNDS or number in (seen[0][0], seen[-1][0]) else None
+        look = dict(color=_mixed(style_of(run.protocol).color, 1.0, pale), ls=_ROUND_LINES[number % 4 - 1], lw=1.6, label=label)
+        if of == "processor":
+            ax.stairs(each.course.busy, each.course.at_s, baseline=None, **look)
+        else:
+            ax.plot(each.course.at_s, [size / 2**20 for size in each.course.resident], **look)
+    took_turns = any(each.turns > 1 for _, each in seen)
+    if load.messages is None and not took_turns:
+        _mark_warm_up(ax, load.warm_up_s)
+    title, ax_label = _SERVER_LABELS[of]
+    if of == "processor":
+        ax.set_ylim(bottom=0)
+        ax.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
+    else:
+        _at_least(ax, 1.0)
+        ax.yaxis.set_major_formatter(lambda y, _: f"{y:,.1f}")
+    ax.set_xlim(0, max(each.course.at_s[-1] for _, each in seen))
+    ax.set_xlabel("seconds of its turns, the warm-up left out" if took_turns else "seconds since the start of the load")
+    ax.set_ylabel(ax_label)
+    ax.set_title(f"{title}: {run.protocol}", loc="left", fontsize=12, color=INK)
+    _plain(ax, "y")
+    ax.legend(**(_LEGEND | {"handlelength": 2.4}))
+    rounds, when = f"{len(seen)} round{'s'[: len(seen) != 1]}", "after each turn" if took_turns else "ten times a second"
+    _footnote(ax, f"{_loop_in_words(run)} Read from outside, {when}; {rounds}, each with a fresh server.", run.environment)
+    return _sentence(ax, f"{title}, a line for each of {rounds} of {run.protocol}. to_frame() of a round's course has the numbers.")
+
+
+_SERVER_LABELS = {
+    "processor": ("What the server used of a processor", "share of one processor"),
+    "memory": ("What the server had in memory", "resident memory, MiB"),
+}
+
+
+def _mark_warm_up(ax, seconds: float) -> None:
+    ax.axvspan(0, seconds, color=GRID, lw=0, zorder=0)
+    ax.annotate("warm-up", (0, 1), xytext=(3, -3), xycoords="axes fraction", textcoords="offset points", va="top", fontsize=8, color=FAINT)
+
+
+def _at_least(ax, span: float) -> None:
+    """No closer a look than that: what changes by less shall not look like much."""
+    low, high = ax.get_ylim()
+    room = max(0.0, span - (high - low)) / 2
+    ax.set_ylim(low - room, high + room)
+
+
 # ---- where the time goes ----------------------------------------------------------------------------------------
 
 
@@ -527,7 +585,7 @@ def _rung_in_words(step) -> str:
 def _ladder_note(result) -> str:
     load, rounds = result.workload, f"{result.rounds} round{'s'[: result.rounds != 1]}"
     grey = " Grey: the generator's limit." if any(rung.generator_limited for rung in result.rungs) else ""
-    cut_short = ", interrupted" * result.partial
+    cut_short = ", ended early" * result.partial
     who = "one client with" if load.clients == 1 else f"{load.clients} clients, each with"
     return (
         f"Full: what a server takes beyond the one above it in the picture (pale), with its 95 % interval over {rounds}{cut_short}; the share is "
@@ -628,8 +686,8 @@ def overview(table: ByteTable, comparison: Comparison):
     """Bytes on the left, rates on the right: a Figure, to be saved."""
     from matplotlib.figure import Figure
 
-    made = Figure(figsize=(13.2, max(5.0, _height(table))), dpi=110, layout="constrained", facecolor="white")
-    left, right = made.subplots(1, 2, width_ratios=(1.05, 1), gridspec_kw={"wspace": 0.06})
+    made = Figure(figsize=(13.2, max(5.0, _height(table))), dpi=110, layout="constrained", **_PAPER)
+    left, right = made.subplots(1, 2, width_ratios=(1.05, 1), gridspec_kw={"wspace": 0.06}, subplot_kw=_PAPER)
     bytes_per_operation(table, left)
     rate_by_clients(comparison, right)
     right.set_title(right.get_title(loc="left"), loc="left", fontsize=12, color=INK, pad=26)
@@ -642,13 +700,14 @@ def _height(table: ByteTable) -> float:
 
 # ---- what all pictures share ------------------------------------------------------------------------------------
 
-_LEGEND = dict(frameon=False, fontsize=9, handlelength=1.2, handletextpad=0.5, columnspacing=1.4, borderaxespad=0.3)
+_PAPER = {"facecolor": "white"}  # whatever style a notebook has: the ink is dark
+_LEGEND = dict(labelcolor=INK, frameon=False, fontsize=9, handlelength=1.2, handletextpad=0.5, columnspacing=1.4, borderaxespad=0.3)
 
 
 def _axes(width: float, height: float):
     from matplotlib import pyplot
 
-    _, ax = pyplot.subplots(figsize=(width, height), dpi=100, layout="constrained")
+    _, ax = pyplot.subplots(figsize=(width, height), dpi=100, layout="constrained", subplot_kw=_PAPER, **_PAPER)
     return ax
 
 
@@ -657,8 +716,8 @@ def figure(draw, result):
     from matplotlib.figure import Figure
 
     width, height = (7.6, _height(result)) if isinstance(result, ByteTable) else (7.2, 4.6)
-    made = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
-    draw(result, made.subplots())
+    made = Figure(figsize=(width, height), dpi=150, layout="constrained", **_PAPER)
+    draw(result, made.subplots(subplot_kw=_PAPER))
     return made
 
 
@@ -666,6 +725,8 @@ def _plain(ax, grid: str) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color("#9a9a9a")
     ax.tick_params(colors=INK, length=0 if grid == "x" else 3)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.label.set_color(INK)
     ax.grid(axis=grid, color=GRID, lw=0.8, zorder=0)
     ax.set_axisbelow(True)
 

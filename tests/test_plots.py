@@ -8,6 +8,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 import chatlab
+from chatlab.load.gauges import Course
 from chatlab.messages import Arrived, Send, Sent
 from chatlab.plots import (
     LIMITED, PROTOCOL_STYLE, cost_by_clients, figure, overview, percentiles, space_time, style_of, throughput_latency,
@@ -72,6 +73,19 @@ def test_a_plot_says_in_words_what_is_to_be_seen(result):
 @RESULTS
 def test_a_plot_has_a_title(result):
     assert result.plot().get_title(loc="left")
+
+
+@pytest.mark.parametrize("draw", [
+    a_table().plot, a_run().plot, a_trace().plot, lambda: a_load().plot(what="percentiles"), lambda: a_watched_run().plot(what="processor"),
+    lambda: a_watched_run().plot(what="memory"),
+])  # fmt: skip
+def test_in_a_dark_style_the_paper_stays_white_and_the_ink_dark(draw):
+    with pyplot.style.context("dark_background"):
+        ax = draw()
+        ax.figure.canvas.draw()
+        papers = {matplotlib.colors.to_hex(paper.get_facecolor()) for paper in (ax.figure, ax)}
+        inks = [matplotlib.colors.to_rgb(text.get_color()) for text in ax.findobj(matplotlib.text.Text) if text.get_text()]
+    assert papers == {"#ffffff"} and all(max(ink) < 0.75 for ink in inks)
 
 
 @pytest.mark.parametrize("result", [a_table(), a_run(), a_comparison()], ids=lambda r: type(r).__name__)
@@ -190,3 +204,71 @@ def test_a_curve_marks_what_was_not_sustained():
     found = saturate("text", Workload(rate=400), bound_ms=20, measure=made_up)
     faces = {line.get_mfc() for line in throughput_latency([found]).lines if line.get_marker() == style_of("text").marker}
     assert "white" in faces and style_of("text").color in faces
+
+
+# ---- the server meanwhile ---------------------------------------------------------------------------------------
+
+COURSE = Course((0.0, 0.1, 0.2, 0.3), (0.0, 0.05, 0.15, 0.16), (8 << 20, 9 << 20, 12 << 20, 12 << 20))
+SERVER = pytest.mark.parametrize("what, unit", [("processor", "share of one processor"), ("memory", "resident memory, MiB")])
+
+
+def a_watched_run(rounds=3, turns=1):
+    each = Round(0.2, 100, 0.1, 0.1, course=COURSE, turns=turns)
+    return Run("text", Workload(seconds=0.2, warm_up_s=0.1), (each,) * rounds, HERE)
+
+
+def handed(ax):
+    return ax.get_legend_handles_labels()[1]
+
+
+@SERVER
+def test_the_server_over_time_is_a_line_for_each_round_with_its_unit_and_a_title(what, unit):
+    ax = a_watched_run().plot(what=what)
+    assert handed(ax) == ["round 1", "round 2", "round 3"] and ax.get_ylabel() == unit
+    assert ax.get_xlabel() == "seconds since the start of the load" and ax.get_title(loc="left").endswith(": text")
+    assert ax.sentence.endswith("a line for each of 3 rounds of text. to_frame() of a round's course has the numbers.")
+
+
+@SERVER
+def test_rounds_of_the_server_are_told_apart_without_colour(what, unit):
+    drawn = a_watched_run().plot(what=what)
+    lines = [each for each in (*drawn.lines, *drawn.patches) if str(each.get_label()).startswith("round")]
+    assert len({str(line.get_linestyle()) for line in lines}) == 3
+
+
+def test_the_share_of_the_processor_is_that_from_reading_to_reading():
+    (steps,) = [each for each in a_watched_run(rounds=1).plot(what="processor").patches if each.get_label() == "round 1"]
+    assert tuple(steps.get_data().values) == COURSE.busy and tuple(steps.get_data().edges) == COURSE.at_s
+
+
+def test_memory_is_drawn_in_mebibytes():
+    (line,) = [each for each in a_watched_run(rounds=1).plot(what="memory").lines if each.get_label() == "round 1"]
+    assert list(line.get_ydata()) == [8, 9, 12, 12]
+
+
+@SERVER
+def test_a_picture_of_the_server_says_the_load_and_marks_the_warm_up(what, unit):
+    said = " ".join(words(a_watched_run().plot(what=what))).replace("\n", " ")
+    assert "Closed loop, one message" in said and "ten times a second; 3 rounds" in said and "warm-up" in said and "Python 3.11.7" in said
+
+
+def test_where_turns_were_taken_it_is_their_time_without_a_warm_up():
+    ax = a_watched_run(turns=8).plot(what="processor")
+    assert ax.get_xlabel() == "seconds of its turns, the warm-up left out" and "warm-up" not in words(ax)
+
+
+def test_of_many_rounds_the_first_and_the_last_are_named():
+    assert handed(a_watched_run(rounds=9).plot(what="memory")) == ["round 1", "round 9"]
+
+
+def test_what_hardly_changes_does_not_look_as_if_it_did():
+    course = Course((0.0, 0.1), (0.0, 0.1), (8 << 20, (8 << 20) + 4096))
+    run = replace(a_watched_run(), rounds=(Round(0.2, 100, 0.1, 0.1, course=course),))
+    low, high = run.plot(what="memory").get_ylim()
+    assert high - low == pytest.approx(1)
+
+
+@SERVER
+def test_without_readings_there_is_nothing_to_draw(what, unit):
+    with pytest.raises(ValueError, match="there are no readings over time to draw"):
+        a_run().plot(what=what)
