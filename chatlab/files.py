@@ -14,7 +14,7 @@ from .load.samples import NEVER, Samples
 from .load.workload import OPERATIONS
 from .results import Comparison, Round, Run, Shown
 
-FORMAT = 1  # of saved files; raised when a field changes its meaning
+FORMAT = 2  # of saved files; raised when a field changes its meaning
 TIMES = ("due", "sent", "answered", "heard")
 
 

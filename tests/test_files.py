@@ -79,7 +79,7 @@ def test_a_table_of_bytes_has_no_rows_for_parquet(tmp_path):
 @ENDINGS
 def test_another_kind_of_result_is_named(ending, tmp_path):
     path = a_run().save(tmp_path / f"run.{ending}")
-    with pytest.raises(ValueError, match="holds a Run in format 1, not a Comparison in format 1"):
+    with pytest.raises(ValueError, match=f"holds a Run in format {FORMAT}, not a Comparison in format {FORMAT}"):
         Comparison.load(path)
 
 
@@ -96,12 +96,14 @@ def as_newer(path):
 
 @pytest.mark.parametrize("ending", ["json", "parquet"])
 def test_a_newer_file_says_that_it_is_newer(ending, tmp_path):
-    with pytest.raises(ValueError, match="saved by a newer chatlab: it is in format 2, and this one reads format 1"):
+    with pytest.raises(ValueError, match=f"saved by a newer chatlab: it is in format {FORMAT + 1}, and this one reads format {FORMAT}"):
         Run.load(as_newer(a_run().save(tmp_path / f"run.{ending}")))
 
 
 @pytest.mark.parametrize("ending", ["json", "parquet"])
-@pytest.mark.parametrize("content", [b"", b"hello", b"{}", b'{"chatlab": "Run", "format": 1}', b"PAR1 and no end", b"PAR1\0\0\0\0PAR1"])
+@pytest.mark.parametrize("content", [
+    b"", b"hello", b"{}", b'{"chatlab": "Run", "format": %d}' % FORMAT, b"PAR1 and no end", b"PAR1\0\0\0\0PAR1",
+])  # fmt: skip
 def test_what_is_no_result_is_told_so(content, ending, tmp_path):
     path = tmp_path / f"letter.{ending}"
     path.write_bytes(content)

@@ -19,6 +19,8 @@ from chatlab.measure import _calibrated, _orders, calibrate, compare, measure
 from chatlab.results import Comparison, Environment, Round, Run
 from chatlab.load.samples import NEVER, Samples
 from chatlab.load.workload import OPERATIONS, Workload
+from chatlab.messages import Accounts, Arrived, Sent
+from voices import until
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads what only Linux tells")
 GENERATORS = pytest.mark.parametrize("generator", ["light", "clients"])
@@ -38,14 +40,14 @@ MS = 1_000_000
 @GENERATORS
 @PROTOCOLS
 def test_every_operation_is_answered_truly(protocol, generator):
-    (only,) = measure(protocol, MIXED, generator=generator).rounds
+    (only,) = measure(protocol, MIXED, generator=generator, executor=Here()).rounds
     assert (only.messages, only.samples.completed, only.samples.unanswered) == (120, 120, 0)
 
 
 @GENERATORS
 @pytest.mark.parametrize("protocol", ["text", "grpc", "grpc-stream"])
 def test_the_server_with_threads_can_be_driven_too(protocol, generator):
-    assert measure(protocol, replace(MIXED, messages=10), engine="threads", generator=generator).rounds[0].messages == 40
+    assert measure(protocol, replace(MIXED, messages=10), engine="threads", generator=generator, executor=Here()).rounds[0].messages == 40
 
 
 @GENERATORS
@@ -125,7 +127,7 @@ def test_a_server_that_stands_still_is_seen_by_whoever_was_due_meanwhile():
 @LINUX
 def test_what_is_never_answered_counts_with_its_age(monkeypatch):
     monkeypatch.setattr(trials, "DRAIN_S", 0.3)
-    monkeypatch.setattr(trials, "DIAL_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(trials, "DIAL_TIMEOUT_S", 0.2)
     with chatlab.serve("text", where="process", name="stands still") as server:
         with Starting(threading.Timer(0.3, os.kill, (server.pid, signal.SIGSTOP))) as executor:
             load = Workload(clients=2, rate=100, seconds=0.6, warm_up_s=0)
@@ -294,25 +296,72 @@ def test_a_process_that_is_gone_has_no_memory():
 ])  # fmt: skip
 def test_a_generator_is_calibrated_by_a_server_that_does_nothing(protocol, generator):
     capacity = calibrate(protocol, generator, seconds=0.1, clients=2, in_flight=3)
-    run = measure(protocol, Workload(clients=2, in_flight=3, messages=5, operations="ping"), generator=generator)
+    run = measure(protocol, Workload(clients=2, in_flight=3, messages=5), generator=generator)
     assert run.capacity == capacity > 0 and run.share_of_capacity == run.rate.median / capacity
 
 
-def test_messages_are_no_share_of_pings():
+@pytest.mark.parametrize("load", [
+    Workload(operations="ping", in_flight=16), Workload(clients=4, operations={"say": 2, "search": 1}, rooms=2, text_bytes=100),
+    OPEN, Workload(think_s=0.001), Workload(messages=3, seed=5),
+], ids=str)  # fmt: skip
+def test_a_load_of_any_kind_is_calibrated_with_itself(load, uncalibrated):
+    capacity = calibrate("text", seconds=0.1, workload=load)
+    run = measure("text", replace(load, messages=3), generator="light")
+    assert run.capacity == capacity and run.share_of_capacity > 0
+
+
+def test_a_calibration_may_be_given_other_clients_than_its_workload(uncalibrated):
+    capacity = calibrate("text", seconds=0.1, clients=3, in_flight=2, workload=Workload(operations="balance"))
+    assert measure("text", Workload(3, messages=5, in_flight=2, operations="balance"), generator="light").capacity == capacity
+
+
+@pytest.mark.parametrize("other", [
+    Workload(clients=2), Workload(clients=4, operations="ping"), Workload(clients=4, text_bytes=33), Workload(clients=4, rooms=1),
+    Workload(clients=4, in_flight=2),
+], ids=str)  # fmt: skip
+def test_what_can_be_done_of_one_load_is_not_set_beside_another(other, uncalibrated):
+    calibrate("text", seconds=0.1, workload=Workload(clients=4))
+    assert measure("text", replace(other, messages=5), generator="light").capacity is None
+
+
+def test_what_is_calibrated_is_a_workload():
+    with pytest.raises(TypeError, match="the load is a Workload, not 'ping'"):
+        calibrate("text", workload="ping")
+
+
+def test_a_result_tells_what_share_its_rate_is():
     run = replace(a_run(a_round(*ON_TIME)), capacity=1000.0)
-    assert run.share_of_capacity is None
-    assert "Beside it, pings against a server that does nothing by as many clients, a second: text 1,000." in str(run)
-
-
-def test_requests_with_one_answer_are_a_share_of_pings():
-    run = replace(a_run(a_round(*ON_TIME)), workload=Workload(operations="balance"), capacity=1000.0)
     assert run.share_of_capacity == 0.1
-    assert "Of what as many clients did by pings against a server that does nothing: text 10%." in str(run)
+    assert "Of what the same clients did with a server that does next to nothing: text 10%." in str(run)
 
 
-def test_what_other_clients_can_do_is_not_set_beside_a_load(uncalibrated):
-    calibrate("text", seconds=0.1, clients=4)
-    assert measure("text", Workload(clients=2, messages=5), generator="light").capacity is None
+@GENERATORS
+@PROTOCOLS
+def test_a_mirror_answers_every_operation_truly(protocol, generator):
+    (only,) = measure(f"chatlab.load.null:mirror:{protocol}", MIXED, generator=generator, executor=Here()).rounds
+    assert (only.messages, only.samples.completed, only.samples.unanswered) == (120, 120, 0)
+
+
+@PROTOCOLS
+def test_a_mirror_serves_who_writes_to_itself(protocol):
+    load = Workload(clients=1, messages=10, in_flight=4, text_bytes=20_000)
+    assert measure(f"chatlab.load.null:mirror:{protocol}", load, generator="light", executor=Here()).rounds[0].messages == 10
+
+
+@PROTOCOLS
+def test_a_mirror_forgets_whose_connection_is_gone(protocol):
+    with chatlab.serve(f"chatlab.load.null:mirror:{protocol}", name="a mirror") as server, server.connect() as ada:
+        ada.create_account("ada")
+        with server.connect() as bob:
+            bob.create_account("bob")
+            assert ada.send("bob", "hi") == Sent(1, True) and bob.receive(5) == Arrived(1, "ada", "hi")
+        until(lambda: ada.send("bob", "hi") == Sent(0))
+        assert ada.list_accounts() == Accounts(("ada",))
+
+
+def test_a_mirror_is_served_by_a_loop_alone():
+    with pytest.raises(ValueError, match="a mirror is served by a loop, not by 'threads'"):
+        chatlab.serve("chatlab.load.null:mirror:text", engine="threads")
 
 
 @pytest.fixture
@@ -326,7 +375,7 @@ def test_a_comparison_calibrates_by_itself_and_once(uncalibrated):
     first, second = (compare(["text", "grpc"], Workload(messages=5), clients=2, rounds=1) for _ in range(2))
     assert all(run.capacity > 0 for run in first.runs)
     assert [run.capacity for run in first.runs] == [run.capacity for run in second.runs]
-    assert "pings against a server that does nothing by as many clients" in str(first)
+    assert "the same clients did with a server that does next to nothing" in str(first)
 
 
 def test_a_short_measurement_is_not_made_longer_by_a_calibration(uncalibrated):

@@ -118,10 +118,6 @@ def test_no_two_steps_say_the_same():
     assert len({step.text for step in Workload().steps(0, 512)}) == 512
 
 
-def test_the_frames_of_a_mixture_are_those_of_its_parts():
-    assert Workload(clients=4, rooms=2, operations={"send": 1, "ping": 1, "say": 2}).frames == (5 + 2 + 3 + 3) / 4
-
-
 # ---- when -------------------------------------------------------------------------------------------------------
 
 

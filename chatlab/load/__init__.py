@@ -5,6 +5,6 @@
     realistic, light            clients as users have them; or pre-encoded requests over bare sockets
     speaker, wires              what a light generator says and expects; the bytes of each protocol
     trials, workers             one trial; many processes that begin together
-    null                        servers that do nothing, to calibrate the rest
+    null, mirror                servers that do nothing, and one that does what any load needs: to calibrate the rest
     samples, gauges             raw times; processor and memory of a process, from outside
 """

@@ -7,12 +7,19 @@ a server when its parts are taken away one by one.
     answers    each request has an answer of the right kind at once, with no chat; over gRPC a call is bytes in, bytes out
     bytes      gRPC alone: no message is read or written, neither in a call nor on the stream
     messages   gRPC and protobuf: each message is read and answered, as `answers` does over a socket
+    mirror     each request has its own answer and texts reach whom they are for, so that any load goes on (mirror.py)
+
+A mirror calibrates, for pings over a socket an echo; the others are the rungs of a ladder. A mirror is served by an event
+loop alone. Over a socket it costs less than the generator that drives it, most of it the codec's. Over gRPC it costs what
+`bytes` does, as nearly as can be measured: that is grpcio's own part of a server, which no handler can leave out, and a light
+generator costs less than that.
 
 `implementation("chatlab.load.null:echo:text")` is the echo server in the framing of "text", and so for every protocol.
 What `raw` and `frames` say back a client reads as an answer by the codec `Echoed`.
 """
 
 import asyncio
+import itertools
 import socket
 import threading
 from collections.abc import Callable
@@ -42,8 +49,9 @@ from ..messages import (
     Say,
     ViewBalance,
 )  # fmt: skip
+from .mirror import Mirror, Peer
 
-SOCKET_KINDS, GRPC_KINDS = ("echo", "raw", "frames", "answers"), ("answers", "bytes", "messages")
+SOCKET_KINDS, GRPC_KINDS = ("echo", "raw", "frames", "answers", "mirror"), ("answers", "bytes", "messages", "mirror")
 KINDS = tuple(dict.fromkeys(SOCKET_KINDS + GRPC_KINDS))
 STOP_S = 0.1
 RECEIVE_BYTES = 256 << 10
@@ -79,11 +87,18 @@ class Null:
         return f"<a null server of {self.name}: {self.kind}>"
 
     def serve(self, hub, engine: str = "loop", host: str = "127.0.0.1", port: int = 0):
-        """A door with nothing behind it, on either engine."""
+        """A door with nothing behind it, on either engine; with a mirror behind it, on a loop."""
         codec: Codec | None = getattr(self._carried, "codec", None)
+        if self.kind == "mirror":
+            if engine != "loop":
+                raise ValueError(f"a mirror is served by a loop, not by {engine!r}")
+            mirror = Mirror()
+            return _GrpcMirrorDoor(mirror, host, port) if codec is None else _LoopDoor(lambda: _Mirrored(mirror, codec), host, port)
         if codec is None:
             return {"loop": _GrpcLoopDoor, "threads": _GrpcThreadDoor}[engine](self.kind, host, port)
-        return {"loop": _LoopDoor, "threads": _ThreadDoor}[engine](lambda: _say_back(self.kind, codec), host, port)
+        if engine == "loop":
+            return _LoopDoor(lambda: _Echo(_say_back(self.kind, codec)), host, port)
+        return _ThreadDoor(lambda: _say_back(self.kind, codec), host, port)
 
 
 def answer(request: Request) -> Reply:
@@ -151,10 +166,33 @@ class _Echo(asyncio.Protocol):
         self._transport.write(self._say_back(data))
 
 
+class _Mirrored(asyncio.Protocol):
+    """One connection of a mirror. What waits for it is written in one go, when the loop has heard everybody."""
+
+    def __init__(self, mirror: Mirror, codec: Codec):
+        self._mirror, self._connection, self._loop = mirror, Connection(codec), background_loop()
+        self._peer = Peer(lambda: self._loop.call_soon(self._write))
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        peer, answer = self._peer, self._mirror.answer
+        for tag, request in self._connection.receive(data):
+            peer.put(tag, answer(peer, request))
+
+    def _write(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(self._connection.send_all(self._peer.take()))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._mirror.forget(self._peer)
+
+
 class _LoopDoor:
-    def __init__(self, conversation: Callable[[], Callable[[bytes], bytes]], host: str, port: int):
+    def __init__(self, connected: Callable[[], asyncio.Protocol], host: str, port: int):
         # By host and port, not by a socket of ours: asyncio then turns Nagle's algorithm off.
-        self._server = run(background_loop().create_server(lambda: _Echo(conversation()), host, port))
+        self._server = run(background_loop().create_server(connected, host, port))
         self.address: Address = self._server.sockets[0].getsockname()[:2]
 
     def close(self) -> None:
@@ -204,8 +242,13 @@ def _start(target, *args) -> None:
 
 # ---- over gRPC --------------------------------------------------------------------------------------------------
 
-_OPTIONS = (("grpc.so_reuseport", 0), ("grpc.http2.bdp_probe", 0))
-_NOBODY = (("session", "nobody"),)
+_PENDING = 1 << 20  # calls that wait to be taken; beyond 1000, gRPC by itself cancels some at random
+_OPTIONS = (
+    ("grpc.so_reuseport", 0), ("grpc.http2.bdp_probe", 0),
+    ("grpc.server.max_pending_requests", _PENDING), ("grpc.server.max_pending_requests_hard_limit", _PENDING),
+)  # fmt: skip
+SESSION = "session"  # the metadata key of a session's token
+_NOBODY = ((SESSION, "nobody"),)
 
 
 class _GrpcLoopDoor:
@@ -226,6 +269,8 @@ class _GrpcLoopDoor:
     async def call(self, request, context):
         return self._call(request)
 
+    end = call
+
     async def events(self, request, context) -> None:
         await context.send_initial_metadata(_NOBODY)
         await asyncio.Event().wait()  # until the peer goes
@@ -237,6 +282,65 @@ class _GrpcLoopDoor:
 
     def close(self) -> None:
         run(self._server.stop(STOP_S))
+
+
+class _GrpcMirrorDoor(_GrpcLoopDoor):
+    """A mirror behind generic handlers: a call names its session by a token, a stream is its own."""
+
+    def __init__(self, mirror: Mirror, host: str, port: int):
+        from ..proto import convert
+
+        self._mirror, self._convert = mirror, convert
+        self._peers: dict[str, Peer] = {}  # by token
+        self._tokens = map(str, itertools.count(1))
+        super().__init__("messages", host, port)
+
+    async def call(self, request, context):
+        return self._convert.to_proto(self._mirror.answer(self._peer_of(context), self._convert.from_proto(request)))
+
+    async def end(self, request, context):
+        self._peer_of(context).put(None, None)
+        return self._convert.to_proto(_DONE)
+
+    def _peer_of(self, context) -> Peer:
+        return self._peers[dict(context.invocation_metadata())[SESSION]]
+
+    async def events(self, request, context) -> None:
+        await self._tell(context, lambda tag, event: self._convert.to_event(event))
+
+    async def stream(self, asks, context) -> None:
+        await self._tell(context, self._convert.to_told, asks)
+
+    async def _tell(self, context, spell: Callable, asks=None) -> None:
+        """What waits, one message after the other, until the session ends."""
+        awake, token = asyncio.Event(), next(self._tokens)
+        peer = self._peers[token] = Peer(awake.set)
+        reader = asyncio.ensure_future(self._read(peer, asks)) if asks is not None else None
+        try:
+            await context.send_initial_metadata(((SESSION, token),))
+            while True:
+                await awake.wait()
+                awake.clear()
+                for tag, message in peer.take():
+                    if message is None:
+                        return
+                    await context.write(spell(tag, message))
+        finally:
+            if reader is not None:
+                reader.cancel()
+            del self._peers[token]
+            self._mirror.forget(peer)
+
+    async def _read(self, peer: Peer, asks) -> None:
+        import grpc
+
+        try:
+            async for ask in asks:
+                tag, request = self._convert.from_ask(ask)
+                peer.put(tag, self._mirror.answer(peer, request))
+        except grpc.aio.BaseError:
+            return  # the stream broke: whoever tells hears of it too
+        peer.put(None, None)
 
 
 class _GrpcThreadDoor:
@@ -253,6 +357,8 @@ class _GrpcThreadDoor:
 
     def call(self, request, context):
         return self._call(request)
+
+    end = call
 
     def events(self, request, context):
         context.send_initial_metadata(_NOBODY)
@@ -312,6 +418,7 @@ def _add_methods(server, kind: str, door: _GrpcLoopDoor | _GrpcThreadDoor) -> No
     service = pb.DESCRIPTOR.services_by_name["Chat"]
     special = {
         "Events": (grpc.unary_stream_rpc_method_handler, door.events), "Stream": (grpc.stream_stream_rpc_method_handler, door.stream),
+        "End": (grpc.unary_unary_rpc_method_handler, door.end),
     }  # fmt: skip
     handlers = {}
     for method in service.methods:

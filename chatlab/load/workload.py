@@ -158,18 +158,6 @@ class Workload:
         """The sizes of texts, with their weights."""
         return self.text_bytes if isinstance(self.text_bytes, tuple) else ((self.text_bytes, 1.0),)
 
-    @property
-    def frames(self) -> float:
-        """How many frames the clients say and hear for one message, at most: a request and its answer; of a `send` also the
-        push, its acknowledgement and the answer to that; of a `say` what each of the roommates hears.
-
-        >>> Workload(operations="ping").frames, Workload().frames, Workload(clients=8, rooms=2, operations="say").frames
-        (2.0, 5.0, 5.0)
-        """
-        roommates = sum(len(self.roommates(client)) for client in range(self.clients)) / self.clients
-        more = {"send": 3.0, "say": roommates}
-        return 2 + sum(weight * more.get(name, 0) for name, weight in self.operations) / sum(weight for _, weight in self.operations)
-
     def partner(self, client: int) -> int:
         """Whom the client (0 is the first) writes to: its neighbour, or itself where it has none."""
         neighbour = client ^ 1
