@@ -27,7 +27,7 @@ import chatlab
 from chatlab.environment import cores, environment
 from chatlab.load.gauges import cpu_ns
 from chatlab.load.workload import Workload
-from chatlab.measure import Crew, _Bench, on_core
+from chatlab.measure import Crew, Bench, on_core
 
 SYSTEMS = (
     *(("light", protocol) for protocol in ("text", "binary", "grpc", "grpc-stream")),
@@ -48,7 +48,7 @@ def ours(generator: str, protocol: str, args) -> Result:
     """One of our generators, in a process of its own."""
     kind = "echo" if generator == "light" and "grpc" not in protocol else "answers"
     load = Workload(clients=args.clients, in_flight=args.in_flight, seconds=args.seconds, warm_up_s=0.2, operations="ping")
-    with _Bench(protocol, generator=generator, crew=Crew(), null=f"chatlab.load.null:{kind}:{protocol}") as bench:
+    with Bench(protocol, generator=generator, crew=Crew(), null=f"chatlab.load.null:{kind}:{protocol}") as bench:
         found = bench.carry_out(load)
     return Result(found.rate, found.generator_cpu_s / found.messages * 1e6, found.server_cpu_us)
 

@@ -29,7 +29,6 @@ import threading
 import time
 import timeit
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -38,49 +37,57 @@ import chatlab
 from chatlab.codecs import TextCodec
 from chatlab.environment import cores, environment, stolen_and_all, stolen_since
 from chatlab.load.workload import Workload
-from chatlab.messages import Arrived, Done, Sent
+from chatlab.messages import Sent
 from chatlab.uncertainty import Ratio, rounds_needed
 
-PLANTED = 0.10  # of the server's work for a message
+PLANTED = 0.10  # of the server's processor time for a message
 FALSE, FOUND = 0.05, 0.80  # called between equals, at most; found of what was planted, at least
-DOSE = "CHATLAB_DOSE"  # how much more the slower server does
-LARGE_DOSE = 500  # so much is seen on any machine
+TURN_S = 0.02  # twins find their caches equally cold, so it may be short
 STALL_S, STALL_AFTER_S, LASTS_S = 0.5, 2.0, 5.0
 NUMBERS = ("server_cpu_us", "rate")  # the first is what the verdicts are about
 
 
 class One(TextCodec):
-    """The text protocol under another name: the others are beside it, and not beside "text", whose server loads less."""
+    """The text protocol with a server that looks, whenever it has accepted messages, how much of the processor it has used
+    since the last time, and uses `more` of that in addition: the same share however fast the machine is just then.
+    """
 
     name = "one"
+    more = 0.0
+    _until_ns = _clock_ns = 0
+
+    def encode(self, tag, message):
+        if type(message) is Sent:
+            self._use_more()
+        return super().encode(tag, message)
+
+    def encode_all(self, waiting):
+        if any(type(message) is Sent for _, message in waiting):
+            self._use_more()
+        return super().encode_all(waiting)
+
+    def _use_more(self) -> None:
+        if not self._until_ns:
+            self._clock_ns = round(min(timeit.repeat(time.process_time_ns, number=1000, repeat=20)) * 1e6)
+            self._until_ns = time.process_time_ns()
+        now_ns = time.process_time_ns()
+        until_ns = now_ns + int(self.more * (now_ns - self._until_ns)) - self._clock_ns  # a loop stops half a turn too late
+        while now_ns < until_ns:
+            now_ns = time.process_time_ns()
+        self._until_ns = now_ns
 
 
-class Twin(TextCodec):
-    """And under another one."""
+class Twin(One):
+    """And under another name."""
 
     name = "twin"
 
 
-class Slower(TextCodec):
-    """The text protocol, with a server that does some more of what Python does for each message that it accepts."""
+class Slower(One):
+    """The same, with a tenth more for each message."""
 
     name = "slower"
-    dose = int(os.environ.get(DOSE, "0"))
-
-    def encode(self, tag, message):
-        if type(message) is Sent:
-            self._work()
-        return super().encode(tag, message)
-
-    def encode_all(self, waiting):
-        for _, message in waiting:
-            if type(message) is Sent:
-                self._work()
-        return super().encode_all(waiting)
-
-    def _work(self) -> None:
-        for number in range(self.dose):
-            f"{number}"
+    more = PLANTED
 
 
 # ---- comparisons ------------------------------------------------------------------------------------------------
@@ -112,15 +119,14 @@ class Tally:
 def comparisons(wanted: list[str], args) -> dict[str, bool]:
     """The proofs of those names, from trials that they share."""
     with _one_processor():
-        if "slower" in wanted:
-            plant(args)
         others = [name for name in ("twin", "slower") if {"twin": "a-a", "slower": "slower"}[name] in wanted]
         tallies = {name: Tally() for name in others}
         before, began = stolen_and_all(), time.monotonic()
         done = 0
         try:
             for number in range(args.trials):
-                found = chatlab.compare(_named(others), _load(args, args.seed + number), 1, args.rounds, generator="light")
+                load = _load(args, args.seed + number)
+                found = chatlab.compare(_named(others), load, 1, args.rounds, generator="light", turn_s=TURN_S)
                 for name, tally in tallies.items():
                     tally.add(found, name)
                 done += not found.partial
@@ -160,41 +166,6 @@ def _one_processor():
     finally:
         if len(own) > 1:
             os.sched_setaffinity(0, own)
-
-
-def plant(args) -> None:
-    """Find out what a message costs the server, and that more work is seen at all; then plant as much as makes a tenth of it.
-
-    Raises `RuntimeError` where a large dose is not seen.
-    """
-    os.environ[DOSE] = str(LARGE_DOSE)
-    found = chatlab.compare(_named(["slower"]), _load(args, args.seed - 1), 1, 2 * args.rounds, generator="light")
-    large = found.ratio("slower", "one", of=NUMBERS[0])
-    if not large.differs:
-        raise RuntimeError(f"{LARGE_DOSE} units of work for each message are not seen ({large}): the slower server does not do them")
-    cpu_us = found["one", 1].server_cpu_us.median
-    dose = min(range(LARGE_DOSE), key=lambda dose: abs(_planted_us(0) + dose * _unit_us() - PLANTED * cpu_us))
-    os.environ[DOSE] = str(dose)
-    planted_us = _planted_us(dose)
-    print(f"a message costs the server {cpu_us:.1f} µs; {planted_us:.1f} µs of work are planted, {planted_us / cpu_us:.1%} of that")
-
-
-@cache
-def _planted_us(dose: int) -> float:
-    """What the slower codec takes more than "text" to spell all that a message takes, in µs of a processor left alone."""
-    slower = Slower()
-    slower.dose = dose
-    return _spelling_us(slower) - _spelling_us(TextCodec())
-
-
-@cache
-def _unit_us() -> float:
-    return (_planted_us(LARGE_DOSE) - _planted_us(0)) / LARGE_DOSE
-
-
-def _spelling_us(codec: TextCodec) -> float:
-    spoken = [(7, Sent(1, True)), (None, Arrived(1, "somebody", "x" * 32))], [(8, Done())]
-    return min(timeit.repeat(lambda: [codec.encode_all(waiting) for waiting in spoken], number=200, repeat=50)) / 200 * 1e6
 
 
 def _a_a(tally: Tally, done: int) -> bool:
@@ -285,7 +256,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="6 trials and one stall: a look at whether it works, and no proof")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=8, help="of a trial")
-    parser.add_argument("--seconds", type=float, default=0.15, help="that a protocol is measured in a round")
+    parser.add_argument("--seconds", type=float, default=0.25, help="that a protocol is measured in a round")
     parser.add_argument("--stalls", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1, help="of the first trial; each has its own")
     args = parser.parse_args()

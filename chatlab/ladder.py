@@ -26,16 +26,16 @@ from . import tables
 from .environment import cores, environment, load_average, stolen_and_all, stolen_since
 from .harness import ENGINES, implementation, portable
 from .load.wires import wire_for
-from .load.workers import OwnProcesses
 from .load.workload import Workload
-from .measure import check_rounds, measure, on_core
+from .measure import Bench, MeasurementFailed, NothingDone, SideBySide, check_rounds
 from .progress import progress
-from .results import Environment, Shown
+from .results import Environment, Round, Shown
 from .uncertainty import LEVEL, SURE, Interval, typical
 
 PROTOCOLS = ("text", "grpc", "grpc-stream")
 ROUNDS, SECONDS, WARM_UP_S = 6, 0.2, 0.05
 QUICK_ROUNDS, QUICK_SECONDS, QUICK_WARM_UP_S = 3, 0.1, 0.03
+PATIENCE = 8  # times as long is a rung measured on which nothing was done, before that is an error
 GROUND = "echo"
 NULL = "chatlab.load.null"
 NOT_FOUND = "no detectable difference"
@@ -104,13 +104,13 @@ class Step:
 
 @dataclass(frozen=True, repr=False)
 class Ladder(Shown):
-    """Rungs in order, the ground first, all measured in the same interleaved rounds."""
+    """Rungs in order, the ground first, all measured in turns in the same rounds."""
 
     rungs: tuple[Rung, ...]
     workload: Workload
     engine: str
     environment: Environment
-    partial: bool = False  #: it was interrupted
+    partial: bool = False  #: it was interrupted, or failed
 
     def __repr__(self):
         rungs = f"{len(self.rungs)} rungs, {_rounds(self.rounds)}{', partial' * self.partial}"
@@ -214,15 +214,15 @@ def ladder(
     seed: int = 0,
     quick: bool = False,
 ) -> Ladder:
-    """Measure each rung of these protocols' ladders, each with a fresh server process in each of the interleaved rounds.
+    """Measure each rung of these protocols' ladders, each with a fresh server process in each round, where they all take turns.
 
     Each of the `clients` has one message of `text_bytes` bytes on its way, for `seconds` in each round. With one of them
     each request is one wake-up, one read and one write on every rung, and the response time is that of a server without
     a queue. `engine` is "loop" (one event loop; over gRPC, grpc.aio) or "threads" (one for each connection, the chat two;
     gRPC's pool). `seed` decides texts and order. `quick` is for tests and notebooks. An interrupt ends it with what is measured.
 
-    Raises `ValueError` for a wrong argument or a protocol of which no light generator knows the bytes, and `RuntimeError`
-    where a server does not answer as it must.
+    Raises `ValueError` for a wrong argument or a protocol of which no light generator knows the bytes, and `MeasurementFailed`,
+    a `RuntimeError`, where a server does not answer as it must, or at all: what was measured before is its `finished`.
     """
     protocols = list(protocols) if isinstance(protocols, Iterable) and not isinstance(protocols, str) else [protocols]
     if engine not in ENGINES:
@@ -234,10 +234,14 @@ def ladder(
     servers = _servers(protocols, engine)
     before, busy = stolen_and_all(), load_average()
     found = _Found(servers)
-    partial = _climb(found, load, rounds, engine)
+    ended = _climb(found, load, rounds, engine)
     own = cores()
     pinned = f"server on core {own[0]}, clients on core {own[-1]}" if len(own) > 1 else ""
-    return Ladder(found.rungs(), load, engine, environment(pinned, busy, stolen_since(before)), partial)
+    measured = Ladder(found.rungs(), load, engine, environment(pinned, busy, stolen_since(before)), ended is not None)
+    if isinstance(ended, MeasurementFailed):
+        ended.finished = measured
+        raise ended
+    return measured
 
 
 def _servers(protocols: list, engine: str) -> dict[Rung, str]:
@@ -271,48 +275,34 @@ class _Found:
         self.servers = servers
         self._values: dict[Rung, list[tuple]] = {rung: [] for rung in servers}
 
-    def begin_round(self) -> None:
-        for values in self._values.values():
-            values.append((None, None, False))
-
-    def put(self, rung: Rung, run) -> None:
-        (only,) = run.rounds
-        self._values[rung][-1] = only.server_cpu_us, only.response_ms(50) * 1e3, run.generator_limited
+    def put(self, rung: Rung, only: Round) -> None:
+        self._values[rung].append((only.server_cpu_us, only.response_ms(50) * 1e3, bool(only.generator_limits(is_open=False))))
 
     @property
     def is_empty(self) -> bool:
-        return not any(latency for values in self._values.values() for _, latency, _ in values)
+        return not any(self._values.values())
 
     def rungs(self) -> tuple[Rung, ...]:
-        """The rungs with their values; a round of which nothing was measured is none."""
+        """The rungs with their values."""
         columns = {rung: [tuple(column) for column in zip(*values)] for rung, values in self._values.items()}
         return tuple(replace(rung, cpu_us=cpu, latency_us=latency, limited=limited) for rung, (cpu, latency, limited) in columns.items())
 
-    def drop_empty_round(self) -> None:
-        if all(values[-1][1] is None for values in self._values.values()):
-            for values in self._values.values():
-                values.pop()
 
-
-def _climb(found: _Found, load: Workload, rounds: int, engine: str) -> bool:
-    """Measure all rungs in all rounds. Returns whether it was interrupted, and raises the interrupt where nothing was measured."""
-    with on_core(cores()[-1:]):
-        generator = OwnProcesses()
+def _climb(found: _Found, load: Workload, rounds: int, engine: str) -> KeyboardInterrupt | MeasurementFailed | None:
+    """Measure all rungs in all rounds. Returns what ended it before, and raises it where no round was whole."""
     try:
         with progress(rounds * len(found.servers), "climbing") as bar:
-            for turns in _turns(list(found.servers), rounds, load.seed):
-                found.begin_round()
-                for rung in turns:
-                    found.put(rung, _measured(found.servers[rung], rung, load, engine, generator))
+            for rungs in _turns(list(found.servers), rounds, load.seed):
+                with SideBySide([Bench(found.servers[rung], engine, generator="light", called=_named(rung)) for rung in rungs]) as stand:
+                    measured = _patiently(stand, load)
+                for rung, (_, only) in zip(rungs, measured):
+                    found.put(rung, only)
                     bar.update()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, MeasurementFailed) as ended:
         if found.is_empty:
             raise
-        found.drop_empty_round()
-        return True
-    finally:
-        generator.shutdown()
-    return False
+        return ended
+    return None
 
 
 def _turns(rungs: list[Rung], rounds: int, seed: int) -> Iterator[list[Rung]]:
@@ -331,12 +321,20 @@ def _turns(rungs: list[Rung], rounds: int, seed: int) -> Iterator[list[Rung]]:
         yield turns
 
 
-def _measured(server: str, rung: Rung, load: Workload, engine: str, generator: OwnProcesses):
+def _patiently(stand: SideBySide, load: Workload) -> list[tuple[str, Round]]:
+    """On a machine with much else to do it may take long until a server and its clients had their turns: it is given that time."""
     try:
-        return measure(server, load, engine=engine, generator="light", executor=generator)
-    except RuntimeError as error:
-        error.add_note(f"on the rung {rung.protocol or 'of all'}: {rung.name}")
-        raise
+        return stand.carry_out(load)
+    except NothingDone:
+        pass
+    try:
+        return stand.carry_out(replace(load, seconds=PATIENCE * load.seconds))
+    except NothingDone as error:
+        raise MeasurementFailed(f"{error}, or measure again when the machine is less busy") from error
+
+
+def _named(rung: Rung) -> str:
+    return f"the rung {rung.name!r} of {rung.protocol or 'all'}"
 
 
 # ---- as a table -------------------------------------------------------------------------------------------------
@@ -362,11 +360,12 @@ def _told(interval: Interval | None) -> str:
 
 def _notes(result: Ladder) -> tuple[str, ...]:
     """How it was measured, and what the differences mean."""
-    load, cut_short = result.workload, "; it was interrupted, and what is missing was not measured" * result.partial
+    load, cut_short = result.workload, "; it ended early, and what is missing was not measured" * result.partial
     who = "One client has one message" if load.clients == 1 else f"Each of {load.clients} clients has one message"
     told = [
         f"{who} of {load.size_in_words} on its way, said in a room where nobody else is: one answer, and nothing is kept.",
-        f"{load.duration.capitalize()} in each of {_rounds(result.rounds)}, shuffled, on fresh servers, light generator, seed {load.seed}{cut_short}.",
+        f"{load.duration.capitalize()} in each of {_rounds(result.rounds)}, in turns, shuffled, on fresh servers, light generator, "
+        f"seed {load.seed}{cut_short}.",
         "[ .. ]: 95 % intervals over the rounds. “More” is what a server takes beyond the one on the rung below, round by round;",
         "it is that rung's part as far as all else stays as it was. gRPC brings a socket, a loop and threads of its own: its part is what",
         "they take beyond an echo. With more on their way wake-ups are shared, and parts are smaller. Centres add up but for scatter.",
@@ -375,5 +374,5 @@ def _notes(result: Ladder) -> tuple[str, ...]:
         told.append(f"“{NOT_FOUND.capitalize()}”: the part is smaller than the scatter; more rounds on a quiet machine would tell how small.")
     if "cpu_us" not in result.measures:
         told.append("The servers' processor time could not be read here, so it is response times that are attributed.")
-    told += [f"{result.environment.warning}."] * bool(result.environment.warning)
+    told += [f"Careful: {result.environment.warning}."] * bool(result.environment.warning)
     return (*told, str(result.environment))

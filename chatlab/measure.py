@@ -2,7 +2,8 @@
 
 The server has one process and one core, the simulated clients another of each, and the notebook's process only waits and
 looks on. Protocols and numbers of clients are measured in a shuffled order that every second round runs backwards, so
-that whatever drifts in the machine drifts for all of them. The clients are Python too: where they are as busy as they
+that whatever drifts in the machine drifts for all of them; and where the load can stop and go on, the servers of a round
+stand there at the same time and take turns that are shorter than what disturbs a machine. The clients are Python too: where they are as busy as they
 can be, or late, the rate is theirs rather than the server's, and the result says so. The server's processor time for a
 message is not disturbed by it.
 """
@@ -17,21 +18,25 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from . import harness
 from .environment import cores, environment, load_average, stolen_and_all, stolen_since
 from .harness import Server, implementation, portable, serve
 from .load.gauges import Course, Memory, Processes
 from .load.generators import Told, Trial
-from .load.workers import LOOK_S, OwnProcesses, read_times, together
+from .load.workers import LOOK_S, OwnProcesses, Turn, WorkersFailed, in_turns, read_times, together
 from .load.workload import NS, Workload
 from .messages import cut
 from .progress import progress
-from .results import Comparison, Environment, Round, Run
+from .results import Comparison, Environment, Round, Run, Shown
 
 PROTOCOLS = ("text", "grpc", "grpc-stream")
 CLIENTS = (1, 2, 4, 8, 16)
 ROUNDS = 5
 TRIES = 3
+TURN_S = 0.05  # short beside what disturbs a machine, and long beside what a turn loses by finding its caches cold
+CYCLES_OF_A_TURN = 8  # and yet so long that all clients of the slowest are answered so often
 GENERATORS = ("clients", "light")
 CALIBRATE_S, CALIBRATE_WARM_UP_S = 0.2, 0.05
 CALIBRATED_FROM_S = 5.0  # a measurement that takes so long asks for it by itself
@@ -56,10 +61,14 @@ class Crew:
 class MeasurementFailed(RuntimeError):
     """The clients failed: they were told something untrue, or lost the server, or were lost themselves.
 
-    `finished` is what was measured before, a partial `Run` or `Comparison`; None where no round was finished.
+    `finished` is what was measured before, a partial `Run`, `Comparison` or `Ladder`; None where no round was finished.
     """
 
-    finished: Run | Comparison | None = None
+    finished: Shown | None = None
+
+
+class NothingDone(MeasurementFailed):
+    """No message was done in all the time that there was, and then twice that, and twice that: the machine has other things to do."""
 
 
 def measure(
@@ -116,9 +125,9 @@ def _found(found: Run | Comparison, failed: MeasurementFailed | None):
     raise failed
 
 
-def _bench(protocol_or_server, engine: str, generator: str, crew: Crew) -> "_Bench":
+def _bench(protocol_or_server, engine: str, generator: str, crew: Crew) -> "Bench":
     server = protocol_or_server if isinstance(protocol_or_server, Server) else None
-    return _Bench(_protocol_of(protocol_or_server), engine, server, generator, crew)
+    return Bench(_protocol_of(protocol_or_server), engine, server, generator, crew)
 
 
 def _protocol_of(protocol_or_server):
@@ -136,17 +145,23 @@ def compare(
     workers: int = 1,
     executor: Executor | None = None,
     host: str = "127.0.0.1",
+    turn_s: float = TURN_S,
 ) -> Comparison:
     """Measure several protocols side by side, each with each number of clients, in interleaved rounds.
 
     `quick` is for notebooks and tests: fewer clients, rounds and seconds. `workload.seed` decides the order, and each
-    second round runs backwards, so that whatever drifts in the machine drifts for all. Each protocol's generator is
+    second round runs backwards, so that whatever drifts in the machine drifts for all. In a closed loop that lasts `seconds`,
+    without `think_s` or an `executor`, the protocols of a round take turns: each has `seconds` in all, in parts of `turn_s` or
+    what it takes to answer each client 8 times, and its clock stands still meanwhile (`Round.turns`). Shorter turns scatter
+    less, and cost more: whose turn it is finds its caches cold (docs/design.md has the figures). Each protocol's generator is
     calibrated first, once in this process for each number of clients (`calibrate`). An interrupt ends it, and the processes
     with it; what was done by then is the result, marked as partial. Raises `ValueError` for no protocol or one named twice,
     and `MeasurementFailed`, as `measure` does, where the clients fail.
     """
     _check_workload(workload)
     check_rounds(rounds)
+    if not 0.001 <= turn_s <= 60:
+        raise ValueError(f"turn_s is from 0.001 to 60 s, not {turn_s!r}")
     if quick:
         clients, rounds = QUICK_CLIENTS, min(rounds, QUICK_ROUNDS)
         workload = replace(workload, seconds=QUICK_SECONDS, warm_up_s=QUICK_WARM_UP_S)
@@ -164,16 +179,18 @@ def compare(
             for protocol in protocols:
                 _calibrate_once(protocol, generator, crew, loads)
             for turns in _orders(protocols, loads, rounds, workload.seed):
-                for protocol, each_load in turns:
-                    with _Bench(protocol, engine, None, generator, crew) as bench:
-                        for each in each_load:
-                            done[bench.name, each.clients].append(bench.carry_out(each))
-                            bar.update()
+                for side_by_side in [turns] if _can_take_turns(workload, crew) else [[each] for each in turns]:
+                    benches = [Bench(protocol, engine, None, generator, crew) for protocol, _ in side_by_side]
+                    with SideBySide(benches, turn_s) as stand:
+                        for each in side_by_side[0][1]:
+                            for name, found in stand.carry_out(each):
+                                done[name, each.clients].append(found)
+                                bar.update()
     except (KeyboardInterrupt, MeasurementFailed) as ended:
         if not any(done.values()):
             raise
         failed = ended if isinstance(ended, MeasurementFailed) else None
-    where = _environment(bench.pinned, load, before)
+    where = _environment(stand.pinned, load, before)
     partial = any(len(each) < rounds for each in done.values())
     runs = [
         Run(name, each, tuple(found), where, generator, _capacity(name, generator, crew, each), partial)
@@ -195,7 +212,8 @@ def _orders(protocols: list, loads: list[Workload], rounds: int, seed: int) -> I
     shuffled = random.Random(seed)
     for number in range(rounds):
         if number % 2 == 0:
-            turns = [(protocol, shuffled.sample(loads, len(loads))) for protocol in shuffled.sample(protocols, len(protocols))]
+            each_load = shuffled.sample(loads, len(loads))
+            turns = [(protocol, each_load) for protocol in shuffled.sample(protocols, len(protocols))]
         else:
             turns = [(protocol, each[::-1]) for protocol, each in reversed(turns)]
         yield turns
@@ -207,38 +225,54 @@ def calibrate(
     seconds: float = 0.5,
     workers: int = 1,
     clients: int | None = None,
-    in_flight: int = CALIBRATED_IN_FLIGHT,
+    in_flight: int | None = None,
+    workload: Workload | None = None,
 ) -> float:
-    """How many pings a second this generator's clients can do on this machine, against a server that does nothing: so many
-    clients (4, or two for each worker), each with `in_flight` on their way, for `seconds`.
+    """How many messages a second of a load this generator can do on this machine, in `seconds`, against a server that does
+    next to nothing (load/mirror.py; where a light generator pings over a socket, an echo).
 
-    It is remembered as long as this process lives, and runs of as many clients with as many requests on their way that are
-    measured afterwards have it as their `capacity` (and see `Run.share_of_capacity`). `compare` asks for it by itself, once
-    for each protocol, generator and number of clients, and so does a `measure` of five seconds or more: it takes about half
-    a second, and a shorter measurement is not made longer by it. In an open loop, where a schedule decides how many are on
-    their way, 16 count. Whatever it finds on a busy machine is too little; ask again, and the new number counts. Of an
-    interrupted one nothing is kept.
+    The load is that of `workload`: its operations, sizes and rooms, its clients, and how many they have on their way; without
+    one it is 4 clients (or two for each worker) that send each other texts of 32 bytes, with 16 on their way. `clients` and
+    `in_flight` may say otherwise. Nobody thinks between two requests, and of an open loop, where a schedule decides how many
+    are on their way, 16 are.
+
+    It is remembered as long as this process lives, and runs of the same load that are measured afterwards have it as their
+    `capacity` (and see `Run.share_of_capacity`). `compare` asks for it by itself, once for each protocol, generator and load,
+    and so does a `measure` of five seconds or more: it takes about half a second, and a shorter measurement is not made longer
+    by it. Whatever it finds on a busy machine is too little; ask again, and the new number counts. Over gRPC a light generator
+    finds out what grpcio's server can do with nothing behind it. Of an interrupted calibration nothing is kept.
     """
     _check_generator(generator)
-    clients = max(CALIBRATED_CLIENTS, 2 * workers) if clients is None else clients
-    load = Workload(clients, seconds, in_flight=in_flight, operations="ping")
+    if workload is None:
+        workload = Workload(max(CALIBRATED_CLIENTS, 2 * workers), in_flight=CALIBRATED_IN_FLIGHT)
+    _check_workload(workload)
+    chosen = {"clients": clients, "in_flight": in_flight}
+    load = replace(_to_calibrate(workload), seconds=seconds, **{name: each for name, each in chosen.items() if each is not None})
     return _calibrate(protocol, generator, Crew(workers), [load])
 
 
-#: What each generator can do on this machine, in pings a second, by `_shape`. None: it cannot be told.
+#: How many messages a second each generator can do on this machine, by `_shape`. None: it cannot be told.
 _calibrated: dict[tuple, float | None] = {}
 
 
 def _shape(name: str, generator: str, crew: Crew, load: Workload) -> tuple:
-    """What decides how many pings can be done, and so what a load is set beside."""
-    return name, generator, crew.workers, load.clients, CALIBRATED_IN_FLIGHT if load.is_open else load.in_flight
+    """What decides how many messages can be done, and so what a load is set beside."""
+    return name, generator, crew.workers, _to_calibrate(load)
+
+
+def _to_calibrate(load: Workload) -> Workload:
+    """The same by clients who ask as soon as they may: how long, how often and by which seed it is asked decides nothing."""
+    in_flight = CALIBRATED_IN_FLIGHT if load.is_open else load.in_flight
+    same = replace(load, in_flight=in_flight, rate=None, arrivals="constant", think_s=0.0, messages=None, seed=0)
+    return replace(same, seconds=CALIBRATE_S, warm_up_s=CALIBRATE_WARM_UP_S)
 
 
 def _calibrate(protocol, generator: str, crew: Crew, loads: list[Workload]) -> float:
-    """Calibrate these, on one null server. Returns what the last can do."""
-    kind = "echo" if generator == "light" and hasattr(implementation(protocol), "codec") else "answers"
+    """Calibrate these loads of the same operations, on one null server. Returns what the last can do."""
+    pings = {name for name, _ in loads[0].operations} == {"ping"}
+    kind = "echo" if pings and generator == "light" and hasattr(implementation(protocol), "codec") else "mirror"
     null = f"chatlab.load.null:{kind}:{portable(protocol)}"
-    with _Bench(protocol, generator=generator, crew=crew, null=null) as bench:
+    with Bench(protocol, generator=generator, crew=crew, null=null) as bench:
         for load in loads:
             found = _calibrated[_shape(bench.name, generator, crew, load)] = bench.carry_out(load).rate
     return found
@@ -249,15 +283,14 @@ def _calibrate_once(protocol, generator: str, crew: Crew, loads: list[Workload])
     carried = implementation(protocol)
     if crew.executor is not None or not hasattr(carried, "codec") and carried.name not in harness.PROTOCOLS:
         return
-    shapes = dict.fromkeys(_shape(carried.name, generator, crew, load) for load in loads)
-    missing = [shape for shape in shapes if shape not in _calibrated]
-    pings = [Workload(n, CALIBRATE_S, CALIBRATE_WARM_UP_S, in_flight=m, operations="ping") for *_, n, m in missing]
+    shapes = {_shape(carried.name, generator, crew, load): _to_calibrate(load) for load in loads}
+    missing = {shape: load for shape, load in shapes.items() if shape not in _calibrated}
     try:
         if missing:
-            _calibrate(protocol, generator, crew, pings)
+            _calibrate(protocol, generator, crew, list(missing.values()))
     except RuntimeError:
         for shape in missing:
-            _calibrated.setdefault(shape)  # a codec of somebody's own may not bear an echo
+            _calibrated.setdefault(shape)  # a codec of somebody's own may not bear a null server
 
 
 def _capacity(name: str, generator: str, crew: Crew, load: Workload) -> float | None:
@@ -301,11 +334,12 @@ def _environment(pinned: str, load: float | None, before) -> Environment:
 # ---- a server and its clients, each in a process ----------------------------------------------------------------
 
 
-class _Bench:
+class Bench:
     """A server process and processes of simulated clients, on a core of their own each where there are two."""
 
-    def __init__(self, protocol, engine="loop", server: Server | None = None, generator="clients", crew=Crew(), null=""):
+    def __init__(self, protocol, engine="loop", server: Server | None = None, generator="clients", crew=Crew(), null="", called=""):
         self.name = implementation(protocol).name
+        self.called = called or self.name  # in errors
         self._portable = portable(protocol)
         self._engine, self._server = engine, server
         self._is_guest = server is not None
@@ -347,27 +381,134 @@ class _Bench:
             if found.messages:
                 return found
             workload = replace(workload, seconds=2 * workload.seconds)
-        raise MeasurementFailed("no message was done in all that time: give it more seconds")
+        raise NothingDone("no message was done in all that time: give it more seconds")
 
     def _once(self, workload: Workload) -> Round:
-        watch = _Watch(self._server.pid, workload)
+        watch = self.watch(workload)
         executor = self._own or self._crew.executor
         try:
-            told = together(executor, self._trials(workload), watch, self._crew.host)
+            told = together(executor, self._trials(workload), watch, self.host)
         except RuntimeError as error:
-            raise MeasurementFailed(f"the clients of {self.name} failed: {error}") from error
+            raise MeasurementFailed(f"the clients of {self.called} failed: {error}") from error
         return _round(workload, told, watch)
+
+    @property
+    def host(self) -> str:
+        return self._crew.host
+
+    def watch(self, workload: Workload) -> "_Watch":
+        return _Watch(self._server.pid, workload)
+
+    def tasks(self, workload: Workload, side: int) -> list[tuple[Executor, Trial]]:
+        """What its processes have to do where it is one of several sides."""
+        return [(self._own, msgspec.structs.replace(trial, side=side)) for trial in self._trials(workload)]
 
     def _trials(self, workload: Workload) -> list[Trial]:
         # Names nobody else has, of a length that is always the same: the server may be one that is in use.
         workers = self._crew.workers
         address = tuple(self._server.addresses[self.name])
-        path = [] if self._own is None else sys.path
+        path = sys.path if isinstance(self._own or self._crew.executor, OwnProcesses) else []
         echo = self._null.startswith("chatlab.load.null:echo:")
         return [
             Trial(self._portable, address, workload.share(n, workers), f"w{os.urandom(3).hex()}c", self._generator, path=path, echo=echo)
             for n in range(workers)
         ]
+
+
+class SideBySide:
+    """Several benches, which stand there at the same time and take turns: one has the load, and the others are idle.
+
+    The turns are short beside what disturbs a machine, a neighbour or a change of its clock rate, so that it disturbs all
+    alike. Each lasts until all is answered, and so nobody has another's work in his turn. A bench alone has all the time for itself.
+    """
+
+    def __init__(self, benches: list[Bench], turn_s: float = TURN_S):
+        self._benches, self._turn_s, self._open = benches, turn_s, contextlib.ExitStack()
+
+    @property
+    def pinned(self) -> str:
+        return self._benches[0].pinned
+
+    def __enter__(self):
+        with self._open as opening:
+            for bench in self._benches:
+                opening.enter_context(bench)
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(self, *_):
+        self._open.close()
+
+    def carry_out(self, workload: Workload) -> list[tuple[str, Round]]:
+        """One round of each, by name. Who has done nothing in all that time has all get more of it."""
+        if len(self._benches) == 1:
+            return [(bench.name, bench.carry_out(workload)) for bench in self._benches]
+        for _ in range(TRIES):
+            found = self._once(workload)
+            if all(each.messages for each in found):
+                return [(bench.name, each) for bench, each in zip(self._benches, found)]
+            workload = replace(workload, seconds=2 * workload.seconds)
+        idle = ", ".join(bench.called for bench, each in zip(self._benches, found) if not each.messages)
+        raise NothingDone(f"no message of {idle} was done in all that time: give it more seconds")
+
+    def _once(self, workload: Workload) -> list[Round]:
+        watches = [bench.watch(workload) for bench in self._benches]
+        tasks = [task for side, bench in enumerate(self._benches) for task in bench.tasks(workload, side)]
+        try:
+            told = in_turns(tasks, lambda turn: self._give_turns(turn, workload, watches), self._benches[0].host)
+        except WorkersFailed as error:
+            raise MeasurementFailed(f"the clients of {self._benches[error.side].called} failed: {error}") from error
+        of = [[each for (_, trial), each in zip(tasks, told) if trial.side == side] for side in range(len(watches))]
+        return [_round_of_turns(*each) for each in zip(of, watches)]
+
+    def _give_turns(self, turn: Turn, workload: Workload, watches: list["_Watch"]) -> None:
+        """The warm-ups, and then the turns, unless a side gives up before."""
+        try:
+            longest_s = max(_warm_up(turn, side, workload) for side in range(len(watches)))
+        finally:
+            for watch in watches:
+                watch.look_after(0)
+        turns = 2 * max(1, int(workload.seconds / max(self._turn_s, longest_s) / 2 + 1e-6))
+        try:
+            for order in _cycles(len(watches), turns, workload.seed):
+                for side in order:
+                    began_ns = time.perf_counter_ns()
+                    try:
+                        turn(side, int(workload.seconds / turns * NS))
+                    finally:
+                        watches[side].look_after(time.perf_counter_ns() - began_ns)
+        finally:
+            for watch in watches:
+                watch.look_at_memory()
+
+
+def _cycles(sides: int, cycles: int, seed: int) -> Iterator[list[int]]:
+    """Who comes when: two of them forwards and backwards (ABBA). Of more the order is shuffled anew in each cycle, so that
+    nobody comes twice in a row: backwards, the first and the last would, and find their caches warm, and those between never.
+    """
+    shuffled, order = random.Random(seed), list(range(sides))
+    for number in range(cycles):
+        if sides == 2:
+            yield order if number % 2 == 0 else order[::-1]
+            continue
+        last = order[-1]
+        shuffled.shuffle(order)
+        while number and order[0] == last:
+            shuffled.shuffle(order)
+        yield list(order)
+
+
+def _warm_up(turn: Turn, side: int, workload: Workload) -> float:
+    """Warm a side up. Returns how long its turns are to be at least, in s, by how long its clients have waited."""
+    began_ns = time.perf_counter_ns()
+    done = turn(side, int(workload.warm_up_s * NS))
+    took_s = (time.perf_counter_ns() - began_ns) / NS
+    return CYCLES_OF_A_TURN * took_s * workload.clients * workload.in_flight / done if done else 0.0
+
+
+def _can_take_turns(workload: Workload, crew: Crew) -> bool:
+    """A closed loop may stop and go on, and so may processes of our own. A schedule may not: its queues would never grow."""
+    return crew.executor is None and not workload.is_open and workload.messages is None and not workload.think_s
 
 
 class _Watch:
@@ -395,6 +536,14 @@ class _Watch:
             self._look_until(time.perf_counter_ns() + int(LOOK_S * NS), over)
         if load.messages is not None:
             self._read()
+        self.look_at_memory()
+
+    def look_after(self, turn_ns: int) -> None:
+        """Its turn is over, which took so long; the first time none was. Its clock stands still while others have theirs."""
+        self._look(turn_ns + (self._course[-1][0] if self._course else 0))
+        self.readings = [self._course[0][:2], self._course[-1][:2]]
+
+    def look_at_memory(self) -> None:
         self.memory = self._server.memory()
 
     @property
@@ -412,8 +561,9 @@ class _Watch:
             self._look()
         self.readings.append(self._course[-1][:2])
 
-    def _look(self) -> None:
-        self._course.append((time.perf_counter_ns(), self._server.cpu_ns(), self._server.resident()))
+    def _look(self, at_ns: int | None = None) -> None:
+        at_ns = time.perf_counter_ns() if at_ns is None else at_ns
+        self._course.append((at_ns, self._server.cpu_ns(), self._server.resident()))
 
     def _look_until(self, at_ns: int, over: Callable[[], bool]) -> None:
         while (now := time.perf_counter_ns()) < at_ns and not over():
@@ -431,7 +581,7 @@ def _round(workload: Workload, told: list[Told], watch: _Watch) -> Round:
     samples = [read_times(each) for each in told]
     every = sum(samples[1:], samples[0])
     done_at, due = every.done_at_ns, every.column("due")
-    (first, cpu_before), (last, cpu_after) = ((at - watch.start_ns, cpu) for at, cpu in watch.readings)
+    first, last = (at - watch.start_ns for at, _ in watch.readings)
     if workload.messages is None:
         begin, end = int(workload.warm_up_s * NS), int((workload.warm_up_s + workload.seconds) * NS)
         messages, seconds = int(((done_at >= begin) & (done_at < end)).sum()), workload.seconds
@@ -440,6 +590,23 @@ def _round(workload: Workload, told: list[Told], watch: _Watch) -> Round:
     else:
         messages, seconds, due_then = every.completed, max(1, int(done_at.max())) / NS, every
         seen = messages
+    return _seen_and_told(watch, told, seconds, messages, seen, due_then, every.completed)
+
+
+def _round_of_turns(told: list[Told], watch: _Watch) -> Round:
+    """The same where turns were taken: what was due in one was answered in it, so all of it counts but the first, the warm-up."""
+    samples = [read_times(each) for each in told]
+    warm_up_ns = [ended - began for began, ended in (each.turns[0] if each.turns else (0, 0) for each in told)]
+    counted = [each.where(each.column("due") >= warm) for each, warm in zip(samples, warm_up_ns)]
+    due_then = sum(counted[1:], counted[0])
+    seconds = max(1, *(each.marks_ns[1] for each in told)) / NS
+    carried = sum(each.completed for each in samples)
+    found = _seen_and_told(watch, told, seconds, due_then.completed, due_then.completed, due_then, carried)
+    return replace(found, turns=max(1, len(told[0].turns) - 1))
+
+
+def _seen_and_told(watch: _Watch, told: list[Told], seconds: float, messages: int, seen: int, due_then, carried: int) -> Round:
+    (_, cpu_before), (_, cpu_after) = watch.readings
     spent = [(each.cpu_ns[1] - each.cpu_ns[0], each.marks_ns[1] - each.marks_ns[0]) for each in told]
     wires = [each.wire for each in told]
     return Round(
@@ -453,7 +620,7 @@ def _round(workload: Workload, told: list[Told], watch: _Watch) -> Round:
         busiest=max(cpu / wall for cpu, wall in spent),
         memory=watch.memory,
         wire=None if None in wires else sum(wires[1:], wires[0]),
-        carried=every.completed,
+        carried=carried,
         course=watch.course,
     )
 

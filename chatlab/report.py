@@ -6,11 +6,14 @@ writes no file. All that the page shows is inside it: no script, no font, no pic
 
 import base64
 import io
+import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html import escape
 from math import exp, log
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -20,7 +23,7 @@ from .ladder import QUICK_SECONDS, Ladder
 from .plots import (
     bytes_per_operation, cost_by_clients, figure, ladder, latency_distribution, percentiles, rate_by_clients, throughput_latency,
 )  # fmt: skip
-from .results import ByteTable, Comparison, Run
+from .results import ByteTable, Comparison, Environment, Run
 from .saturation import Saturation
 from .tables import Table, as_html, table
 from .uncertainty import LEVEL, SURE, Ratio, typical
@@ -64,7 +67,33 @@ def shown(title: str, result, *pictures, origin: str = "") -> Section:
     return Section(title, _table(result) + "".join(_picture(draw, result) for draw in pictures), origin)
 
 
+class Again(NamedTuple):
+    """How to do again what a page tells of: lines that run as they stand, wherever they are typed."""
+
+    given: Mapping[str, str] = MappingProxyType({})  #: what a protocol was given as, where that is not its name
+    folders: tuple[str, ...] = ()  #: where the modules of a reader's own are
+
+    def protocols(self, names: Iterable[str]) -> list[str]:
+        return [self.given.get(name, name) for name in names]
+
+    def call(self, what: str, of: str = "chatlab") -> str:
+        """A line of Python."""
+        path = f"import sys; sys.path[:0] = {list(self.folders)!r}; " if self.folders else ""
+        return f"{path}import {of}; {of}.{what}"
+
+    def command(self, *words: str) -> str:
+        """A line for a shell."""
+        path = f"PYTHONPATH={shlex.quote(os.pathsep.join(self.folders))} " if self.folders else ""
+        return f"{path}{shlex.join(['chatlab', *words])}"
+
+
+def missing(title: str, why: str) -> Section:
+    """A section of what was not measured."""
+    return Section(title, _paragraph(why, "faint"))
+
+
 NO_BREAK = "\N{NO-BREAK SPACE}"
+RATES, TIMES, LADDER = "Rate, and what a message costs the server", "Response times", "Where the time goes"
 
 
 # ---- in short ---------------------------------------------------------------------------------------------------
@@ -72,21 +101,25 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 IN_SHORT = "send 2 characters"  # the operation of which the summary tells
 
 
-def summary(counted: ByteTable, compared: Comparison, climbed: Ladder | None = None) -> Section:
+def summary(counted: ByteTable, compared: Comparison | None, climbed: Ladder | None = None) -> Section:
     """What was found, in sentences: each with its interval and how sure it is."""
-    clients = _most_telling(compared)
-    found = [_bytes_in_short(counted), *(_in_short(compared, clients, of) for of in TOLD)]
+    clients = None if compared is None else _most_telling(compared)
+    found = [_bytes_in_short(counted), *(_in_short(compared, clients, of) for of in TOLD if compared is not None)]
     if climbed is not None:
         found.append(_time_in_short(climbed))
+    sure = "" if compared is None else _paragraph(_how_sure(compared, clients), "faint")
+    return Section("In short", _list(found) + sure, "computed from the tables below, whose origin is told there.")
+
+
+def _how_sure(compared: Comparison, clients: int) -> str:
     why = ", the most with whom no number was the generator's" if _is_telling(compared, clients) else ""
-    sure = (
+    return (
         f"Rates and times are told for {_so_many(clients, 'client')}{why}; the tables have the others. "
         f"Each is the centre of {_rounds_in_words(compared)} with fresh servers, and in brackets is its {_percent(LEVEL)} interval; "
         "a ratio has one of its own, of the same rounds of both. "
         f"“Surely” means that the {_percent(SURE)} interval, too, excludes that both are equal; “perhaps”, "
         f"that only the {_percent(LEVEL)} interval does, as it would by accident in one comparison of twenty."
     )
-    return Section("In short", _list(found) + _paragraph(sure, "faint"), "computed from the tables below, whose origin is told there.")
 
 
 def _bytes_in_short(counted: ByteTable) -> str:
@@ -163,9 +196,9 @@ def _is_telling(compared: Comparison, clients: int) -> bool:
 # ---- bytes ------------------------------------------------------------------------------------------------------
 
 
-def bytes_on_the_wire(counted: ByteTable, file: str) -> Section:
+def bytes_on_the_wire(counted: ByteTable, file: str, again: Again = Again()) -> Section:
     """Every operation's bytes, as a table and as a picture. `file` is where the table is kept."""
-    call = f"chatlab.count_bytes({', '.join(map(repr, counted.protocols))})"
+    call = again.call(f"count_bytes({', '.join(map(repr, again.protocols(counted.protocols)))})")
     origin = f"{_link(file)}, the same numbers; counted by {_code(call)}, which gives them again with the same versions."
     return shown("Bytes on the wire", counted, bytes_per_operation, origin=origin)
 
@@ -179,21 +212,21 @@ def rates(compared: Comparison, files: Sequence[str]) -> Section:
     if len(compared.protocols) > 1:
         body += _table(_verdicts(compared))
     body += _picture(rate_by_clients, compared) + _picture(cost_by_clients, compared)
-    return Section("Rate, and what a message costs the server", body, _origin(compared, files, "rate", "server_cpu_us"))
+    return Section(RATES, body, _origin(compared, files, "rate", "server_cpu_us"))
 
 
 def _rates_of(compared: Comparison) -> Table:
     heads = (
         "clients", "protocol", "messages/s", "interval", "server CPU µs/message", "interval", "bytes/message", "clients' CPU",
-        "their pings/s",
+        "of what they can",
     )  # fmt: skip
     rows = [(f"{run.workload.clients}" if begins else "", run.protocol, *_rate_of(run)) for run, begins in _in_order(compared)]
     notes = (
         f"Rates and the server's CPU: the centre of {_rounds_in_words(compared)} and its {_percent(LEVEL)} interval (how, is told below); "
         "the rest are medians. A message is sent, answered, pushed, received and acknowledged, and costs the server all of that. "
         "Bytes are the clients' own count at the socket, warm-up and setting up included. "
-        "The clients' CPU is the share of one processor that they used; their pings are what as many of them did a second against a "
-        "server that does nothing. An asterisk: the generator, not the server, set this rate. A dagger: interrupted.",
+        "The clients' CPU is the share of one processor that they used; what they can is how many messages of this load they did a second "
+        "with a server that does next to nothing. An asterisk: the generator, not the server, set this rate. A dagger: ended early.",
     )
     return Table("Messages per second, and processor time for each", heads, tuple(rows), notes, labels=2)
 
@@ -206,7 +239,8 @@ def _rate_of(run: Run) -> tuple[str, ...]:
     return (
         f"{rate}{mark}", rate_limits, *cpu,
         "not read" if None in carried else f"{results.spread(carried).median:,.0f}",
-        f"{run.generator_share.median:.0%}", "not known" if run.capacity is None else f"{run.capacity:,.0f}",
+        f"{run.generator_share.median:.0%}",
+        "not known" if run.capacity is None else f"{run.share_of_capacity:.0%} of {run.capacity:,.0f}/s",
     )  # fmt: skip
 
 
@@ -247,7 +281,7 @@ def response_times(compared: Comparison, files: Sequence[str]) -> Section:
     body = _table(Table("How long messages took, in ms", heads, tuple(rows), notes, labels=2))
     if runs:
         body += f"<h3>With {_so_many(clients, 'client')}</h3>{_picture(latency_distribution, runs)}{_picture(percentiles, runs)}"
-    return Section("Response times", body, _origin(compared, files, "p50_ms", "p99_ms"))
+    return Section(TIMES, body, _origin(compared, files, "p50_ms", "p99_ms"))
 
 
 def _times_of(run: Run) -> tuple[str, ...]:
@@ -265,18 +299,18 @@ def _times_of(run: Run) -> tuple[str, ...]:
 # ---- where the time goes, and how much code it takes ------------------------------------------------------------
 
 
-def where_time_goes(climbed: Ladder, file: str) -> Section:
+def where_time_goes(climbed: Ladder, file: str, again: Again = Again()) -> Section:
     """What each part of a server adds to the cost of a request, as a table and as a picture."""
     quick = ", quick=True" * (climbed.workload.seconds == QUICK_SECONDS)
-    call = f"chatlab.ladder([{', '.join(map(repr, climbed.protocols))}], seed={climbed.workload.seed}{quick})"
+    call = again.call(f"ladder({again.protocols(climbed.protocols)!r}, seed={climbed.workload.seed}{quick})")
     origin = f"{_link(file)}, every round of every rung; {_code(call)} measures it again."
-    return shown("Where the time goes", climbed, ladder, origin=origin)
+    return shown(LADDER, climbed, ladder, origin=origin)
 
 
-def how_much_code(found: Complexity, file: str) -> Section:
+def how_much_code(found: Complexity, file: str, again: Again = Again()) -> Section:
     """Lines, branches and names of each protocol's client, server and tests."""
-    call = " ".join(["chatlab complexity", *found.protocols])
-    return shown("How much code it takes", found, origin=f"{_link(file)}; counted from the source by {_code(call)}, the same each time.")
+    command = again.command("complexity", *again.protocols(found.protocols))
+    return shown("How much code it takes", found, origin=f"{_link(file)}; counted from the source by {_code(command)}, the same each time.")
 
 
 # ---- what a rate does to response times -------------------------------------------------------------------------
@@ -287,7 +321,7 @@ def under_load(found: Sequence[Saturation], left_out: Mapping[str, str], files: 
     tried = [each.protocol for each in found]
     missing = [f"{name} is left out{' from there on' * (name in tried)}: {why}." for name, why in left_out.items()]
     body = _table(_tries_of(found)) + _list(map(escape, map(_kept_up, found))) + _picture(throughput_latency, found) if found else ""
-    origin = f"{_and(map(_link, files))}; {_code('chatlab.Saturation.load(…).to_frame()')} has a row for each try." if files else ""
+    origin = f"{_and(map(_link, files))}; {_loaded('Saturation', files[0])} has a row for each try." if files else ""
     return Section("Throughput and response times", body + (_list(map(escape, missing)) if missing else ""), origin)
 
 
@@ -322,6 +356,16 @@ def _kept_up(found: Saturation) -> str:
 # ---- how and where ----------------------------------------------------------------------------------------------
 
 
+def _turns_in_words(compared: Comparison) -> str:
+    turns = max(each.turns for run in compared.runs for each in run.rounds)
+    if turns == 1:
+        return ""
+    return (
+        f" Within a round the servers stand there at the same time and take turns, up to {turns} each: one "
+        "has the load until all is answered, the others are idle. Their clocks stand still meanwhile."
+    )
+
+
 def method(compared: Comparison) -> Section:
     """What was done, in which order, what the words mean, and what was left out and why."""
     load = compared.runs[0].workload
@@ -331,14 +375,14 @@ def method(compared: Comparison) -> Section:
         "Load": f"{who} clients in pairs, {load.load_in_words}, {load.duration}, as {loop}. The seed {load.seed} decides every text.",
         "Checked": "Every answer and every delivery is compared with what it must be while it is counted; a wrong one ends the "
         "measurement.",
-        "Rounds": f"{_rounds_in_words(compared)}{', because it was interrupted' * compared.partial}; in each a fresh server "
+        "Rounds": f"{_rounds_in_words(compared)}{', because it ended early' * compared.partial}; in each a fresh server "
         "process for each protocol and fresh connections. A round, not a message, is one observation.",
         "Order": "Protocols and numbers of clients come in an order shuffled by the seed; each second round is the one before it "
-        "backwards. What drifts in the machine so drifts for all alike.",
+        f"backwards. What drifts in the machine so drifts for all alike.{_turns_in_words(compared)}",
         "Generator": _GENERATORS[compared.runs[0].generator],
-        "Capacity": "What this generator did on this machine against a server that does nothing: pings, of as many clients with as many "
-        "on their way (in an open loop 16 for each). A ping is 2 frames that the clients say and hear, a message up to "
-        f"{_frames(compared)}: the two rates stand beside each other, and one is a share of the other only where these are the same.",
+        "Capacity": "What this generator did of this very load on this machine, with as many clients and as many on their way (in an open "
+        "loop 16 for each), with a server that hands texts on and keeps nothing. Over gRPC such a server still has all of grpcio to carry: "
+        "there a share near 100% says that the chat adds little to that. Above 100%, the machine was slower while this was measured.",
         "Latency": "The response time counts from when a request was due, not from when a late generator asked. In a closed loop the "
         "two are the same but for the generator's own delay. The warm-up is left out.",
         "Server's CPU": "The processor time of the server's process, all its threads, read from outside before and after, divided by "
@@ -363,11 +407,6 @@ _GENERATORS = {
 }
 
 
-def _frames(compared: Comparison) -> str:
-    each = [run.workload.frames for run in compared.runs]
-    return " to ".join(dict.fromkeys(f"{frames:.3g}" for frames in (min(each), max(each))))
-
-
 def _rounds_in_words(compared: Comparison) -> str:
     least, most = min(len(run.rounds) for run in compared.runs), compared.rounds
     return _so_many(most, "round") if least == most else f"{least} to {most} rounds"
@@ -384,9 +423,8 @@ def _left_out(compared: Comparison) -> str:
     return ". ".join(limited + missing) + "." if limited or missing else "Nothing was: no number was set by the generator."
 
 
-def environment(compared: Comparison) -> Section:
+def environment(found: Environment) -> Section:
     """The machine and the versions, as they were kept with the numbers."""
-    found = compared.environment
     facts = {
         "Python": found.python,
         **dict(found.packages),
@@ -466,7 +504,7 @@ def _unbroken(text: str) -> str:
 
 
 def _run_of(compared: Comparison, protocol: str, clients: int) -> Run | None:
-    """None where it was interrupted before."""
+    """None where it ended before."""
     try:
         return compared[protocol, clients]
     except KeyError:
@@ -481,9 +519,12 @@ def _in_order(compared: Comparison) -> Iterable[tuple[Run, bool]]:
 
 
 def _origin(compared: Comparison, files: Sequence[str], *columns: str) -> str:
-    call = "chatlab.Comparison.load(…).to_frame()"
     has = _and(_code(column) for column in columns)
-    return f"{_and(map(_link, files))}; {_code(call)} has a row for each round, with {has}."
+    return f"{_and(map(_link, files))}; {_loaded('Comparison', files[0])} has a row for each round, with {has}."
+
+
+def _loaded(kind: str, file: str) -> str:
+    return f"beside this page, {_code(Again().call(f'{kind}.load({file!r}).to_frame()'))}"
 
 
 def _so_many(count: int, what: str) -> str:

@@ -290,6 +290,7 @@ class Round:
     carried: int = 0
     course: Course | None = None  #: the server's processor and memory, read ten times a second from outside
     server_messages: int | None = None  #: done between the two readings of `server_cpu_s`; without it, `messages` were
+    turns: int = 1  #: in so many parts, between which it was the turn of the protocols beside it
 
     @property
     def rate(self) -> float:
@@ -343,8 +344,8 @@ class Round:
 class Run(Shown):
     """One protocol under one load, in one or more rounds. Runs of the same load add up with `+`.
 
-    `generator` says by what the load was generated, "clients" or "light"; `capacity` is how many pings a second as many of
-    its clients, with as many on their way, did against a server that does nothing, where that was calibrated.
+    `generator` says by what the load was generated, "clients" or "light"; `capacity` is how many messages a second of the same
+    load it did against a server that does next to nothing, where that was calibrated.
     """
 
     protocol: str
@@ -384,10 +385,8 @@ class Run(Shown):
 
     @property
     def share_of_capacity(self) -> float | None:
-        """What share the rate is of `capacity`. None where a message is more than one request and its answer, as a `send` is:
-        that many messages and so many pings a second stand beside each other, and one is no share of the other.
-        """
-        return None if self.capacity is None or self.workload.frames != 2 else self.rate.median / self.capacity
+        """What share the rate is of `capacity`. Above 1, the machine was slower while that was found. None where it was not."""
+        return None if self.capacity is None else self.rate.median / self.capacity
 
     @property
     def samples(self) -> Samples | None:
@@ -432,14 +431,19 @@ class Run(Shown):
         return _frame([self])
 
     def plot(self, ax=None, what: str = "rate"):
-        """Its "rate", or its response times: their "distribution", their "percentiles", or over "time". Returns the Axes."""
+        """Its "rate", or its response times: their "distribution", their "percentiles", or over "time"; or what the server
+        used of a "processor" and had in "memory" meanwhile. Returns the Axes."""
         from . import plots
 
         if what == "rate":
             return Comparison((self,), self.environment).plot(ax)
+        if what in ("processor", "memory"):
+            if not any(each.course is not None and len(each.course) > 1 for each in self.rounds):
+                raise ValueError(f"of the server of {self!r} there are no readings over time to draw")
+            return plots.server_over_time(self, ax, what)
         drawn = {"distribution": plots.latency_distribution, "percentiles": plots.percentiles, "time": plots.time_series}
         if what not in drawn:
-            raise ValueError(f"what can be drawn is {', '.join(map(repr, ('rate', *drawn)))}, not {what!r}")
+            raise ValueError(f"what can be drawn is {', '.join(map(repr, ('rate', *drawn, 'processor', 'memory')))}, not {what!r}")
         if self.samples is None or not len(self.samples):
             raise ValueError(f"{self!r} has kept no samples to draw")
         return drawn[what](self if what == "time" else [self], ax)

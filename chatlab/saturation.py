@@ -45,7 +45,7 @@ class Saturation(Shown):
     bound_ms: float
     tries: tuple[Try, ...]
     environment: Environment
-    partial: bool = False  #: it was interrupted
+    partial: bool = False  #: it was interrupted, or failed
 
     def __repr__(self):
         return f"<Saturation of {self.protocol} within {self.bound_ms:g} ms: {self.workload}{', partial' * self.partial}>"
@@ -64,7 +64,7 @@ class Saturation(Shown):
     @property
     def verdict(self) -> str:
         """In words."""
-        ended = ", as far as the search came before it was interrupted" * self.partial
+        ended = ", as far as the search came" * self.partial
         if self.rate is None:
             return f"{self.protocol} sustained not even {min(each.rate for each in self.tries):,.0f} requests a second{ended}"
         least = "at least " if self.partial or self.generator_limited or all(each.sustained for each in self.tries) else ""

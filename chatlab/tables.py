@@ -141,15 +141,17 @@ def _range(values: Spread) -> str:
 
 def _load_notes(runs) -> list[str]:
     load, rounds = runs[0].workload, len(runs[0].rounds)
+    turns = max(each.turns for run in runs for each in run.rounds)
     loop = "Open loop" if load.is_open else "Closed loop"
     whose = "" if load.is_open or load.in_flight > 1 else "each client has "
     notes = [
         f"{loop}: {whose}{load.load_in_words.removesuffix(' for each')}; {load.duration}, seed {load.seed}; "
         f"the median of {rounds} {'round' if rounds == 1 else 'rounds'}.",
+        *[f"In each the servers stood there at the same time and took turns, up to {turns} each."] * (turns > 1),
         *["A message is sent, answered, pushed, received and acknowledged."] * (load.operations == (("send", 1.0),)),
         _GENERATED[runs[0].generator],
     ]
-    notes += ["◂ partial: it was interrupted, and this is what was done by then."] * any(run.partial for run in runs)
+    notes += ["◂ partial: it ended early, and this is what was done by then."] * any(run.partial for run in runs)
     notes += _counted(runs)
     if any(run.generator_limited for run in runs):
         mark = "generator-limited" if load.is_open else "clients' limit"
@@ -173,11 +175,8 @@ def _counted(runs) -> list[str]:
         samples = run.samples
         if samples is not None and (samples.unsent or samples.unanswered):
             notes.append(f"{run.protocol}: of {samples.offered:,} due, {samples.unsent:,} not asked, {samples.unanswered:,} not done.")
-    known, what = _by_protocol(runs, "share_of_capacity", ".0%"), "pings against a server that does nothing"
-    if known:
-        return [*notes, f"Of what as many clients did by {what}: {known}."]
-    if known := _by_protocol(runs, "capacity", ",.0f"):
-        notes.append(f"Beside it, {what} by as many clients, a second: {known}. A ping is one request and its answer, a message here more.")
+    if known := _by_protocol(runs, "share_of_capacity", ".0%"):
+        notes.append(f"Of what the same clients did with a server that does next to nothing: {known}.")
     return notes
 
 
@@ -199,7 +198,7 @@ def _saturation(result: Saturation) -> Table:
         times = [only.response_ms(percent) for percent in (50, 99)]
         told = ["none" if ms is None else f"{ms:,.2f}" for ms in times]
         rows.append((f"{each.rate:,.0f}", f"{done:,.0f}", *told, "yes" if each.sustained else f"no: {each.why_not}"))
-    notes = (f"{result.verdict}.", f"{result.workload}.", *["◂ partial: it was interrupted."] * result.partial, str(result.environment))
+    notes = (f"{result.verdict}.", f"{result.workload}.", *["◂ partial: it ended early."] * result.partial, str(result.environment))
     return Table(f"What {result.protocol} sustains", ("offered/s", "done/s", "p50 ms", "p99 ms", "sustained"), tuple(rows), notes)
 
 

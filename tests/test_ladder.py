@@ -1,7 +1,10 @@
 """Where the time goes: which rungs there are, that each answers rightly, and that a cost is found where it is. No speed is asserted."""
 
 import importlib
+import os
+import signal
 import socket
+from dataclasses import replace
 
 import pytest
 from matplotlib.figure import Figure
@@ -17,7 +20,7 @@ from chatlab.load.trials import Trial
 from chatlab.load.wires import StreamWire, UnaryWire
 from chatlab.load.workload import Workload
 from chatlab.messages import Ping, Said, Say
-from chatlab.measure import measure
+from chatlab.measure import MeasurementFailed, NothingDone, SideBySide
 from chatlab.plots import LIMITED
 from chatlab.results import Environment
 
@@ -187,36 +190,75 @@ def test_other_protocols_of_ours_have_a_ladder_too():
 
 
 def interrupt_after(count, monkeypatch):
-    def interrupted(*args, **options):
+    carry_out = SideBySide.carry_out
+
+    def interrupted(stand, load):
         nonlocal count
         if not count:
             raise KeyboardInterrupt
         count -= 1
-        return measure("text", ALONE, generator="light")
+        return carry_out(stand, load)
 
-    monkeypatch.setattr(ladder_room, "measure", interrupted)
+    monkeypatch.setattr(SideBySide, "carry_out", interrupted)
 
 
-def test_an_interrupt_leaves_what_was_measured(monkeypatch, tmp_path):
-    interrupt_after(3, monkeypatch)
-    found = chatlab.ladder("text", rounds=4, quick=True)
-    values = [rung.latency_us for rung in found.rungs]
-    assert found.partial and found.rounds == 1 and sum(each != (None,) for each in values) == 3
-    assert "partial" in repr(found) and "it was interrupted" in str(found) and "not measured" in str(found)
+def test_an_interrupt_leaves_whole_rounds(monkeypatch, tmp_path):
+    interrupt_after(2, monkeypatch)
+    found = chatlab.ladder("text", rounds=4, seconds=0.05)
+    assert found.partial and found.rounds == 2 and all(None not in rung.latency_us for rung in found.rungs)
+    assert "partial" in repr(found) and "it ended early" in str(found) and "not measured" in str(found)
     assert Ladder.load(found.save(tmp_path / "ladder.json")) == found
     found.plot(Figure().subplots())
-
-
-def test_an_interrupt_between_rounds_leaves_whole_rounds(monkeypatch):
-    interrupt_after(4, monkeypatch)
-    found = chatlab.ladder("text", rounds=2, seconds=0.05)
-    assert found.partial and found.rounds == 1 and all(None not in rung.latency_us for rung in found.rungs)
 
 
 def test_an_interrupt_before_anything_was_measured_is_an_interrupt(monkeypatch):
     interrupt_after(0, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         chatlab.ladder("text", quick=True)
+
+
+def test_a_worker_that_dies_is_told_with_its_rung_and_the_rounds_before_are_kept(monkeypatch):
+    carry_out, left = SideBySide.carry_out, 2
+
+    def cut_short(stand, load):
+        nonlocal left
+        left -= 1
+        if not left:
+            for bench in stand._benches:
+                os.kill(bench._own.pids[0], signal.SIGKILL)
+        return carry_out(stand, load)
+
+    monkeypatch.setattr(SideBySide, "carry_out", cut_short)
+    with pytest.raises(MeasurementFailed, match="the clients of the rung '.*' of (text|all) failed: ") as failed:
+        chatlab.ladder("text", rounds=3, seconds=0.05)
+    found = failed.value.finished
+    assert found.partial and found.rounds == 1
+
+
+def nothing_done(monkeypatch, times):
+    """On some rung nothing is done so often. Returns how long they had."""
+    carry_out, asked_s = SideBySide.carry_out, []
+
+    def measured(stand, load):
+        asked_s.append(load.seconds)
+        if len(asked_s) <= times:
+            raise NothingDone("no message of somebody was done in all that time: give it more seconds")
+        return carry_out(stand, load)
+
+    monkeypatch.setattr(SideBySide, "carry_out", measured)
+    return asked_s
+
+
+def test_rungs_on_which_nothing_was_done_are_given_more_time(monkeypatch):
+    asked_s = nothing_done(monkeypatch, times=1)
+    found = chatlab.ladder("text", rounds=1, seconds=0.02)
+    assert asked_s == [0.02, 0.16] and not found.partial and all(rung.latency_us[0] > 0 for rung in found.rungs)
+
+
+def test_where_nothing_is_done_in_that_time_either_what_to_do_is_told(monkeypatch):
+    nothing_done(monkeypatch, times=2)
+    with pytest.raises(MeasurementFailed, match="give it more seconds, or measure again when the machine is less busy"):
+        chatlab.ladder("text", rounds=1, seconds=0.02)
 
 
 def test_measuring_prints_nothing(capfd):
@@ -297,6 +339,11 @@ def test_where_no_processor_time_could_be_read_it_is_response_times():
 def test_a_ladder_is_saved_and_loaded(tmp_path):
     found = planted(limited=["text frames"])
     assert Ladder.load(found.save(tmp_path / "ladder.json")) == found
+
+
+def test_a_busy_machine_is_told_in_a_sentence():
+    busy = replace(planted(), environment=replace(HERE, load=5.0))
+    assert "\nCareful: the machine was busy with other things (load 5.0 on 2 cores)" in str(busy)
 
 
 def test_the_repr_does_not_change_with_the_weather():

@@ -1,7 +1,11 @@
 """The report: a page by itself, in which every number is the comparison's and every link leads somewhere."""
 
 import base64
+import os
 import re
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
@@ -13,11 +17,14 @@ from xml.etree import ElementTree
 
 import pytest
 
+import chatlab
 from chatlab import comparison, report
 from chatlab.comparison import SWEEP, SWEPT, main_comparison
 from chatlab.complexity import complexity
 from chatlab.ladder import QUICK_SECONDS, SECONDS
+from chatlab.load.workers import OwnProcesses
 from chatlab.load.workload import Workload
+from chatlab.measure import MeasurementFailed, compare, measure
 from chatlab.relay import Traffic
 from chatlab.results import ByteRow, ByteTable, Comparison
 from chatlab.saturation import Saturation, saturate
@@ -34,10 +41,12 @@ SECTIONS = [
 ]  # fmt: skip
 
 
-def a_page(folder, counted=a_table(), compared=None, swept=(), left_out=None, climbed=None):
+def a_page(folder, counted=a_table(), compared=None, swept=(), left_out=None, climbed=None, failed=None):
     """The page of these results, beside their files, as `chatlab compare` would have written it."""
     compared = compared or Comparison(tuple(map(sampled, a_comparison().runs)), HERE)
-    found = comparison.Found(counted, compared, swept, left_out or {}, climbed, CODE)
+    failed = failed or {}
+    compared = None if comparison.RATES in failed and not compared.partial else compared
+    found = comparison.Found(counted, compared, swept, left_out or {}, climbed, CODE, failed=failed)
     data = comparison._write_data(folder, found)
     page = comparison._report(found, data, "chatlab compare text 'mine:It'")
     (folder / "report.html").write_text(page)
@@ -239,13 +248,45 @@ def test_a_partial_comparison_has_a_whole_page_that_says_so(tmp_path):
     tree = ElementTree.fromstring(a_page(tmp_path, compared=a_partial_comparison()))
     assert [words(each) for each in tree.iter("h2")] == [each for each in SECTIONS if each != "Where the time goes"]
     assert words(tree.find(".//p[@class='warning']")).startswith("Partial: it was interrupted")
-    assert "1 to 3 rounds, because it was interrupted" in words(tree) and "grpc with 4, not measured" in words(tree)
+    assert "1 to 3 rounds, because it ended early" in words(tree) and "grpc with 4, not measured" in words(tree)
 
 
 def test_a_busy_machine_is_told_above_everything(tmp_path):
     compared = Comparison((replace(a_run(), environment=(busy := replace(HERE, load=5.0))),), busy)
     tree = ElementTree.fromstring(a_page(tmp_path, compared=compared))
     assert "busy with other things (load 5.0 on 2 cores)" in words(tree.find(".//p[@class='warning']"))
+
+
+def test_a_comparison_that_failed_has_a_whole_page_that_says_why(tmp_path):
+    failed = {comparison.RATES: MeasurementFailed("the clients of grpc failed: lost.")}
+    tree = ElementTree.fromstring(a_page(tmp_path, compared=a_partial_comparison(), failed=failed))
+    assert [words(each) for each in tree.findall(".//p[@class='warning']")] == [
+        "Partial: the rates could not be measured to the end: the clients of grpc failed: lost. "
+        "Some numbers rest on fewer rounds than others, or are missing."
+    ]
+    assert "1 to 3 rounds, because it ended early" in words(tree) and "interrupted" not in words(tree)
+
+
+def test_a_protocol_of_which_no_round_was_finished_is_named(tmp_path):
+    compared = Comparison((replace(a_run(), partial=True),), HERE)
+    assert "there are no rates of grpc." in a_page(tmp_path, compared=compared, failed={comparison.RATES: MeasurementFailed("lost")})
+
+
+def test_what_failed_before_a_round_was_finished_is_missing_and_the_rest_is_there(tmp_path):
+    page = a_page(tmp_path, climbed=planted(), failed={comparison.RATES: MeasurementFailed("the clients of text failed: lost")})
+    tree = ElementTree.fromstring(page)
+    assert [words(each) for each in tree.iter("h2")] == [each for each in SECTIONS if each not in (SECTIONS[7], SECTIONS[9])]
+    for title in SECTIONS[2], SECTIONS[4]:
+        (section,) = [words(each) for each in tree.iter("section") if words(each.find("h2")) == title]
+        assert section.endswith("The rates could not be measured to the end: the clients of text failed: lost.")
+    assert cells(tree, "Bytes at the socket") and "In short" in page and not (tmp_path / "rates.json").exists()
+
+
+def test_a_ladder_that_failed_at_once_is_a_section_that_says_why(tmp_path):
+    tree = ElementTree.fromstring(a_page(tmp_path, failed={comparison.LADDER: MeasurementFailed("on the rung 'codec' of text: lost")}))
+    assert [words(each) for each in tree.iter("h2")] == SECTIONS
+    (section,) = [words(each) for each in tree.iter("section") if each.get("id") == "where-the-time-goes"]
+    assert section.endswith("Where the time goes could not be measured to the end: on the rung 'codec' of text: lost.")
 
 
 def test_a_whole_comparison_says_nothing_of_that(tree):
@@ -261,6 +302,12 @@ def test_a_single_protocol_is_beside_nobody(tmp_path):
     assert "Beside" not in words(tree) and cells(tree, "Messages per second, and processor time for each")[0][0] == "186"
 
 
+def test_what_share_a_rate_is_of_what_the_clients_can_is_told_where_it_is_known(tmp_path):
+    compared = Comparison((replace(a_run(), capacity=1000.0), a_run("grpc")), HERE)
+    rows = cells(ElementTree.fromstring(a_page(tmp_path, compared=compared)), "Messages per second, and processor time for each")
+    assert [row[-1] for row in rows] == ["20% of 1,000/s", "not known"]
+
+
 def test_what_was_not_read_is_not_invented(tmp_path):
     tree = ElementTree.fromstring(a_page(tmp_path, compared=Comparison((a_run(cpu_s=None), a_run("grpc", cpu_s=None)), HERE)))
     assert cells(tree, "Messages per second, and processor time for each")[0][2:5] == ["not read", "", "not read"]
@@ -270,7 +317,8 @@ def test_what_was_not_read_is_not_invented(tmp_path):
 # ---- measured ---------------------------------------------------------------------------------------------------
 
 
-def test_the_whole_comparison_leaves_its_report_data_and_pictures_and_says_where(tmp_path, capsys):
+def test_the_whole_comparison_leaves_its_report_data_and_pictures_and_says_where(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys.modules["chatlab.ladder"], "QUICK_ROUNDS", 1)
     written = main_comparison(["text"], tmp_path / "out", quick=True, rounds=1)
     assert [path.name for path in written] == [
         "report.html", "bytes.json", "rates.json", "rates.parquet", "ladder.json", "code.json",
@@ -283,7 +331,7 @@ def test_the_whole_comparison_leaves_its_report_data_and_pictures_and_says_where
     shown = [row[0].rstrip("*") for row in cells(tree, "Messages per second, and processor time for each")]
     assert shown == [f"{run.rate.median:,.0f}" for run in measured.runs]
     assert "text is left out: a quick comparison does not try it." in words(tree)
-    assert "again: chatlab.comparison.main_comparison(['text'], quick=True, seed=0, rounds=1)" in words(tree)
+    assert "import chatlab.comparison; chatlab.comparison.main_comparison(['text'], quick=True, seed=0, rounds=1)" in words(tree)
 
 
 def test_a_rate_of_the_open_loop_is_tried_with_the_light_generator():
@@ -292,8 +340,8 @@ def test_a_rate_of_the_open_loop_is_tried_with_the_light_generator():
 
 
 def test_whom_no_light_generator_speaks_is_left_out_with_the_reason():
-    found, left_out = comparison._sweep(["bazaar:Bazaar"], seed=0)
-    assert found == [] and "bazaar has no codec, so no light generator speaks it" in left_out["bazaar"]
+    found, left_out = comparison._sweep(["bazaar:Bazaar"], 0, failed := {})
+    assert found == [] and "bazaar has no codec, so no light generator speaks it" in left_out["bazaar"] and not failed
 
 
 def test_a_sweep_comes_back_from_its_file(folder):
@@ -323,7 +371,7 @@ def test_the_code_is_counted_on_the_page(tree):
 
 
 def test_who_has_no_ladder_is_left_out_of_it():
-    assert comparison._climb(["bazaar:Bazaar"], quick=True, seed=0) == (None, False)
+    assert comparison._climb(["bazaar:Bazaar"], quick=True, seed=0, failed={}) == (None, False)
 
 
 def test_a_ladder_that_was_interrupted_makes_the_page_partial(tmp_path):
@@ -335,8 +383,150 @@ def test_an_interrupt_before_the_first_rung_ends_the_measuring_and_the_page_says
         raise KeyboardInterrupt
 
     monkeypatch.setattr(comparison, "ladder", interrupted)
+    monkeypatch.setattr(comparison, "compare", lambda *args, **options: compare(*args, **options | {"quick": True}))
     page, *_ = main_comparison(["text"], tmp_path, rounds=1)
     assert "Partial: it was interrupted" in page.read_text() and "text is left out: it was interrupted before." in page.read_text()
+
+
+def test_a_server_that_dies_in_the_open_loop_is_told_and_the_others_go_on(monkeypatch):
+    def on_a_dead_server(protocol, load, **options):
+        with chatlab.serve(protocol, where="process", name="to die") as server:
+            os.kill(server.pid, signal.SIGKILL)
+            return measure(server, load, **options)
+
+    monkeypatch.setattr(comparison, "measure", on_a_dead_server)
+    found, left_out = comparison._sweep(["text", "json"], 0, failed := {})
+    assert found == [] and list(left_out) == ["text", "json"] and list(failed) == ["the open loop of text", "the open loop of json"]
+    assert str(failed["the open loop of text"]) == left_out["text"] and "the clients of text failed" in left_out["text"]
+
+
+# ---- a server that dies in the midst ----------------------------------------------------------------------------
+
+DEADLY = """
+import os, signal, sys
+from importlib import import_module
+from chatlab import cli, harness
+
+measure = import_module("chatlab.measure")
+measure.QUICK_ROUNDS, import_module("chatlab.ladder").QUICK_ROUNDS = 2, 1
+progress, left = measure.progress, 4  # the first round has three
+
+def deadly(*args):
+    bar = progress(*args).__enter__()
+    update = bar.update
+    def kill():
+        global left
+        left -= 1
+        if not left:
+            for server in harness._servers.values():
+                os.kill(server.pid, signal.SIGKILL)
+        update()
+    bar.update = kill
+    return bar
+
+measure.progress = deadly
+import_module("chatlab.ladder").QUICK_ROUNDS = 1
+sys.exit(cli.main(["compare", "text", "--quick", "--out", sys.argv[1]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """What was said by a `chatlab compare` whose server was killed in the second round, and its page."""
+    out = tmp_path_factory.mktemp("killed")
+    done = subprocess.run([sys.executable, "-c", DEADLY, out], capture_output=True, text=True, timeout=120)
+    return done, ElementTree.fromstring((out / "report.html").read_text())
+
+
+def test_the_command_fails_and_says_why(killed):
+    done, _ = killed
+    assert done.returncode == 1
+    assert done.stderr.startswith("chatlab compare: the report is partial: the rates could not be measured to the end: the clients of text")
+    assert "Traceback" not in done.stderr and "The rates could not be measured to the end: " in done.stdout
+
+
+def test_its_page_has_what_was_finished_and_says_why_it_is_partial(killed):
+    done, tree = killed
+    assert [words(each) for each in tree.iter("h2")] == SECTIONS and "/report.html\n" in done.stdout
+    warning = words(tree.find(".//p[@class='warning']"))
+    assert warning.startswith("Partial: the rates could not be measured to the end: the clients of text failed: ")
+    assert len(cells(tree, "Messages per second, and processor time for each")) == 3
+    assert "1 to 2 rounds, because it ended early" in words(tree)
+
+
+def test_where_every_worker_dies_there_is_a_page_of_what_needs_none(tmp_path, monkeypatch):
+    start = OwnProcesses.__init__
+
+    def start_and_kill(own, *args):
+        start(own, *args)
+        for pid in own.pids:
+            os.kill(pid, signal.SIGKILL)
+
+    monkeypatch.setattr(OwnProcesses, "__init__", start_and_kill)
+    with pytest.raises(RuntimeError, match="the report is partial: the rates could .*; where the time goes could not") as failed:
+        main_comparison(["text"], tmp_path, quick=True, rounds=1)
+    assert isinstance(failed.value.__cause__, MeasurementFailed)
+    tree = ElementTree.fromstring((tmp_path / "report.html").read_text())
+    assert [words(each) for each in tree.iter("h2")] == [each for each in SECTIONS if each not in (SECTIONS[7], SECTIONS[9])]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bytes.json", "bytes.png", "code.json", "report.html"]
+
+
+# ---- the same again ---------------------------------------------------------------------------------------------
+
+#: Protocols as they are given, and as they are called.
+GIVEN = {"text": "text", "student": "student_codec:StudentCodec"}
+AGAIN = report.Again(GIVEN, (os.path.dirname(__file__),))
+
+
+def done_again(line, folder):
+    """What a line that a page prints does in a fresh process that knows nothing of our own modules."""
+    *imports, act = line.split("; ")
+    command = [sys.executable, "-c", "; ".join([*imports, f"print({act})"])] if imports else ["sh", "-c", line]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), environment["PATH"]])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=folder, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def line_of(section):
+    return unescape(re.search("<code>(.*?)</code>", section.origin)[1])
+
+
+def named_so(result, names=tuple(GIVEN)):
+    """The result with these protocols in place of its own."""
+    return replace(result, rows=tuple(replace(row, protocol=dict(zip(result.protocols, names))[row.protocol]) for row in result.rows))
+
+
+def test_the_call_on_the_page_counts_the_bytes_of_a_protocol_of_ones_own_again(tmp_path):
+    line = line_of(report.bytes_on_the_wire(named_so(a_table()), "bytes.json", AGAIN))
+    assert "student" in done_again(line, tmp_path)
+
+
+def test_the_call_on_the_page_measures_the_ladder_of_a_protocol_of_ones_own_again(tmp_path):
+    found = planted({"echo": 15, "student frames": 17, "student codec": 21, "student chat": 30})
+    found = replace(found, workload=Workload(seconds=QUICK_SECONDS, seed=7))
+    line = line_of(report.where_time_goes(found, "ladder.json", AGAIN))
+    assert "seed 7" in done_again(line, tmp_path)
+
+
+def test_the_command_on_the_page_counts_the_code_of_a_protocol_of_ones_own_again(tmp_path):
+    line = line_of(report.how_much_code(complexity(*GIVEN.values()), "code.json", AGAIN))
+    assert line.endswith("chatlab complexity text student_codec:StudentCodec") and "student" in done_again(line, tmp_path)
+
+
+@pytest.mark.parametrize("anchor", ["response-times", "throughput-and-response-times"])
+def test_the_call_on_the_page_loads_the_rounds_that_lie_beside_it(anchor, tree, folder):
+    (section,) = [each for each in tree.iter("section") if each.get("id") == anchor]
+    assert "protocol" in done_again(words(next(section.iter("code"))), folder)
+
+
+def test_a_module_of_ones_own_is_looked_for_where_it_was_found():
+    assert comparison._folders(["text", "student_codec:StudentCodec", "bazaar:Bazaar"]) == (os.path.dirname(__file__),)
+
+
+def test_what_is_installed_is_found_by_everybody():
+    assert comparison._folders(["text", "chatlab.load.null:answers:text", "json:JSONDecoder"]) == ()
 
 
 @pytest.mark.parametrize("seconds, quick", [(QUICK_SECONDS, ", quick=True"), (SECONDS, "")])

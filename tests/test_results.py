@@ -6,6 +6,7 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 import chatlab
+from chatlab.files import FORMAT
 from chatlab.relay import Traffic
 from chatlab.results import ByteRow, ByteTable, Comparison, Environment, Round, Run
 from chatlab.load.workload import Workload
@@ -49,12 +50,12 @@ def test_a_result_comes_back_from_its_file(result, tmp_path):
 @RESULTS
 def test_a_saved_result_is_json_that_says_what_it_is(result, tmp_path):
     saved = json.loads(result.save(tmp_path / "result.json").read_text())
-    assert (saved["chatlab"], saved["format"]) == (type(result).__name__, 1)
+    assert (saved["chatlab"], saved["format"]) == (type(result).__name__, FORMAT)
 
 
 def test_another_kind_of_result_is_not_loaded(tmp_path):
     path = a_table().save(tmp_path / "bytes.json")
-    with pytest.raises(ValueError, match="holds a ByteTable in format 1, not a Comparison"):
+    with pytest.raises(ValueError, match=f"holds a ByteTable in format {FORMAT}, not a Comparison"):
         Comparison.load(path)
 
 
@@ -125,7 +126,7 @@ def test_what_cannot_be_compared_is_told_with_what_can():
 
 
 def test_what_cannot_be_drawn_is_told_with_what_can():
-    with pytest.raises(ValueError, match="'rate', 'distribution', 'percentiles', 'time', not 'foo'"):
+    with pytest.raises(ValueError, match="'rate', 'distribution', 'percentiles', 'time', 'processor', 'memory', not 'foo'"):
         a_run().plot(what="foo")
 
 

@@ -14,10 +14,10 @@ import asyncio
 import base64
 import contextlib
 import gc
-import os
 import socket
 import sys
 import time
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -30,7 +30,7 @@ from . import trials
 from .light import LightGenerator
 from .realistic import ClientsGenerator
 from .speaker import Speaker
-from .trials import Clock, Told, Trial
+from .trials import Clock, Told, Trial, Turns
 
 __all__ = ["Told", "Trial", "generate", "work"]
 
@@ -38,38 +38,55 @@ __all__ = ["Told", "Trial", "generate", "work"]
 class Control:
     """A worker's line to who coordinates: it says that it is ready, and hears when to start. Without one it starts at once."""
 
-    def __init__(self, address: Address | None):
+    def __init__(self, address: Address | None, side: int = 0):
+        self._side = side
         self._socket = None if address is None else socket.create_connection(address, trials.DIAL_TIMEOUT_S)
+        self._line = None if self._socket is None else self._socket.makefile("rwb")
 
     def wait_for_start(self) -> int:
         """When to start, by this process's clock. Raises `ConnectionLost` where the others are not coming."""
         if self._socket is None:
             return time.perf_counter_ns() + 1_000_000
         self._socket.settimeout(2 * trials.STEP_TIMEOUT_S)
-        with self._socket.makefile("rwb") as line:
-            line.write(b"ready %d\n" % os.getpid())
-            line.flush()
-            for _ in range(3):  # the quickest of these tells best how our clock differs
-                line.readline()
-                line.write(b"%d\n" % time.perf_counter_ns())
-                line.flush()
-            told = line.readline()
+        self._say(b"ready %d" % self._side)
+        for _ in range(3):  # the quickest of these tells best how our clock differs
+            self._line.readline()
+            self._say(b"%d" % time.perf_counter_ns())
+        told = self._line.readline()
         if not told.startswith(b"start "):
             raise ConnectionLost("who coordinates has called it off")
         return int(told.split()[1])
+
+    def turns(self, has_done: Callable[[], int]) -> Iterator[int]:
+        """How long each turn is, in ns, until there is no other. Who asks for the next has had all answers of this one.
+
+        Raises `ConnectionLost` where who coordinates has gone.
+        """
+        self._socket.settimeout(None)  # it comes when the others have had theirs
+        while (told := self._line.readline()).startswith(b"turn "):
+            before = has_done()
+            yield int(told.split()[1])
+            self._say(b"quiet %d" % (has_done() - before))
+        if told != b"end\n":
+            raise ConnectionLost("who coordinates has called it off")
 
     def over(self, word: bytes = b"over") -> None:
         """Say how it ended, and hang up. Only who is lost hangs up without a word."""
         if self._socket is not None:
             with contextlib.suppress(OSError):  # who coordinates has gone
-                self._socket.sendall(word + b"\n")
+                self._say(word)
+                self._line.close()
             self._socket.close()
             self._socket = None
+
+    def _say(self, word: bytes) -> None:
+        self._line.write(word + b"\n")
+        self._line.flush()
 
 
 def carry_out(trial: Trial) -> Told:
     """Run the clients, and say what happened. Raises `Untrue` and whatever a client raises."""
-    control = Control(trial.control)
+    control = Control(trial.control, trial.side)
     try:
         if trial.generator == "light":
             return _carry_out_light(trial, control)
@@ -90,7 +107,7 @@ def _carry_out_light(trial: Trial, control: Control) -> Told:
         gc.freeze()
         gc.disable()  # what is collected would be our own, in the midst of a measurement
         before = tcp_segments(trial.address)
-        clock = generator.run(start_ns)
+        clock = generator.take_turns(control.turns(generator.done)) if trial.in_turns else generator.run(start_ns)
         told = _told(clock, generator.speakers, before, tcp_segments(trial.address))
         control.over()
         generator.leave()
@@ -107,7 +124,7 @@ async def _carry_out_clients(trial: Trial, control: Control) -> Told:
         await generator.greet()
         start_ns = control.wait_for_start()
         before = tcp_segments(trial.address)
-        clock = await generator.run(start_ns)
+        clock = await (generator.take_turns(control.turns(generator.done)) if trial.in_turns else generator.run(start_ns))
         told = _told(clock, generator.speakers, before, tcp_segments(trial.address))
         control.over()
         await generator.leave()
@@ -116,13 +133,14 @@ async def _carry_out_clients(trial: Trial, control: Control) -> Told:
     return told
 
 
-def _told(clock: Clock, speakers: list[Speaker], before: Segments | None, after: Segments | None) -> Told:
+def _told(clock: Clock | Turns, speakers: list[Speaker], before: Segments | None, after: Segments | None) -> Told:
     for speaker in speakers:
         speaker.check_nothing_lost()
     columns = [b"".join([getattr(s, name).tobytes() for s in speakers]) for name in ("due", "sent", "answered", "heard")]
     operation = b"".join([_operations(speaker) for speaker in speakers])
     wire = None if before is None or after is None else after - before
-    return Told(clock.start_ns, *columns, operation, tuple(clock.cpu), tuple(clock.at), time.perf_counter_ns(), wire)
+    now_ns, turns = time.perf_counter_ns(), tuple(getattr(clock, "turns", ()))
+    return Told(clock.start_ns, *columns, operation, tuple(clock.cpu), tuple(clock.at), now_ns, wire, turns)
 
 
 def _operations(speaker: Speaker) -> bytes:

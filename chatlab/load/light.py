@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..client import Address
 from ..harness import implementation
@@ -32,7 +32,7 @@ from ..messages import (
 )  # fmt: skip
 from . import trials
 from .speaker import Speaker, Untrue
-from .trials import Clock, Patience, Trial, names_of
+from .trials import Clock, Patience, Trial, Turns, names_of
 from .wires import CodecWire, wire_for
 from .workload import NS
 
@@ -246,6 +246,27 @@ class LightGenerator:
                 client.speaker.skip(due_ns)
         self._skip_what_was_due(clock.end_ns)
         return clock
+
+    def take_turns(self, lasting_ns: Iterable[int]) -> Turns:
+        """A closed loop in turns, so long each, and until all is answered. Where that never happens, it was the last turn."""
+        turns = Turns()
+        for lasts_ns in lasting_ns:
+            began_ns = turns.begin()
+            for client in self.clients:
+                client.behind.clear()  # whoever could not be asked before is asked now
+            self._begin(began_ns)
+            self.going = True
+            self._listen_until(began_ns + lasts_ns)
+            self.going = False
+            self._listen_until(time.perf_counter_ns() + int(trials.DRAIN_S * NS), self._is_quiet)
+            turns.end()
+            if not self._is_quiet():
+                break
+        return turns
+
+    def done(self) -> int:
+        """Requests that are done."""
+        return sum(speaker.done for speaker in self.speakers)
 
     def _begin(self, start_ns: int) -> None:
         if self.workload.is_open:

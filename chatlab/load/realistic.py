@@ -7,7 +7,7 @@ import asyncio
 import heapq
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..harness import implementation
 from ..messages import (
@@ -25,7 +25,7 @@ from ..messages import (
 )  # fmt: skip
 from . import trials
 from .speaker import Speaker
-from .trials import Clock, Patience, Trial, names_of
+from .trials import Clock, Patience, Trial, Turns, names_of
 from .wires import keeps_order
 from .workload import NS
 
@@ -63,8 +63,7 @@ class ClientsGenerator:
 
     async def run(self, start_ns: int) -> Clock:
         clock = Clock(self.workload, start_ns)
-        for speaker, client in zip(self.speakers, self.clients):
-            self._start(self._listen(speaker, client))
+        self._listen_all()
         pace = self._follow_schedule if self.workload.is_open else self._follow_answers
         await self._sleep_until(start_ns)
         pacing = self._start(pace(start_ns, clock.end_ns))
@@ -73,9 +72,41 @@ class ClientsGenerator:
         pacing.cancel()
         await asyncio.gather(pacing, return_exceptions=True)  # it writes down what it could not ask
         await self._until(self._is_quiet, trials.DRAIN_S)
+        self._stop_listening()
+        return clock
+
+    async def take_turns(self, lasting_ns: Iterable[int]) -> Turns:
+        """A closed loop in turns, so long each, and until all is answered. Where that never happens, it was the last turn.
+
+        In between nothing of this process runs: the wait for the next turn holds up the event loop, on purpose.
+        """
+        turns = Turns()
+        self._listen_all()
+        for lasts_ns in lasting_ns:
+            began_ns = turns.begin()
+            self.going = True
+            await self._follow_answers(began_ns, 0)
+            await asyncio.wait([self._failed], timeout=(began_ns + lasts_ns - time.perf_counter_ns()) / NS)
+            self.going = False
+            await self._until(self._is_quiet, trials.DRAIN_S)
+            turns.end()
+            await asyncio.sleep(0)  # who was about to ask sees that it is too late
+            if not self._is_quiet():
+                break
+        self._stop_listening()
+        return turns
+
+    def _listen_all(self) -> None:
+        for speaker, client in zip(self.speakers, self.clients):
+            self._start(self._listen(speaker, client))
+
+    def _stop_listening(self) -> None:
         for task in list(self._tasks):
             task.cancel()
-        return clock
+
+    def done(self) -> int:
+        """Requests that are done."""
+        return sum(speaker.done for speaker in self.speakers)
 
     async def _measure(self, clock: Clock) -> None:
         if clock.counts:

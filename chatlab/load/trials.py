@@ -29,6 +29,8 @@ class Trial(msgspec.Struct):
     control: tuple[str, int] | None = None  #: whom to tell that all is ready, and who says when to start
     path: list[str] = []  #: where a reader's own modules are
     echo: bool = False  #: the server is a null server that says back what it hears
+    side: int = 0  #: of several that take turns
+    in_turns: bool = False  #: it asks only while it is told to
 
 
 class Told(msgspec.Struct):
@@ -44,6 +46,7 @@ class Told(msgspec.Struct):
     marks_ns: tuple[int, int]  #: and when that was
     over_ns: int  #: when it stopped waiting for what was on its way
     wire: Segments | None  #: from the start to the end of the trial, warm-up and all
+    turns: tuple[tuple[int, int], ...] = ()  #: from when to when it had the load; the first turn was the warm-up
 
 
 class Clock:
@@ -59,6 +62,30 @@ class Clock:
     def mark(self) -> None:
         self.cpu.append(time.process_time_ns())
         self.at.append(time.perf_counter_ns())
+
+
+class Turns:
+    """When a generator had its turns, and what it used of its processor in those that count: all but the first."""
+
+    def __init__(self):
+        self.cpu, self.at = [0, 0], [0, 0]  # the second of each grows
+        self.turns: list[tuple[int, int]] = []
+        self._cpu_ns = self._began_ns = 0
+
+    @property
+    def start_ns(self) -> int:
+        return self.turns[0][0] if self.turns else 0
+
+    def begin(self) -> int:
+        self._cpu_ns, self._began_ns = time.process_time_ns(), time.perf_counter_ns()
+        return self._began_ns
+
+    def end(self) -> None:
+        ended_ns = time.perf_counter_ns()
+        if self.turns:
+            self.cpu[1] += time.process_time_ns() - self._cpu_ns
+            self.at[1] += ended_ns - self._began_ns
+        self.turns.append((self._began_ns, ended_ns))
 
 
 class Patience:
