@@ -35,7 +35,7 @@ from .uncertainty import LEVEL, SURE, Interval, typical
 PROTOCOLS = ("text", "grpc", "grpc-stream")
 ROUNDS, SECONDS, WARM_UP_S = 6, 0.2, 0.05
 QUICK_ROUNDS, QUICK_SECONDS, QUICK_WARM_UP_S = 3, 0.1, 0.03
-PATIENCE = 8  # times as long is a rung measured on which nothing was done, before that is an error
+PATIENCE = 8  # times as long are rungs measured once more, if on one of them nothing was done
 GROUND = "echo"
 NULL = "chatlab.load.null"
 NOT_FOUND = "no detectable difference"
@@ -292,12 +292,13 @@ def _climb(found: _Found, load: Workload, rounds: int, engine: str) -> KeyboardI
     """Measure all rungs in all rounds. Returns what ended it before, and raises it where no round was whole."""
     try:
         with progress(rounds * len(found.servers), "climbing") as bar:
-            for rungs in _turns(list(found.servers), rounds, load.seed):
-                with SideBySide([Bench(found.servers[rung], engine, generator="light", called=_named(rung)) for rung in rungs]) as stand:
+            for number, rungs in enumerate(_orders(list(found.servers), rounds, load.seed)):
+                benches = [Bench(found.servers[rung], engine, generator="light", called=_named(rung)) for rung in rungs]
+                with SideBySide(benches, number=number) as stand:
                     measured = _patiently(stand, load)
                 for rung, (_, only) in zip(rungs, measured):
                     found.put(rung, only)
-                    bar.update()
+                bar.update(len(rungs))
     except (KeyboardInterrupt, MeasurementFailed) as ended:
         if found.is_empty:
             raise
@@ -305,20 +306,20 @@ def _climb(found: _Found, load: Workload, rounds: int, engine: str) -> KeyboardI
     return None
 
 
-def _turns(rungs: list[Rung], rounds: int, seed: int) -> Iterator[list[Rung]]:
-    """Who comes when: ladders in a shuffled order, up or down by chance, and each second round is the one before it backwards.
+def _orders(rungs: list[Rung], rounds: int, seed: int) -> Iterator[list[Rung]]:
+    """Who is started and warmed up when: ladders in a shuffled order, up or down by chance, each second round backwards.
 
-    So each rung is measured right beside the one below it, as often before it as after it, and a drift is the same for both.
+    So each rung is as often older than the one below it as younger. Whose turn it is, `SideBySide` shuffles anew each time.
     """
     shuffled, ladders = random.Random(seed), {}
     for rung in rungs:
         ladders.setdefault(rung.protocol or next((each.protocol for each in rungs if each.protocol), ""), []).append(rung)
     for number in range(rounds):
         if number % 2 == 0:
-            turns = [rung for each in shuffled.sample(list(ladders.values()), len(ladders)) for rung in each[:: shuffled.choice((1, -1))]]
+            order = [rung for each in shuffled.sample(list(ladders.values()), len(ladders)) for rung in each[:: shuffled.choice((1, -1))]]
         else:
-            turns = turns[::-1]
-        yield turns
+            order = order[::-1]
+        yield order
 
 
 def _patiently(stand: SideBySide, load: Workload) -> list[tuple[str, Round]]:
@@ -328,7 +329,7 @@ def _patiently(stand: SideBySide, load: Workload) -> list[tuple[str, Round]]:
     except NothingDone:
         pass
     try:
-        return stand.carry_out(replace(load, seconds=PATIENCE * load.seconds))
+        return stand.carry_out(replace(load, seconds=min(60, PATIENCE * load.seconds)))
     except NothingDone as error:
         raise MeasurementFailed(f"{error}, or measure again when the machine is less busy") from error
 

@@ -3,9 +3,9 @@
 The server has one process and one core, the simulated clients another of each, and the notebook's process only waits and
 looks on. Protocols and numbers of clients are measured in a shuffled order that every second round runs backwards, so
 that whatever drifts in the machine drifts for all of them; and where the load can stop and go on, the servers of a round
-stand there at the same time and take turns that are shorter than what disturbs a machine. The clients are Python too: where they are as busy as they
-can be, or late, the rate is theirs rather than the server's, and the result says so. The server's processor time for a
-message is not disturbed by it.
+stand there at the same time and take turns that are shorter than what disturbs a machine. The clients are Python too:
+where they are as busy as they can be, or late, the rate is theirs rather than the server's, and the result says so. The
+server's processor time for a message is not disturbed by it.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from .environment import cores, environment, load_average, stolen_and_all, stole
 from .harness import Server, implementation, portable, serve
 from .load.gauges import Course, Memory, Processes
 from .load.generators import Told, Trial
-from .load.workers import LOOK_S, OwnProcesses, Turn, WorkersFailed, in_turns, read_times, together
+from .load.workers import LOOK_S, OwnProcesses, Turn, SideFailed, in_turns, read_times, together
 from .load.workload import NS, Workload
 from .messages import cut
 from .progress import progress
@@ -36,7 +36,8 @@ CLIENTS = (1, 2, 4, 8, 16)
 ROUNDS = 5
 TRIES = 3
 TURN_S = 0.05  # short beside what disturbs a machine, and long beside what a turn loses by finding its caches cold
-CYCLES_OF_A_TURN = 8  # and yet so long that all clients of the slowest are answered so often
+CYCLES_OF_A_TURN = 8  # and at least so many mean response times of the slowest
+SETTLE_S, SETTLED_NS, SETTLE_LOOKS = 0.0005, 20_000, 40  # a server that uses less of its processor in that time is idle
 GENERATORS = ("clients", "light")
 CALIBRATE_S, CALIBRATE_WARM_UP_S = 0.2, 0.05
 CALIBRATED_FROM_S = 5.0  # a measurement that takes so long asks for it by itself
@@ -152,11 +153,12 @@ def compare(
     `quick` is for notebooks and tests: fewer clients, rounds and seconds. `workload.seed` decides the order, and each
     second round runs backwards, so that whatever drifts in the machine drifts for all. In a closed loop that lasts `seconds`,
     without `think_s` or an `executor`, the protocols of a round take turns: each has `seconds` in all, in parts of `turn_s` or
-    what it takes to answer each client 8 times, and its clock stands still meanwhile (`Round.turns`). Shorter turns scatter
-    less, and cost more: whose turn it is finds its caches cold (docs/design.md has the figures). Each protocol's generator is
-    calibrated first, once in this process for each number of clients (`calibrate`). An interrupt ends it, and the processes
-    with it; what was done by then is the result, marked as partial. Raises `ValueError` for no protocol or one named twice,
-    and `MeasurementFailed`, as `measure` does, where the clients fail.
+    8 mean response times of the slowest (two parts at the least), and its clock stands still meanwhile (`Round.turns`).
+    Shorter turns scatter less, and cost more: whose turn it is finds its caches cold (docs/design.md has the figures).
+
+    Each protocol's generator is calibrated first, once in this process for each number of clients (`calibrate`). An interrupt
+    ends it, and the processes with it; what was done by then is the result, marked as partial. Raises `ValueError` for no
+    protocol or one named twice, and `MeasurementFailed`, as `measure` does, where the clients fail.
     """
     _check_workload(workload)
     check_rounds(rounds)
@@ -178,10 +180,10 @@ def compare(
         with progress(rounds * len(done), "comparing") as bar:
             for protocol in protocols:
                 _calibrate_once(protocol, generator, crew, loads)
-            for turns in _orders(protocols, loads, rounds, workload.seed):
-                for side_by_side in [turns] if _can_take_turns(workload, crew) else [[each] for each in turns]:
+            for number, order in enumerate(_orders(protocols, loads, rounds, workload.seed)):
+                for side_by_side in [order] if _can_take_turns(workload, crew) else [[each] for each in order]:
                     benches = [Bench(protocol, engine, None, generator, crew) for protocol, _ in side_by_side]
-                    with SideBySide(benches, turn_s) as stand:
+                    with SideBySide(benches, turn_s, number) as stand:
                         for each in side_by_side[0][1]:
                             for name, found in stand.carry_out(each):
                                 done[name, each.clients].append(found)
@@ -422,8 +424,8 @@ class SideBySide:
     alike. Each lasts until all is answered, and so nobody has another's work in his turn. A bench alone has all the time for itself.
     """
 
-    def __init__(self, benches: list[Bench], turn_s: float = TURN_S):
-        self._benches, self._turn_s, self._open = benches, turn_s, contextlib.ExitStack()
+    def __init__(self, benches: list[Bench], turn_s: float = TURN_S, number: int = 0):
+        self._benches, self.turn_s, self._number, self._open = benches, turn_s, number, contextlib.ExitStack()
 
     @property
     def pinned(self) -> str:
@@ -456,52 +458,57 @@ class SideBySide:
         tasks = [task for side, bench in enumerate(self._benches) for task in bench.tasks(workload, side)]
         try:
             told = in_turns(tasks, lambda turn: self._give_turns(turn, workload, watches), self._benches[0].host)
-        except WorkersFailed as error:
-            raise MeasurementFailed(f"the clients of {self._benches[error.side].called} failed: {error}") from error
+        except SideFailed as error:
+            whose = self._benches if error.side is None else [self._benches[error.side]]
+            raise MeasurementFailed(f"the clients of {' or '.join(bench.called for bench in whose)} failed: {error}") from error
         of = [[each for (_, trial), each in zip(tasks, told) if trial.side == side] for side in range(len(watches))]
         return [_round_of_turns(*each) for each in zip(of, watches)]
 
     def _give_turns(self, turn: Turn, workload: Workload, watches: list["_Watch"]) -> None:
         """The warm-ups, and then the turns, unless a side gives up before."""
         try:
-            longest_s = max(_warm_up(turn, side, workload) for side in range(len(watches)))
+            longest_s = max(_warm_up(turn, side, watch, workload) for side, watch in enumerate(watches))
         finally:
             for watch in watches:
                 watch.look_after(0)
-        turns = 2 * max(1, int(workload.seconds / max(self._turn_s, longest_s) / 2 + 1e-6))
+        turns = 2 * max(1, int(workload.seconds / max(self.turn_s, longest_s) / 2 + 1e-6))
         try:
-            for order in _cycles(len(watches), turns, workload.seed):
+            for order in _cycles(len(watches), turns, f"{workload.seed}:{workload.clients}:{self._number}"):
                 for side in order:
                     began_ns = time.perf_counter_ns()
                     try:
                         turn(side, int(workload.seconds / turns * NS))
                     finally:
-                        watches[side].look_after(time.perf_counter_ns() - began_ns)
+                        lasted_ns = time.perf_counter_ns() - began_ns
+                        watches[side].settle()
+                        watches[side].look_after(lasted_ns)
         finally:
             for watch in watches:
                 watch.look_at_memory()
 
 
-def _cycles(sides: int, cycles: int, seed: int) -> Iterator[list[int]]:
-    """Who comes when: two of them forwards and backwards (ABBA). Of more the order is shuffled anew in each cycle, so that
-    nobody comes twice in a row: backwards, the first and the last would, and find their caches warm, and those between never.
+def _cycles(sides: int, cycles: int, seed: str) -> Iterator[list[int]]:
+    """Who comes when, after they were warmed up in their order: two of them backwards and forwards (ABBA), so that each finds
+    its caches warm as often. Of more the order is shuffled anew in each cycle, and nobody comes twice in a row: backwards, the
+    first and the last would, and those between never.
     """
     shuffled, order = random.Random(seed), list(range(sides))
-    for number in range(cycles):
-        if sides == 2:
-            yield order if number % 2 == 0 else order[::-1]
-            continue
+    for _ in range(cycles):
         last = order[-1]
-        shuffled.shuffle(order)
-        while number and order[0] == last:
+        if sides == 2:
+            order.reverse()
+        else:
             shuffled.shuffle(order)
+            while order[0] == last:
+                shuffled.shuffle(order)
         yield list(order)
 
 
-def _warm_up(turn: Turn, side: int, workload: Workload) -> float:
+def _warm_up(turn: Turn, side: int, watch: "_Watch", workload: Workload) -> float:
     """Warm a side up. Returns how long its turns are to be at least, in s, by how long its clients have waited."""
     began_ns = time.perf_counter_ns()
     done = turn(side, int(workload.warm_up_s * NS))
+    watch.settle()
     took_s = (time.perf_counter_ns() - began_ns) / NS
     return CYCLES_OF_A_TURN * took_s * workload.clients * workload.in_flight / done if done else 0.0
 
@@ -537,6 +544,16 @@ class _Watch:
         if load.messages is not None:
             self._read()
         self.look_at_memory()
+
+    def settle(self) -> None:
+        """Wait until the server does nothing more: what nobody waits for, such as the answer to an acknowledgement, is still its own."""
+        before = self._server.cpu_ns()
+        for _ in range(SETTLE_LOOKS):
+            time.sleep(SETTLE_S)
+            now = self._server.cpu_ns()
+            if None in (before, now) or now - before < SETTLED_NS:
+                break
+            before = now
 
     def look_after(self, turn_ns: int) -> None:
         """Its turn is over, which took so long; the first time none was. Its clock stands still while others have theirs."""
@@ -617,7 +634,7 @@ def _seen_and_told(watch: _Watch, told: list[Told], seconds: float, messages: in
         generator_cpu_s=sum(cpu for cpu, _ in spent) / NS,
         samples=due_then,
         workers=len(told),
-        busiest=max(cpu / wall for cpu, wall in spent),
+        busiest=max(cpu / max(1, wall) for cpu, wall in spent),
         memory=watch.memory,
         wire=None if None in wires else sum(wires[1:], wires[0]),
         carried=carried,

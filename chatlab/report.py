@@ -362,7 +362,8 @@ def _turns_in_words(compared: Comparison) -> str:
         return ""
     return (
         f" Within a round the servers stand there at the same time and take turns, up to {turns} each: one "
-        "has the load until all is answered, the others are idle. Their clocks stand still meanwhile."
+        "has the load until all is answered, the others are idle. Their clocks stand still meanwhile. Two of them come forwards and "
+        "backwards; of more the order is shuffled each time, and nobody comes twice in a row."
     )
 
 

@@ -288,7 +288,7 @@ class Round:
     memory: Memory | None = None  #: of the server at the end
     wire: Segments | None = None  #: what passed on the generator's connections for `carried` requests, warm-up and all
     carried: int = 0
-    course: Course | None = None  #: the server's processor and memory, read ten times a second from outside
+    course: Course | None = None  #: the server's processor and memory, read from outside ten times a second or after each turn
     server_messages: int | None = None  #: done between the two readings of `server_cpu_s`; without it, `messages` were
     turns: int = 1  #: in so many parts, between which it was the turn of the protocols beside it
 
@@ -354,7 +354,7 @@ class Run(Shown):
     environment: Environment
     generator: str = "clients"
     capacity: float | None = None
-    partial: bool = False  #: it was interrupted
+    partial: bool = False  #: it was interrupted, or failed
 
     def __repr__(self):
         light = ", light generator" if self.generator == "light" else ""
@@ -462,7 +462,7 @@ class Comparison(Shown):
 
     @property
     def partial(self) -> bool:
-        """Whether it was interrupted: some of its runs have fewer rounds than were planned, or are missing."""
+        """Whether it was interrupted, or failed: some of its runs have fewer rounds than were planned, or are missing."""
         return any(run.partial for run in self.runs)
 
     @property
@@ -562,7 +562,7 @@ def _frame(runs):
             "unanswered": None if each.samples is None else each.samples.unanswered,
             "bytes_per_message": each.bytes_per_message,
             "segments_per_message": each.segments_per_message,
-            "server_memory": None if each.memory is None else each.memory.proportional,
+            "server_memory": None if each.memory is None else each.memory.resident,
         }
         for run in runs
         for number, each in enumerate(run.rounds, 1)

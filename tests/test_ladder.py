@@ -13,7 +13,7 @@ import chatlab
 from bazaar import Bazaar
 from chatlab.codecs import TextCodec
 from chatlab.harness import implementation, serve
-from chatlab.ladder import Ladder, Rung, _servers, _turns
+from chatlab.ladder import Ladder, Rung, _orders, _servers
 from chatlab.load.light import LightGenerator
 from chatlab.load.null import Echoed
 from chatlab.load.trials import Trial
@@ -172,14 +172,14 @@ def test_a_ladder_is_measured_on_both_engines(engine):
 
 def test_every_second_round_runs_backwards_and_ladders_change_places():
     rungs = list(_servers(["text", "grpc", "grpc-stream"], "loop"))
-    rounds = list(_turns(rungs, 20, seed=1))
+    rounds = list(_orders(rungs, 20, seed=1))
     assert all(second == first[::-1] for first, second in zip(rounds[::2], rounds[1::2]))
     assert all(set(turns) == set(rungs) for turns in rounds) and len({turns[0] for turns in rounds}) > 3
 
 
-def test_a_rung_is_measured_right_beside_the_one_below_it():
+def test_a_rung_is_started_right_beside_the_one_below_it():
     rungs = list(_servers(["text", "grpc"], "loop"))
-    for turns in _turns(rungs, 20, seed=2):
+    for turns in _orders(rungs, 20, seed=2):
         places = {rung: number for number, rung in enumerate(turns)}
         assert all(abs(places[a] - places[b]) == 1 for a, b in zip(rungs, rungs[1:]) if a.protocol in ("", b.protocol) and b.name != "bytes")
 

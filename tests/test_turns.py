@@ -1,5 +1,6 @@
 """Protocols that are measured side by side take turns, and nobody has another's work in his own."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -13,10 +14,12 @@ import pytest
 
 import chatlab
 from chatlab.load import trials
-from chatlab.load.trials import Told, Trial
-from chatlab.load.workers import OwnProcesses, WorkersFailed, in_turns, read_times
+from chatlab.load.light import LightGenerator
+from chatlab.load.realistic import ClientsGenerator
+from chatlab.load.trials import Told, Trial, Turns
+from chatlab.load.workers import OwnProcesses, SideFailed, in_turns, read_times
 from chatlab.load.workload import NS, Workload
-from chatlab.measure import TURN_S, SideBySide, _Watch, compare
+from chatlab.measure import TURN_S, SideBySide, _round_of_turns, _Watch, compare
 from voices import until
 
 GENERATORS = pytest.mark.parametrize("generator", ["light", "clients"])
@@ -104,6 +107,60 @@ def test_each_client_has_as_many_on_their_way_in_its_second_turn_as_in_its_first
         assert (done >= 0).all() and ended < began
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_no_acknowledgement_is_on_its_way_when_a_turn_of_light_clients_is_over(servers, number):
+    left = []
+
+    def lasting_ns():
+        for _ in range(3):
+            yield 10 * MS
+            left.append(sum(client.unacknowledged for client in generator.clients))
+
+    (_, trial) = tasks(None, servers)[number]
+    generator = LightGenerator(trial)
+    try:
+        generator.take_turns(lasting_ns())
+        generator.leave()
+    finally:
+        generator.close()
+    assert left == [0, 0, 0]
+
+
+def test_no_acknowledgement_is_on_its_way_when_a_turn_of_grpc_clients_is_over(servers):
+    left = []
+
+    async def turns():
+        def lasting_ns():
+            for _ in range(3):
+                yield 10 * MS
+                left.append(sum(len(client._told) for client in generator.clients))
+
+        generator = ClientsGenerator(tasks(None, servers, "clients")[1][1])
+        await generator.greet()
+        await generator.take_turns(lasting_ns())
+        await generator.leave()
+        await generator.close()
+
+    asyncio.run(turns())
+    assert left == [0, 0, 0]
+
+
+def test_who_gave_up_before_a_turn_that_counts_has_a_round_of_nothing():
+    watch = _Watch(None, BRIEF)
+    watch.look_after(0)
+    told = Told(0, b"", b"", b"", b"", b"", (0, 0), (0, 0), 5 * MS, None, ((0, 5 * MS),))
+    found = _round_of_turns([told], watch)
+    assert (found.messages, found.generator_share) == (0, 0)
+
+
+def test_the_wait_for_what_is_never_answered_counts_for_no_turn():
+    turns = Turns()
+    for is_quiet in True, True, False:
+        turns.begin()
+        turns.end(is_quiet, lasts_ns=60 * NS)
+    assert 60 * NS <= turns.at[1] < 61 * NS
+
+
 def test_a_turn_says_how_much_was_done_in_it(processes, servers):
     said = []
     told = in_turns(tasks(processes, servers), lambda turn: said.extend(turn(side, 10 * MS) for side in (0, 1, 0, 1)))
@@ -116,7 +173,7 @@ def test_whoever_loses_his_server_in_the_midst_of_it_is_named(processes, mortal)
         os.kill(mortal[1].pid, signal.SIGKILL)
         turn(0, 5 * MS), turn(1, 5 * MS)
 
-    with pytest.raises(WorkersFailed, match="ConnectionLost") as lost:
+    with pytest.raises(SideFailed, match="ConnectionLost") as lost:
         in_turns(tasks(processes, mortal), conduct)
     assert lost.value.side == 1
 
@@ -128,7 +185,7 @@ def test_a_generator_that_is_killed_in_the_midst_of_it_is_missed(servers):
             os.kill(pid, signal.SIGKILL)
         turn(1, 5 * MS)
 
-    with OwnProcesses(2) as executor, pytest.raises(WorkersFailed, match="ended before it was done"):
+    with OwnProcesses(2) as executor, pytest.raises(SideFailed, match="ended before it was done"):
         in_turns(tasks(executor, servers), conduct)
 
 
@@ -162,14 +219,14 @@ def turns_among(sides: int) -> list[tuple[int, float]]:
     return turns
 
 
-def test_the_turns_of_two_run_forwards_and_backwards_after_the_warm_up():
-    assert turns_among(2) == [(0, BRIEF.warm_up_s), (1, BRIEF.warm_up_s), *[(side, TURN_S) for side in (0, 1, 1, 0, 0, 1, 1, 0)]]
+def test_the_turns_of_two_run_backwards_and_forwards_after_the_warm_up():
+    assert turns_among(2) == [(0, BRIEF.warm_up_s), (1, BRIEF.warm_up_s), *[(side, TURN_S) for side in (1, 0, 0, 1, 1, 0, 0, 1)]]
 
 
 def test_of_several_nobody_has_two_turns_in_a_row_and_all_have_as_many():
-    sides = [side for side, _ in turns_among(5)][5:]
+    sides = [side for side, _ in turns_among(5)]
     assert all(one != other for one, other in zip(sides, sides[1:]))
-    assert [sides.count(side) for side in range(5)] == [4] * 5
+    assert [sides.count(side) for side in range(5)] == [1 + 4] * 5
 
 
 def test_shorter_turns_are_more_turns():

@@ -12,7 +12,10 @@ import msgspec
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """In bytes: what is in memory now, that with what is shared divided among its owners, and the most there was."""
+    """In bytes: what is in memory now, that with what is shared divided among its owners, and the most there was.
+
+    The second is less the more processes of the same programs there are, and so says little beside them.
+    """
 
     resident: int
     proportional: int
@@ -150,7 +153,8 @@ def resident_of(pid: int | None) -> int | None:
 
 
 class Course(msgspec.Struct, frozen=True):
-    """A process over time: readings at even distances, `at_s` seconds after the start of the load, warm-up and all.
+    """A process over time: readings, `at_s` seconds after the start of the load, warm-up and all. Of a process that took turns
+    with others there is one after each turn; then `at_s` counts its own turns alone, from the end of the warm-up.
 
     `cpu_s` is the processor time of all its threads since the first reading, `resident` the bytes it has in memory.
 

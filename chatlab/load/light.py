@@ -53,6 +53,7 @@ class LightClient:
         self._asked: dict[int, int] = {}  # tag: request
         self.behind: deque[int] = deque()  # what is due and cannot be asked yet
         self._acknowledged = self._to_acknowledge = 0
+        self.unacknowledged = 0  # acknowledgements without an answer yet
         self._is_writing = False
 
     def greet(self, echo: bool = False) -> None:
@@ -128,6 +129,7 @@ class LightClient:
         if tag == ACKNOWLEDGED:
             if type(reply) is not Done:
                 raise Untrue(f"{self.speaker.name}: an acknowledgement was answered by {cut(reply)}")
+            self.unacknowledged -= 1
             return
         n = self._asked.pop(tag, None)
         if n is None:
@@ -152,6 +154,7 @@ class LightClient:
 
     def _acknowledge(self) -> None:
         self._acknowledged = self._to_acknowledge
+        self.unacknowledged += 1
         self._out.append(self._wire.say(self._wire.spell(ACKNOWLEDGED, Acknowledge(self._acknowledged))))
         self._generator.dirty.add(self)
 
@@ -179,15 +182,16 @@ class LightClient:
             self._is_writing = bool(self._rest)
             self._generator.watch(self, self._is_writing)
 
-    def say_good_bye(self) -> None:
-        """Leave the server as it was, where it still answers."""
+    def say_good_bye(self) -> bool:
+        """Leave the server as it was. Returns whether it still answers."""
         try:
             self.socket.settimeout(trials.DIAL_TIMEOUT_S)
             self.socket.sendall(self._rest + b"".join(self._out) + self._wire.say(self._wire.spell(ACKNOWLEDGED + 1, DeleteAccount())))
             while not any(tag == ACKNOWLEDGED + 1 for tag, _ in self._listen_once()):
                 pass
         except OSError:
-            pass  # it has too much to do, or is gone
+            return False  # it has too much to do, or is gone
+        return True
 
 
 class LightGenerator:
@@ -258,9 +262,9 @@ class LightGenerator:
             self.going = True
             self._listen_until(began_ns + lasts_ns)
             self.going = False
-            self._listen_until(time.perf_counter_ns() + int(trials.DRAIN_S * NS), self._is_quiet)
-            turns.end()
-            if not self._is_quiet():
+            self._listen_until(time.perf_counter_ns() + int(trials.DRAIN_S * NS), self._is_settled)
+            turns.end(is_quiet := self._is_quiet(), lasts_ns)
+            if not is_quiet:
                 break
         return turns
 
@@ -328,6 +332,10 @@ class LightGenerator:
         self._flush()
         return not any(speaker.waits for speaker in self.speakers)
 
+    def _is_settled(self) -> bool:
+        """Quiet, and no acknowledgement is on its way, which would be carried out in another's turn."""
+        return self._is_quiet() and not any(client.unacknowledged for client in self.clients)
+
     def _has_said_all(self) -> bool:
         wanted = self.workload.messages
         return all(len(speaker.due) == wanted for speaker in self.speakers) and self._is_quiet()
@@ -342,8 +350,7 @@ class LightGenerator:
     def leave(self) -> None:
         self._selector.close()
         if not self.is_echo:
-            for client in self.clients:
-                client.say_good_bye()
+            all(client.say_good_bye() for client in self.clients)  # the first that is not answered is the last
 
 
 def _received(sock: socket.socket) -> bytes:

@@ -78,7 +78,7 @@ class ClientsGenerator:
     async def take_turns(self, lasting_ns: Iterable[int]) -> Turns:
         """A closed loop in turns, so long each, and until all is answered. Where that never happens, it was the last turn.
 
-        In between nothing of this process runs: the wait for the next turn holds up the event loop, on purpose.
+        In between no coroutine runs: the wait for the next turn holds up the event loop, on purpose.
         """
         turns = Turns()
         self._listen_all()
@@ -89,12 +89,21 @@ class ClientsGenerator:
             await asyncio.wait([self._failed], timeout=(began_ns + lasts_ns - time.perf_counter_ns()) / NS)
             self.going = False
             await self._until(self._is_quiet, trials.DRAIN_S)
-            turns.end()
             await asyncio.sleep(0)  # who was about to ask sees that it is too late
-            if not self._is_quiet():
+            is_quiet = self._is_quiet()
+            if is_quiet:
+                await self._settle()
+            turns.end(is_quiet, lasts_ns)
+            if not is_quiet:
                 break
         self._stop_listening()
         return turns
+
+    async def _settle(self) -> None:
+        """Where an acknowledgement is a call of its own it has its answer before the turn is over."""
+        for client in self.clients:
+            if (wait := getattr(client, "_wait_for_told", None)) is not None:
+                await wait()
 
     def _listen_all(self) -> None:
         for speaker, client in zip(self.speakers, self.clients):

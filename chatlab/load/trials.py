@@ -65,7 +65,10 @@ class Clock:
 
 
 class Turns:
-    """When a generator had its turns, and what it used of its processor in those that count: all but the first."""
+    """When a generator had its turns, and what it used of its processor in those that count: all but the first.
+
+    A turn lasts until all is answered; one in which that never happened counts as long as it was to last.
+    """
 
     def __init__(self):
         self.cpu, self.at = [0, 0], [0, 0]  # the second of each grows
@@ -80,11 +83,11 @@ class Turns:
         self._cpu_ns, self._began_ns = time.process_time_ns(), time.perf_counter_ns()
         return self._began_ns
 
-    def end(self) -> None:
+    def end(self, is_quiet: bool, lasts_ns: int) -> None:
         ended_ns = time.perf_counter_ns()
         if self.turns:
             self.cpu[1] += time.process_time_ns() - self._cpu_ns
-            self.at[1] += ended_ns - self._began_ns
+            self.at[1] += ended_ns - self._began_ns if is_quiet else lasts_ns
         self.turns.append((self._began_ns, ended_ns))
 
 

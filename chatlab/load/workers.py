@@ -120,7 +120,8 @@ def _result(future: Future, all_of_them: list[Future], sides: list[int]) -> byte
     try:
         return future.result(RESULT_TIMEOUT_S)
     except TimeoutError:
-        raise RuntimeError(f"1 of {len(all_of_them)} workers has not answered within {RESULT_TIMEOUT_S:g} s") from None
+        side = sides[all_of_them.index(future)]
+        raise SideFailed(f"1 of {sides.count(side)} workers has not answered within {RESULT_TIMEOUT_S:g} s", side) from None
     except Exception as error:
         raise _failure(error, all_of_them, sides) from error
 
@@ -129,20 +130,20 @@ def _failed(futures: list[Future]) -> BaseException | None:
     return next((f.exception() for f in futures if f.done() and not f.cancelled() and f.exception() is not None), None)
 
 
-class WorkersFailed(RuntimeError):
-    """What went wrong with the workers of one side, in words."""
+class SideFailed(RuntimeError):
+    """What went wrong with the workers of one side, in words. `side` is None where nobody can tell whose it was."""
 
-    side = 0
+    def __init__(self, told: str, side: int | None = None):
+        super().__init__(told)
+        self.side = side
 
 
-def _failure(error: BaseException, futures: list[Future], sides: list[int], side: int = 0) -> WorkersFailed:
+def _failure(error: BaseException, futures: list[Future], sides: list[int], side: int = 0) -> SideFailed:
     """In words, and whose it was: his whose task has failed, or where none has, `side`'s, who had the load."""
     told = str(error) if isinstance(error, WorkerFailed) else f"{type(error).__name__}: {error}"
     side = next((its_side for future, its_side in zip(futures, sides) if _failed([future]) is not None), side)
     count = sides.count(side)
-    failure = WorkersFailed(told if count == 1 else f"one of {count} workers was lost, and the result with it: {told}")
-    failure.side = side
-    return failure
+    return SideFailed(told if count == 1 else f"one of {count} workers was lost, and the result with it: {told}", side)
 
 
 Turn = Callable[[int, int], int]  #: (which side, for how many ns): requests that were done
@@ -174,7 +175,7 @@ class _Barrier:
             if (error := _failed(futures)) is not None:
                 raise _failure(error, futures, sides) from error
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{self._count} workers were asked for, and {len(self._ready)} came within {COME_TIMEOUT_S:g} s")
+                raise SideFailed(f"{self._count} workers were asked for, and {len(self._ready)} came within {COME_TIMEOUT_S:g} s")
             with contextlib.suppress(TimeoutError):
                 self._welcome(self._listener.accept()[0])
 
@@ -192,6 +193,8 @@ class _Barrier:
                 connection.sendall(b"start %d\n" % (start_ns + offset))
         except (BrokenPipeError, ConnectionResetError) as error:
             raise WorkerFailed(GONE) from error
+        except TimeoutError:
+            raise SideFailed(f"not all clients were connected within {COME_TIMEOUT_S:g} s") from None
         for connection in self._ready:
             self._working.register(connection, selectors.EVENT_READ)
         return start_ns
@@ -208,7 +211,10 @@ class _Barrier:
                 connection.sendall(b"turn %d\n" % lasts_ns)
             for connection in theirs:
                 connection.settimeout(lasts_ns / NS + DRAIN_S + RESULT_TIMEOUT_S)
-                word = _heard(connection)
+                try:
+                    word = _heard(connection)
+                except TimeoutError:
+                    raise SideFailed(f"its turn was not over {DRAIN_S + RESULT_TIMEOUT_S:g} s after its end", side) from None
                 _check_word(word)
                 if word.startswith(b"over"):
                     raise GaveUp
@@ -237,7 +243,7 @@ class _Barrier:
 def _heard(connection: socket.socket) -> bytes:
     try:
         return connection.recv(64)
-    except OSError:
+    except ConnectionError:
         return b""  # reset, which is no word either
 
 
