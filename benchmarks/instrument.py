@@ -21,6 +21,7 @@ processor each, the same server's cost for a message varies by a tenth and more 
 
 import argparse
 import contextlib
+import math
 import os
 import signal
 import statistics
@@ -41,6 +42,8 @@ from chatlab.messages import Sent
 from chatlab.uncertainty import Ratio, rounds_needed
 
 PLANTED = 0.10  # of the server's processor time for a message
+DOSE = "CHATLAB_DOSE"  # the share that the slower server uses in addition to its own work
+TRIED_DOSE, TRIED_ROUNDS = 0.2, 40
 FALSE, FOUND = 0.05, 0.80  # called between equals, at most; found of what was planted, at least
 TURN_S = 0.02  # twins find their caches equally cold, so it may be short
 STALL_S, STALL_AFTER_S, LASTS_S = 0.5, 2.0, 5.0
@@ -84,10 +87,10 @@ class Twin(One):
 
 
 class Slower(One):
-    """The same, with a tenth more for each message."""
+    """The same, with more work for each message: so much that it takes a tenth more in all (see `plant`)."""
 
     name = "slower"
-    more = PLANTED
+    more = float(os.environ.get(DOSE, "0"))
 
 
 # ---- comparisons ------------------------------------------------------------------------------------------------
@@ -119,6 +122,8 @@ class Tally:
 def comparisons(wanted: list[str], args) -> dict[str, bool]:
     """The proofs of those names, from trials that they share."""
     with _one_processor():
+        if "slower" in wanted:
+            plant(args)
         others = [name for name in ("twin", "slower") if {"twin": "a-a", "slower": "slower"}[name] in wanted]
         tallies = {name: Tally() for name in others}
         before, began = stolen_and_all(), time.monotonic()
@@ -166,6 +171,23 @@ def _one_processor():
     finally:
         if len(own) > 1:
             os.sched_setaffinity(0, own)
+
+
+def plant(args) -> None:
+    """Find out how much more a server takes that does a fifth more, in as many rounds as five trials have; then plant as much
+    as makes a tenth: not all that is added need remain, because who answers later is woken less often.
+
+    Raises `RuntimeError` where a fifth is not seen.
+    """
+    os.environ[DOSE] = f"{TRIED_DOSE}"
+    load = _load(args, args.seed - 1)
+    compared = chatlab.compare(_named(["slower"]), load, 1, TRIED_ROUNDS, generator="light", turn_s=TURN_S)
+    found = compared.ratio("slower", "one", of=NUMBERS[0])
+    if not found.differs:
+        raise RuntimeError(f"a server that does {TRIED_DOSE:.0%} more is not seen to take more ({found}): it does not do it")
+    dose = TRIED_DOSE * math.log(1 + PLANTED) / math.log(found.interval.value)
+    os.environ[DOSE] = f"{dose}"
+    print(f"planted: with {TRIED_DOSE:.0%} more work the server takes {found}; so {dose:.1%} are planted, for a tenth", flush=True)
 
 
 def _a_a(tally: Tally, done: int) -> bool:
@@ -256,7 +278,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="6 trials and one stall: a look at whether it works, and no proof")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=8, help="of a trial")
-    parser.add_argument("--seconds", type=float, default=0.25, help="that a protocol is measured in a round")
+    parser.add_argument("--seconds", type=float, default=0.3, help="that a protocol is measured in a round")
     parser.add_argument("--stalls", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1, help="of the first trial; each has its own")
     args = parser.parse_args()
@@ -264,6 +286,7 @@ def main() -> None:
         parser.error(f"no proof is called {', '.join(unknown)}")
     if args.quick:
         args.trials, args.stalls = 6, 1
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of some thousand processes would compile chatlab anew
     wanted = args.proofs or list(PROOFS)
     print(f"{environment(load=os.getloadavg()[0])}")
     holds = {"stall": stall(args)} if "stall" in wanted else {}
