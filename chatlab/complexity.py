@@ -350,7 +350,8 @@ _INHERITED = ("spelling", "schema", "generated", "dissection")
 
 def _source(kind: type) -> tuple[str, str]:
     """The file or the cell in which a class was written, and all that is in it."""
-    files = [inspect.unwrap(value).__code__.co_filename for value in vars(kind).values() if isinstance(value, FunctionType)]
+    own = [each for each in vars(kind).values() if isinstance(each, FunctionType) and each.__module__ == kind.__module__]
+    files = [inspect.unwrap(each).__code__.co_filename for each in own]
     written = [file for file in files if file != "<string>"]  # as that of a dataclass's own methods is called
     try:
         path = written[0] if written else inspect.getsourcefile(kind)

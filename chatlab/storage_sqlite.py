@@ -63,7 +63,7 @@ class SqliteStore:
         self._pack, self._unpack = pack, unpack
         try:
             # One turn at a time asks, but from many threads. We begin and commit ourselves.
-            self._db = sqlite3.connect(path, wait_s, check_same_thread=False, isolation_level=None)
+            self._db = sqlite3.connect(path, timeout=wait_s, check_same_thread=False, isolation_level=None)
             self._open()
         except sqlite3.OperationalError as error:
             raise ValueError(f"the store {path} cannot be opened: {_why(path, error)}") from error
