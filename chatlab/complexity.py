@@ -19,6 +19,7 @@ implementations with two engines each; a first draft is shorter everywhere, thou
 """
 
 import ast
+import dataclasses
 import inspect
 import io
 import linecache
@@ -350,9 +351,9 @@ _INHERITED = ("spelling", "schema", "generated", "dissection")
 
 def _source(kind: type) -> tuple[str, str]:
     """The file or the cell in which a class was written, and all that is in it."""
-    own = [each for each in vars(kind).values() if isinstance(each, FunctionType) and each.__module__ == kind.__module__]
-    files = [inspect.unwrap(each).__code__.co_filename for each in own]
-    written = [file for file in files if file != "<string>"]  # as that of a dataclass's own methods is called
+    files = [inspect.unwrap(value).__code__.co_filename for value in vars(kind).values() if isinstance(value, FunctionType)]
+    made_up = "<string>", inspect.getsourcefile(dataclasses)  # where a dataclass has methods that nobody wrote
+    written = [file for file in files if file not in made_up]
     try:
         path = written[0] if written else inspect.getsourcefile(kind)
     except TypeError:
