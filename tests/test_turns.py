@@ -250,6 +250,12 @@ def test_what_cannot_stop_and_go_on_is_measured_one_protocol_at_a_time(load):
     assert {run.rounds[0].turns for run in found.runs} == {1}
 
 
+@GENERATORS
+def test_every_protocol_of_ours_can_take_turns(generator):
+    found = compare(["text", "json", "binary", "protobuf", "grpc", "grpc-stream"], BRIEF, clients=2, rounds=1, generator=generator)
+    assert [(run.rounds[0].turns, run.rounds[0].samples.unanswered) for run in found.runs] == [(2, 0)] * 6
+
+
 def test_a_round_of_turns_counts_what_was_done_after_the_warm_up_and_no_time_of_the_others():
     found = compare(["text", "json"], replace(BRIEF, seconds=0.2, warm_up_s=0.1), clients=2, rounds=1, generator="light")
     for run in found.runs:
