@@ -6,7 +6,7 @@ a stall.
     stall   a server that stands still for 500 ms: an open loop's p99 is what arithmetic says it must be, within 10 %, and
             a closed loop does not show it
 
-    python benchmarks/instrument.py                   # all three, 100 trials: about half an hour
+    python benchmarks/instrument.py                   # all three, 100 trials: about forty minutes
     python benchmarks/instrument.py --quick           # 6 trials: a look at whether it works, and no proof
     python benchmarks/instrument.py stall
 
