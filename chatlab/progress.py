@@ -1,4 +1,7 @@
-"""A bar for whatever takes longer than two seconds: it is gone when that is done, and not there where nobody looks."""
+"""A progress bar for whatever takes longer than two seconds: removed when that is done, and absent where nobody watches.
+
+Under pytest there is none: nbval compares every output of a cell, and a bar that appears on a slow machine only is a difference.
+"""
 
 import os
 import sys
@@ -17,7 +20,14 @@ def progress(total: int | None, what: str, unit: str = "measurements"):
 
 
 def _somebody_looks() -> bool:
-    return "CI" not in os.environ and (sys.stderr.isatty() or _in_notebook() and find_spec("ipywidgets") is not None)
+    if "CI" in os.environ or _in_test_run():
+        return False
+    return sys.stderr.isatty() or _in_notebook() and find_spec("ipywidgets") is not None
+
+
+def _in_test_run() -> bool:
+    """Whether pytest started this process, or the notebook kernel that it is: pytest marks its environment, kernels inherit it."""
+    return "PYTEST_VERSION" in os.environ or "PYTEST_CURRENT_TEST" in os.environ
 
 
 def _in_notebook() -> bool:
