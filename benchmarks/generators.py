@@ -24,10 +24,10 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import chatlab
-from chatlab.environment import cores, environment
-from chatlab.load.gauges import cpu_ns
-from chatlab.load.workload import Workload
-from chatlab.measure import Crew, Bench, on_core
+from chatlab.measurement.load.workload import Workload
+from chatlab.measurement.process_stats import cpu_ns
+from chatlab.measurement.results.environment import cores, environment
+from chatlab.measurement.testbed import Bench, Crew, on_core
 
 SYSTEMS = (
     *(("light", protocol) for protocol in ("text", "binary", "grpc", "grpc-stream")),
@@ -47,8 +47,15 @@ class Result(NamedTuple):
 def ours(generator: str, protocol: str, args) -> Result:
     """One of our generators, in a process of its own."""
     kind = "echo" if generator == "light" and "grpc" not in protocol else "answers"
-    load = Workload(clients=args.clients, in_flight=args.in_flight, seconds=args.seconds, warm_up_s=0.2, operations="ping")
-    with Bench(protocol, generator=generator, crew=Crew(), null=f"chatlab.load.null:{kind}:{protocol}") as bench:
+    load = Workload(
+        clients=args.clients, in_flight=args.in_flight, seconds=args.seconds, warm_up_s=0.2, operations="ping"
+    )
+    with Bench(
+        protocol,
+        generator=generator,
+        crew=Crew(),
+        null=f"chatlab.measurement.baselines.baseline:{kind}:{protocol}",
+    ) as bench:
         found = bench.carry_out(load)
     return Result(found.rate, found.generator_cpu_s / found.messages * 1e6, found.server_cpu_us)
 
@@ -59,7 +66,9 @@ def h2load(args) -> Result:
     with tempfile.NamedTemporaryFile() as body, on_core(own[:1]):
         body.write(bytes(5))  # an empty message with its prefix
         body.flush()
-        server = chatlab.serve("chatlab.load.null:answers:grpc", where="process", name="for h2load")
+        server = chatlab.serve(
+            "chatlab.measurement.baselines.baseline:answers:grpc", where="process", name="for h2load"
+        )
         with server:
             calls = int(2000 * args.seconds)
             url = "http://{}:{}/chatlab.v1.Chat/Ping".format(*server.address)
@@ -67,7 +76,9 @@ def h2load(args) -> Result:
             command = ["h2load", "-n", calls, "-c", args.clients, "-m", args.in_flight, "-d", body.name, *heads, url]
             before, own_before = cpu_ns(server.pid), resource.getrusage(resource.RUSAGE_CHILDREN)
             with on_core(own[-1:]):
-                told = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True).stdout
+                told = subprocess.run(
+                    [str(word) for word in command], capture_output=True, text=True, check=True
+                ).stdout
             after, own_after = cpu_ns(server.pid), resource.getrusage(resource.RUSAGE_CHILDREN)
     if f"{calls} succeeded" not in told:
         raise RuntimeError(told)
@@ -79,11 +90,14 @@ def campaign(args) -> dict[tuple[str, str], list[Result]]:
     systems = [system for system in SYSTEMS if system[0] != "h2load" or shutil.which("h2load")]
     results = {system: [] for system in systems}
     shuffled = random.Random(args.seed)
+    order: list = []
     for number in range(args.rounds):
         order = shuffled.sample(systems, len(systems)) if number % 2 == 0 else order[::-1]
         for generator, protocol in order:
             print(f"\r\033[Kround {number + 1}: {generator}, {protocol}", end="", file=sys.stderr, flush=True)
-            results[generator, protocol].append(h2load(args) if generator == "h2load" else ours(generator, protocol, args))
+            results[generator, protocol].append(
+                h2load(args) if generator == "h2load" else ours(generator, protocol, args)
+            )
     print("\r\033[K", end="", file=sys.stderr)
     return results
 
@@ -106,7 +120,9 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    print(f"{args.clients} connections with {args.in_flight} pings on their way each, {args.rounds} rounds; {environment()}")
+    print(
+        f"{args.clients} connections with {args.in_flight} pings on their way each, {args.rounds} rounds; {environment()}"
+    )
     print(table(campaign(args)))
     if not shutil.which("h2load"):
         print("h2load is not installed: apt install nghttp2-client")

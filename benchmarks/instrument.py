@@ -35,11 +35,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import chatlab
-from chatlab.codecs import TextCodec
-from chatlab.environment import cores, environment, stolen_and_all, stolen_since
-from chatlab.load.workload import Workload
+from chatlab.codecs.text import TextCodec
+from chatlab.measurement.load.workload import Workload
+from chatlab.measurement.results.environment import cores, environment, stolen_and_all, stolen_since
+from chatlab.measurement.stats.intervals import Ratio, rounds_needed
 from chatlab.messages import Sent
-from chatlab.uncertainty import Ratio, rounds_needed
 
 PLANTED = 0.10  # of the server's processor time for a message
 DOSE = "CHATLAB_DOSE"  # the share that the slower server uses in addition to its own work
@@ -74,7 +74,9 @@ class One(TextCodec):
             self._clock_ns = round(min(timeit.repeat(time.process_time_ns, number=1000, repeat=20)) * 1e6)
             self._until_ns = time.process_time_ns()
         now_ns = time.process_time_ns()
-        until_ns = now_ns + int(self.more * (now_ns - self._until_ns)) - self._clock_ns  # a loop stops half a turn too late
+        until_ns = (
+            now_ns + int(self.more * (now_ns - self._until_ns)) - self._clock_ns
+        )  # a loop stops half a turn too late
         while now_ns < until_ns:
             now_ns = time.process_time_ns()
         self._until_ns = now_ns
@@ -184,24 +186,41 @@ def plant(args) -> None:
     compared = chatlab.compare(_named(["slower"]), load, 1, TRIED_ROUNDS, generator="light", turn_s=TURN_S)
     found = compared.ratio("slower", "one", of=NUMBERS[0])
     if not found.differs:
-        raise RuntimeError(f"a server that does {TRIED_DOSE:.0%} more is not seen to take more ({found}): it does not do it")
+        raise RuntimeError(
+            f"a server that does {TRIED_DOSE:.0%} more is not seen to take more ({found}): it does not do it"
+        )
     dose = TRIED_DOSE * math.log(1 + PLANTED) / math.log(found.interval.value)
     os.environ[DOSE] = f"{dose}"
-    print(f"planted: with {TRIED_DOSE:.0%} more work the server takes {found}; so {dose:.1%} are planted, for a tenth", flush=True)
+    print(
+        f"planted: with {TRIED_DOSE:.0%} more work the server takes {found}; so {dose:.1%} are planted, for a tenth",
+        flush=True,
+    )
 
 
 def _a_a(tally: Tally, done: int) -> bool:
     called = tally.called()
     holds = called <= FALSE * done
-    _tell("a-a", holds, f"in {called} of {done} trials a difference was called ({called / done:.0%}); at most {FALSE:.0%} may be", tally)
+    _tell(
+        "a-a",
+        holds,
+        f"in {called} of {done} trials a difference was called ({called / done:.0%}); at most {FALSE:.0%} may be",
+        tally,
+    )
     return holds
 
 
 def _slower(tally: Tally, done: int) -> bool:
     found = tally.called(only_more=True)
     holds = found >= FOUND * done
-    _tell("slower", holds, f"it was found in {found} of {done} trials ({found / done:.0%}); at least {FOUND:.0%} must be", tally)
-    print(f"        by the median of the trials the slower one takes {tally.centre() - 1:+.1%} of processor time for a message")
+    _tell(
+        "slower",
+        holds,
+        f"it was found in {found} of {done} trials ({found / done:.0%}); at least {FOUND:.0%} must be",
+        tally,
+    )
+    print(
+        f"        by the median of the trials the slower one takes {tally.centre() - 1:+.1%} of processor time for a message"
+    )
     return holds
 
 
@@ -220,7 +239,9 @@ def _tell_noise(tally: Tally, done: int, args, stolen: float | None, took_s: flo
     except ValueError as error:
         takes = f"{error}"
     host = "" if stolen is None else f"; {stolen:.1%} of the processors' time was stolen by the host"
-    print(f"noise: the rounds of a side scatter by {noise:.1%} beside the other's; {takes}{host}; load {os.getloadavg()[0]:.1f} at the end")
+    print(
+        f"noise: the rounds of a side scatter by {noise:.1%} beside the other's; {takes}{host}; load {os.getloadavg()[0]:.1f} at the end"
+    )
     print(f"time: {took_s / done:.1f} s for a trial, {took_s / 60:.1f} minutes for {done}")
 
 
@@ -274,8 +295,12 @@ PROOFS = ("stall", "a-a", "slower")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("proofs", nargs="*", metavar="PROOF", help=f"{', '.join(PROOFS)}; all of them where none is named")
-    parser.add_argument("--quick", action="store_true", help="6 trials and one stall: a look at whether it works, and no proof")
+    parser.add_argument(
+        "proofs", nargs="*", metavar="PROOF", help=f"{', '.join(PROOFS)}; all of them where none is named"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="6 trials and one stall: a look at whether it works, and no proof"
+    )
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=8, help="of a trial")
     parser.add_argument("--seconds", type=float, default=0.3, help="that a protocol is measured in a round")
@@ -293,7 +318,11 @@ def main() -> None:
     if set(wanted) & {"a-a", "slower"}:
         holds |= comparisons(wanted, args)
     failed = [name for name, each in holds.items() if not each]
-    few = f" ({args.trials} trials are no proof of a-a and slower)" if args.trials < 100 and set(wanted) != {"stall"} else ""
+    few = (
+        f" ({args.trials} trials are no proof of a-a and slower)"
+        if args.trials < 100 and set(wanted) != {"stall"}
+        else ""
+    )
     print(f"not proved: {', '.join(failed)}{few}" if failed else f"all proved{few}")
     sys.exit(bool(failed))
 

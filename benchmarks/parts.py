@@ -7,9 +7,9 @@ Each part handles sixteen messages at a time, as a server does that is kept busy
 
 import time
 
-from chatlab.codecs import TextCodec
-from chatlab.connection import Connection
-from chatlab.hub import Hub, Outbox
+from chatlab.chat.hub import Hub, Outbox
+from chatlab.codecs.connection import Connection
+from chatlab.codecs.text import TextCodec
 from chatlab.messages import Acknowledge, CreateAccount
 from chatlab.socket_impl import spell
 

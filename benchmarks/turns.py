@@ -22,11 +22,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import chatlab
-from chatlab.environment import cores, environment
-from chatlab.load.workload import Workload
-from chatlab.measure import Bench, SideBySide, on_core
-from chatlab.uncertainty import typical
+from chatlab.measurement.load.workload import Workload
+from chatlab.measurement.results.environment import cores, environment
+from chatlab.measurement.stats.intervals import typical
+from chatlab.measurement.testbed import Bench, SideBySide, on_core
 
 TURNS_S = (0.005, 0.01, 0.02, 0.05, 0.1)
 COLD_S = TURNS_S[1:]  # shorter ones do not answer a client of gRPC eight times, and are made longer
@@ -66,7 +65,9 @@ def tell_noise(seconds: float) -> None:
     took_us = sorted(1e6 * took for _, took in found)
     tenth = len(took_us) // 10
     middle = took_us[len(took_us) // 2]
-    print(f"  one loop: {middle:.0f} µs in the median, {took_us[tenth]:.0f} to {took_us[-tenth]:.0f} in eight of ten cases")
+    print(
+        f"  one loop: {middle:.0f} µs in the median, {took_us[tenth]:.0f} to {took_us[-tenth]:.0f} in eight of ten cases"
+    )
     for turn_s in TURNS_S:
         scatter = statistics.stdev(differences(found, turn_s))
         print(f"  two equal sides of {EACH_S} s in turns of {1000 * turn_s:3.0f} ms differ by {scatter:.1%}")
@@ -98,7 +99,9 @@ def tell_cold(rounds: int, seed: int) -> None:
         longest = cpu_us[protocol, COLD_S[-1]]
         for turn_s in COLD_S[:-1]:
             more = typical([100 * (short / long - 1) for short, long in zip(cpu_us[protocol, turn_s], longest)])
-            print(f"  {protocol:4} in turns of {1000 * turn_s:3.0f} ms: {more:+.0f} % of the server's processor time for a message")
+            print(
+                f"  {protocol:4} in turns of {1000 * turn_s:3.0f} ms: {more:+.0f} % of the server's processor time for a message"
+            )
 
 
 def main() -> None:

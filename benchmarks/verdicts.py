@@ -18,7 +18,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from chatlab.uncertainty import ratio, rounds_needed  # noqa: E402
+from chatlab.measurement.stats.intervals import ratio, rounds_needed
 
 EFFECT = 0.10  # that is planted
 FALSE, FOUND = 0.05, 0.80  # called between equals, at most; found of what was planted, at least, with rounds enough
@@ -46,7 +46,9 @@ NOISES = {
     "6 % normal": lambda chance, n: 0.06 * chance.standard_normal((2, n)),
     "lognormal slow-downs": lambda chance, n: -0.02 * np.exp(chance.standard_normal((2, n))),
     "wild (t, 2 degrees)": lambda chance, n: 0.02 * chance.standard_t(2, (2, n)),
-    "hiccups: 1 in 10 loses 30 %": lambda chance, n: 0.02 * chance.standard_normal((2, n)) - 0.35 * (chance.random((2, n)) < 0.1),
+    "hiccups: 1 in 10 loses 30 %": lambda chance, n: (
+        0.02 * chance.standard_normal((2, n)) - 0.35 * (chance.random((2, n)) < 0.1)
+    ),
     "30 % slower by the end": lambda chance, n: _shuffled(np.linspace(0, 0.3, 2 * n), chance, n),
     "a random walk of 3 %": lambda chance, n: _shuffled(np.cumsum(0.03 * chance.standard_normal(2 * n)), chance, n),
 }
@@ -57,18 +59,26 @@ def simulate(noise, rounds: int, effect: float, trials: int, seed: int) -> Share
     for _ in range(trials):
         a, b = noise(chance, rounds)
         found.append(ratio(np.exp(a + log(1 + effect)), np.exp(b)))
-    counts = [sum(1 + effect in each.interval for each in found), sum(each.differs for each in found), sum(each.perhaps for each in found)]
+    counts = [
+        sum(1 + effect in each.interval for each in found),
+        sum(each.differs for each in found),
+        sum(each.perhaps for each in found),
+    ]
     return Shares(*(count / trials for count in counts))
 
 
 def verdicts(args) -> bool:
     """The table, and whether no noise made the instrument call more than was promised."""
-    print(f"{'noise of a side':30}{'rounds':>7}{'covered':>9}{'itself called':>15}{'and perhaps':>13}{'10 % found':>12}")
+    print(
+        f"{'noise of a side':30}{'rounds':>7}{'covered':>9}{'itself called':>15}{'and perhaps':>13}{'10 % found':>12}"
+    )
     holds = True
     for name, noise in NOISES.items():
         for rounds in args.rounds:
             same, planted = (simulate(noise, rounds, effect, args.trials, args.seed) for effect in (0.0, EFFECT))
-            print(f"{name:30}{rounds:7}{planted.covered:9.1%}{same.called:15.1%}{same.perhaps:13.1%}{planted.called:12.0%}")
+            print(
+                f"{name:30}{rounds:7}{planted.covered:9.1%}{same.called:15.1%}{same.perhaps:13.1%}{planted.called:12.0%}"
+            )
             holds &= same.called <= FALSE
     return holds
 
@@ -79,9 +89,13 @@ def plans(args) -> bool:
     holds = True
     for noise in PLANNED:
         rounds = rounds_needed(noise, EFFECT, FOUND)
-        found = simulate(lambda chance, n: noise * chance.standard_normal((2, n)), rounds, EFFECT, args.trials, args.seed)
+        found = simulate(
+            lambda chance, n: noise * chance.standard_normal((2, n)), rounds, EFFECT, args.trials, args.seed
+        )
         print(f"{noise:<30.0%}{rounds:7}{found.called:12.0%}")
-        holds &= found.called >= FOUND - 3 * (FOUND * (1 - FOUND) / args.trials) ** 0.5  # what chance may take from so many
+        holds &= (
+            found.called >= FOUND - 3 * (FOUND * (1 - FOUND) / args.trials) ** 0.5
+        )  # what chance may take from so many
     return holds
 
 

@@ -27,11 +27,11 @@ import types
 # looks for this variable when it is loaded, so no module of ours may load it before.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from . import harness as _harness
+from .transport import registry as _registry
 
 __version__ = "0.1.0"
 
-_harness.PROTOCOLS.update({
+_registry.PROTOCOLS.update({
     "text": "chatlab.codecs.text:TextCodec",
     "json": "chatlab.codecs.json_lines:JsonCodec",
     "binary": "chatlab.codecs.binary:BinaryCodec",
@@ -39,42 +39,10 @@ _harness.PROTOCOLS.update({
     "grpc": "chatlab.grpc_impl:unary",
     "grpc-stream": "chatlab.grpc_impl:stream",
 })  # fmt: skip
-_harness.PORTS.update(zip(["text", "grpc", "grpc-stream", "json", "binary", "protobuf"], range(2428, 2434)))
-_harness.CARRIER[:] = ["chatlab.socket_impl:SocketImplementation"]
+_registry.PORTS.update(zip(["text", "grpc", "grpc-stream", "json", "binary", "protobuf"], range(2428, 2434)))
+_registry.CARRIER[:] = ["chatlab.socket_impl:SocketImplementation"]
 
-_HOMES = {
-    "harness": ["serve", "connect", "stop_all", "simulate", "implementation", "PROTOCOLS", "PORTS"],
-    "messages": [
-        "ChatError", "ProtocolError", "ConnectionLost", "CODES", "Limits", "Message", "Request", "Reply", "Event",
-        "CreateAccount", "LogIn", "LogOut", "ListAccounts", "Send", "Unread", "Acknowledge", "DeleteMessages",
-        "DeleteAccount", "Deposit", "Withdraw", "ViewBalance", "Join", "Say", "Leave", "Ping",
-        "Account", "Accounts", "Sent", "Mail", "Deleted", "Closed", "Balance", "Joined", "Said", "Done", "Pong",
-        "Refused", "Arrived", "Entered", "Left", "Heard", "LoggedOut", "Goodbye",
-    ],
-    "service": ["Chat", "Session"],
-    "storage": ["MemoryStore"],
-    "hub": ["Hub", "Outbox"],
-    "codecs": ["Codec", "TextCodec"],
-    "connection": ["Connection"],
-    "dissect": ["spelled", "dissect", "dissect_tape", "Field", "Frame", "Frames"],
-    "dissect.costs": ["account", "information", "LAYERS"],
-    "dissect.capture": ["to_pcapng", "lua_dissector"],
-    "relay": ["relay", "Relay", "Chunk", "Traffic"],
-    "load.workload": ["Workload"],
-    "counting": ["count_bytes"],
-    "sizes": ["count_sizes", "count_overhead"],
-    "kernel": ["tcp_bytes"],
-    "measure": ["measure", "compare", "calibrate", "MeasurementFailed"],
-    "saturation": ["saturate", "Saturation"],
-    "ladder": ["ladder", "Ladder"],
-    "complexity": ["complexity", "Complexity"],
-    "trace": ["Trace"],
-    "results": ["ByteTable", "SizeTable", "Run", "Comparison"],
-    "conformance": ["check", "Report"],
-    "foreign": ["Foreign"],
-    "lab": ["open_notebooks"],
-    "views": ["claim", "exercise", "show", "side_by_side"],
-}  # fmt: skip
+_HOMES = {'harness': ['serve', 'connect', 'stop_all', 'simulate'], 'transport.registry': ['implementation', 'PROTOCOLS', 'PORTS'], 'messages': ['ChatError', 'ProtocolError', 'ConnectionLost', 'CODES', 'Limits', 'Message', 'Request', 'Reply', 'Event', 'CreateAccount', 'LogIn', 'LogOut', 'ListAccounts', 'Send', 'Unread', 'Acknowledge', 'DeleteMessages', 'DeleteAccount', 'Deposit', 'Withdraw', 'ViewBalance', 'Join', 'Say', 'Leave', 'Ping', 'Account', 'Accounts', 'Sent', 'Mail', 'Deleted', 'Closed', 'Balance', 'Joined', 'Said', 'Done', 'Pong', 'Refused', 'Arrived', 'Entered', 'Left', 'Heard', 'LoggedOut', 'Goodbye'], 'chat.service': ['Chat', 'Session'], 'chat.storage': ['MemoryStore'], 'chat.hub': ['Hub', 'Outbox'], 'codecs.interface': ['Codec'], 'codecs.text': ['TextCodec'], 'codecs.connection': ['Connection'], 'capture.dissection': ['spelled', 'dissect', 'dissect_tape'], 'capture.fields': ['Field', 'Frame', 'Frames'], 'capture.layers': ['account', 'information', 'LAYERS'], 'capture.wireshark': ['to_pcapng', 'lua_dissector'], 'capture.tcp_relay': ['relay', 'Relay'], 'capture.traffic': ['Chunk', 'Traffic'], 'measurement.load.workload': ['Workload'], 'measurement.byte_counts': ['count_bytes', 'ByteTable'], 'measurement.sizes': ['count_sizes', 'count_overhead', 'SizeTable'], 'capture.tcp_info': ['tcp_bytes'], 'measurement.rates': ['measure', 'compare'], 'measurement.calibration': ['calibrate'], 'measurement.testbed': ['MeasurementFailed'], 'measurement.saturation': ['saturate', 'Saturation'], 'measurement.breakdown': ['ladder', 'Ladder'], 'measurement.code_complexity.tables': ['complexity', 'Complexity'], 'capture.trace': ['Trace'], 'measurement.results.runs': ['Run', 'Comparison'], 'conformance.runner': ['check'], 'conformance.report': ['Report'], 'transport.external': ['Foreign'], 'cli.jupyter': ['open_notebooks'], 'display.notebook': ['claim', 'exercise', 'show'], 'display.source_diff': ['side_by_side']}  # fmt: skip
 
 
 class _Map(types.ModuleType):
@@ -93,7 +61,9 @@ __all__ = list(_HOME_OF)
 def __getattr__(name: str):
     if name not in _HOME_OF:
         near = " or ".join(difflib.get_close_matches(name, __all__, cutoff=0.7))
-        raise AttributeError(f"chatlab has no {name!r}; {f'did you mean {near}? ' if near else ''}dir(chatlab) lists what it has")
+        raise AttributeError(
+            f"chatlab has no {name!r}; {f'did you mean {near}? ' if near else ''}dir(chatlab) lists what it has"
+        )
     value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
     globals()[name] = value
     return value

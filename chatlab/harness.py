@@ -6,69 +6,23 @@ process of its own; either way it never prints, ends with the kernel, and is rep
 """
 
 import atexit
-import base64
-import importlib
 import os
-import pickle
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from .client import Address, AsyncClient, Client, Implementation
-from .hub import Hub, Log
+from .capture.trace import Moment, Trace
 from .messages import ChatError, ConnectionLost, Limits, cut
-from .process import Worker, answer_questions
-from .service import Chat
-from .trace import Moment, Trace
+from .transport.client import AsyncClient, Client
+from .transport.hosting import Log, _Child, _Here
+from .transport.interface import Address, Implementation
+from .transport.registry import check_protocols, implementation
 
-#: What a protocol's name stands for: the "module:NAME" of an Implementation, a codec, or a maker of either.
-PROTOCOLS: dict[str, str] = {}
-#: The "module:NAME" of what carries a bare codec; it is called with the codec.
-CARRIER: list[str] = []
-#: The port at which a protocol is served and looked for where none is named, by `chatlab serve` and `chatlab chat` alike.
-PORTS: dict[str, int] = {}
 ENGINES = ("loop", "threads")
 LAST_PORT = 65535
-START_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 5.0
 
 Script = Callable[[Client], object]
-
-
-# ---- protocols by name ------------------------------------------------------------------------------------------
-
-
-def implementation(protocol) -> Implementation:
-    """The Implementation that a protocol's name, a `"module:NAME"`, a codec or an Implementation stands for.
-
-    Raises `ValueError` for a name that nobody knows and `TypeError` for an object that is none of these.
-    """
-    found = _load(protocol) if isinstance(protocol, str) else protocol
-    if isinstance(found, type) or not _carries(found) and not _spells(found) and callable(found):
-        found = found()
-    if _carries(found):
-        return found
-    if _spells(found):
-        return _load(CARRIER[0])(found)
-    raise TypeError(f"{protocol!r} is neither an Implementation (serve, connect) nor a Codec (encode, decode, frame_end)")
-
-
-def _carries(thing) -> bool:
-    return not isinstance(thing, type) and hasattr(thing, "serve") and hasattr(thing, "connect")
-
-
-def _spells(thing) -> bool:
-    return not isinstance(thing, type) and all(hasattr(thing, verb) for verb in ("encode", "decode", "frame_end"))
-
-
-def _load(name: str):
-    path = PROTOCOLS.get(name, name)
-    module, colon, attribute = path.partition(":")
-    if not colon:
-        raise ValueError(f"no protocol is called {name!r}; there are {', '.join(PROTOCOLS)}, and \"module:NAME\"")
-    return getattr(importlib.import_module(module), attribute)
 
 
 # ---- a server ---------------------------------------------------------------------------------------------------
@@ -247,14 +201,6 @@ def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{what} is {' or '.join(map(repr, choices))}, not {value!r}")
 
 
-def check_protocols(verb: str, protocols: tuple) -> None:
-    """Raises `ValueError` for a list where its members were to be given one by one, as `verb` takes them."""
-    for each in protocols:
-        if isinstance(each, list | tuple | set | frozenset):
-            meant = ", ".join(f'"{one}"' if isinstance(one, str) else getattr(one, "__name__", repr(one)) for one in each)
-            raise ValueError(f"a protocol is not {cut(each)}; did you mean {verb}({meant})?")
-
-
 def _check_host(host) -> None:
     if not isinstance(host, str):
         raise ValueError(f"a host is a machine's name or address, as 'localhost' or '127.0.0.1', not {cut(host)}")
@@ -269,7 +215,9 @@ def _check_store(store, where: str) -> None:
     if store is not None and not callable(getattr(store, "commit", None)):
         raise ValueError(f"store is None, the path of an SQLite file, or a store (with commit), not {cut(store)}")
     if store is not None and where == "process":
-        raise ValueError(f"a process of its own would work on a copy of {cut(store)} that you never see; give it None or a path")
+        raise ValueError(
+            f"a process of its own would work on a copy of {cut(store)} that you never see; give it None or a path"
+        )
 
 
 def _check_ports(port: int | Mapping[str, int], names: Collection[str]) -> None:
@@ -287,150 +235,6 @@ def _check_ports(port: int | Mapping[str, int], names: Collection[str]) -> None:
 def _check_port(port, least: int = 0) -> None:
     if not isinstance(port, int) or isinstance(port, bool) or not least <= port <= LAST_PORT:
         raise ValueError(f"a port is a number from {least} to {LAST_PORT}, not {cut(port)}")
-
-
-def opened(store):
-    """The store that `serve` was given: None for memory, a path for an SQLite file, or a store. Raises `ValueError`."""
-    if not isinstance(store, str | os.PathLike):
-        return store
-    from .codecs.json_lines import JsonCodec
-    from .storage_sqlite import SqliteStore
-
-    spelling = JsonCodec()  # of remembered answers: a line that anybody can read in the file
-    return SqliteStore(os.fspath(store), lambda message: spelling.encode(None, message), lambda line: spelling.decode(line)[1])
-
-
-# ---- where a server lives ---------------------------------------------------------------------------------------
-
-
-class _Here:
-    """Doors served by background threads of this process."""
-
-    pid = None
-
-    def __init__(self, implementations: Mapping[str, Implementation], engine, host, port, store, limits, password_required):
-        self.log = Log()
-        kept = opened(store)
-        self._own_store = kept if kept is not store else None  # a store that we were handed is not ours to close
-        self._hub = Hub(Chat(kept, limits, password_required), limits, self.log)
-        self._doors = []
-        try:
-            for offset, (name, each) in enumerate(implementations.items()):
-                own = port.get(name, 0) if isinstance(port, Mapping) else port and port + offset
-                self._doors.append(each.serve(self._hub, engine=engine, host=host, port=own))
-        except BaseException:
-            self.close()
-            raise
-        self.addresses = {name: door.address for name, door in zip(implementations, self._doors)}
-
-    @property
-    def running(self) -> bool:
-        return bool(self._doors)
-
-    def close(self) -> None:
-        while self._doors:
-            self._doors.pop().close()
-        own, self._own_store = self._own_store, None
-        if own is not None:
-            own.close()
-
-
-class _Child:
-    """Doors served by a process of their own, which ends when this process does."""
-
-    def __init__(self, protocols, settings: dict):
-        spec = {"path": sys.path, "protocols": [portable(each) for each in protocols], "settings": settings}
-        self._worker = Worker("chatlab.harness:_live_as_child")
-        self.pid = self._worker.pid
-        self.log = _ChildsLog(self)
-        self._closed = False
-        try:
-            ready = self.ask(base64.b64encode(pickle.dumps(spec)).decode(), START_TIMEOUT_S)
-            if "error" in ready:
-                raise OSError(f"the server process could not start: {ready['error']}")
-        except BaseException:
-            self._worker.end(0)
-            raise
-        self.addresses = {name: tuple(address) for name, address in ready["addresses"].items()}
-
-    @property
-    def running(self) -> bool:
-        return self._worker.running
-
-    def ask(self, question: str, timeout_s: float = STOP_TIMEOUT_S) -> dict:
-        return self._worker.ask(question, timeout_s)
-
-    def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            try:
-                self.log.keep()
-            except TimeoutError:
-                pass  # it hangs: so much the more should it end
-            self._worker.end(STOP_TIMEOUT_S)
-
-
-class _ChildsLog(Log):
-    """The log of a server in another process, fetched when somebody looks."""
-
-    def __init__(self, child: _Child):
-        super().__init__()
-        self._child = child
-
-    def keep(self) -> None:
-        if self._child.running:
-            answer = self._child.ask("log")
-            self._lines.clear()
-            self._lines.extend(map(tuple, answer.get("log", ())))
-
-    def __iter__(self):
-        self.keep()
-        return super().__iter__()
-
-    def __str__(self):
-        self.keep()
-        return super().__str__()
-
-    def __len__(self):
-        self.keep()
-        return super().__len__()
-
-    def __repr__(self):
-        self.keep()
-        return super().__repr__()
-
-
-def portable(protocol) -> str:
-    """What another process can load the protocol by. Raises `ValueError` for what lives only in this one."""
-    if isinstance(protocol, str):
-        return protocol
-    made = protocol if isinstance(protocol, type) else type(protocol)
-    if made.__module__ == "__main__":
-        raise ValueError(
-            f"{made.__name__} is defined in this notebook or script, where another process cannot import it; "
-            'write it to a file and name it "module:NAME"'
-        )
-    return f"{made.__module__}:{made.__qualname__}"
-
-
-def _live_as_child() -> None:
-    """What the server's own process does: start, say so, answer questions, end when there are no more."""
-    homes: list[_Here] = []
-
-    def answer(question: bytes) -> dict:
-        if homes:
-            return {"log": list(homes[0].log._lines)}
-        spec = pickle.loads(base64.b64decode(question))
-        sys.path[:] = spec["path"]
-        try:
-            homes.append(_Here({each.name: each for each in map(implementation, spec["protocols"])}, **spec["settings"]))
-        except (OSError, ValueError, TypeError, ImportError, AttributeError) as error:
-            return {"error": f"{error}"}
-        return {"addresses": homes[0].addresses}
-
-    answer_questions(answer)
-    for home in homes:
-        home.close()
 
 
 # ---- scripts ----------------------------------------------------------------------------------------------------

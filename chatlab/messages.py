@@ -371,3 +371,38 @@ def cut(value: object, limit: int = 40) -> str:
 def _shortened(text: str, limit: int) -> str:
     raw = text.encode("utf-8", "replace")
     return text if len(raw) <= limit else raw[:limit].decode("utf-8", "ignore") + "…"
+
+
+def checked(request: Request) -> Request:
+    """The request, if every field has its type and fits every wire; else `TypeError`, or `ChatError` BAD_VALUE."""
+    for field, kind in type(request).__annotations__.items():
+        value = getattr(request, field)
+        if kind is str and type(value) is str:
+            _check_text(field, value)
+        elif kind is int and type(value) is int:
+            _check_number(field, value)
+        elif kind == tuple[int, ...] and isinstance(value, tuple) and all(type(number) is int for number in value):
+            for number in value:
+                _check_number(field, number)
+        elif kind == tuple[int, ...] and isinstance(value, tuple):
+            wrong = next(number for number in value if type(number) is not int)
+            raise TypeError(
+                f"{field} is a list of whole numbers, and holds {cut(wrong)} of type {type(wrong).__name__}"
+            )
+        else:
+            wanted = {str: "a string", int: "a whole number"}.get(kind, "a list of whole numbers")
+            raise TypeError(f"{field} is {wanted}, not {cut(value)} of type {type(value).__name__}")
+    return request
+
+
+def _check_text(field: str, value: str) -> None:
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ChatError("BAD_VALUE", f"{field} holds half a character, {cut(value[error.start])}") from error
+
+
+def _check_number(field: str, value: int) -> None:
+    if not -(2**63) <= value < 2**63:
+        raise ChatError("BAD_VALUE", f"{field} is a whole number of at most 63 bits, not {cut(value)}")

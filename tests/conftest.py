@@ -8,8 +8,7 @@ import threading
 import argon2
 import pytest
 from hypothesis import settings
-
-from voices import House
+from raw_client import House
 
 # Hundreds of processes start here. Where bytecode may not be written, as in many a container, each would compile chatlab anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -35,7 +34,9 @@ def quiet(capfd, caplog):
 @pytest.fixture
 def cheap_hashes(monkeypatch):
     """Argon2id with the least memory and time, where nothing depends on how long a hash takes."""
-    monkeypatch.setattr("argon2.PasswordHasher", functools.partial(argon2.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1))
+    monkeypatch.setattr(
+        "argon2.PasswordHasher", functools.partial(argon2.PasswordHasher, time_cost=1, memory_cost=8, parallelism=1)
+    )
 
 
 @pytest.fixture(params=["threads", "loop"])

@@ -15,18 +15,34 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from hypothesis import given
+from raw_client import DEADLINE_S, TEXT, House, in_a_loop, until
+from strategies import ANY_ANSWER, ANY_MESSAGE, ANY_REQUEST, TAGS
 
 from chatlab import grpc_impl, relay, serve
-from chatlab.hub import Hub
+from chatlab.chat.hub import Hub
+from chatlab.chat.service import Chat
 from chatlab.messages import (
-    CODES, EVENTS, REPLIES, REQUESTS, Accounts, Arrived, ChatError, ConnectionLost, Entered, Goodbye, Heard, Joined,
-    Left, Limits, Mail, Ping, Sent,
-)  # fmt: skip
-from chatlab.proto import chat_pb2 as pb, convert
+    CODES,
+    EVENTS,
+    REPLIES,
+    REQUESTS,
+    Accounts,
+    Arrived,
+    ChatError,
+    ConnectionLost,
+    Entered,
+    Goodbye,
+    Heard,
+    Joined,
+    Left,
+    Limits,
+    Mail,
+    Ping,
+    Sent,
+)
+from chatlab.proto import chat_pb2 as pb
+from chatlab.proto import convert
 from chatlab.proto.chat_pb2_grpc import ChatStub
-from chatlab.service import Chat
-from sayings import ANY_ANSWER, ANY_MESSAGE, ANY_REQUEST, TAGS
-from voices import DEADLINE_S, TEXT, House, in_a_loop, until
 
 
 class GrpcHouse(House):
@@ -159,7 +175,7 @@ def test_a_client_that_vanishes_while_its_password_is_hashed_is_not_logged_in(ho
         assert gone.wait(DEADLINE_S)
         return "hash"
 
-    monkeypatch.setattr("chatlab.hub.hash_password", slow_hash)
+    monkeypatch.setattr("chatlab.chat.passwords.hash_password", slow_hash)
     ada = house.client()
     asking = threading.Thread(target=lambda: pytest.raises(ConnectionLost, ada.create_account, "ada", "secret"))
     asking.start()
@@ -413,7 +429,7 @@ def test_the_process_ends_though_nobody_closed_anything(engine, style):
     make = {"grpc": "unary", "grpc-stream": "stream"}[style.name]
     script = f"""
 from chatlab import grpc_impl
-from chatlab.hub import Hub
+from chatlab.chat.hub import Hub
 style = grpc_impl.{make}()
 ada = style.connect(style.serve(Hub(), engine={engine!r}).address)
 ada.create_account("ada")

@@ -8,12 +8,13 @@ import sys
 import time
 
 import pytest
+from processes import is_alive
+from raw_client import DEADLINE_S, in_a_loop, until
 
 import chatlab
-from chatlab.codecs import TextCodec
-from chatlab.messages import Arrived, ChatError, ConnectionLost, Goodbye, Send
-from chatlab.storage import MemoryStore
-from voices import DEADLINE_S, in_a_loop, until
+from chatlab.chat.storage import MemoryStore
+from chatlab.codecs.text import TextCodec
+from chatlab.messages import Arrived, ChatError, ConnectionLost, Goodbye
 
 PLACES = pytest.mark.parametrize("where", ["thread", "process"])
 PROTOCOLS = pytest.mark.parametrize("protocol", ["text", "grpc", "grpc-stream"])
@@ -35,14 +36,6 @@ def ran(program, *args):
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
     return out
-
-
-def is_alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 # ---- a server ---------------------------------------------------------------------------------------------------
@@ -222,7 +215,6 @@ def test_stop_all_goes_on_after_an_error_and_raises_it(monkeypatch):
     assert not other.running
 
 
-
 def test_an_unknown_protocol_is_answered_with_the_known_ones():
     with pytest.raises(ValueError, match="no protocol is called 'telepathy'; there are text, "):
         chatlab.serve("telepathy")
@@ -253,7 +245,7 @@ def test_a_door_that_is_not_there_is_answered_with_those_that_are():
 
 
 @PLACES
-@pytest.mark.parametrize("codec", [TextCodec, "chatlab.codecs:TextCodec"])
+@pytest.mark.parametrize("codec", [TextCodec, "chatlab.codecs.interface:TextCodec"])
 def test_a_codec_can_be_served_by_itself_or_by_name(where, codec):
     with chatlab.serve(codec, where=where) as server:
         server.connect().ping()
@@ -281,7 +273,7 @@ def test_an_error_of_the_process_comes_back():
 
 def test_a_codec_of_the_notebook_has_to_be_written_to_a_file_first():
     out = ran(
-        "import chatlab\nfrom chatlab.codecs import TextCodec\nclass Mine(TextCodec): pass\n"
+        "import chatlab\nfrom chatlab.codecs.interface import TextCodec\nclass Mine(TextCodec): pass\n"
         "try: chatlab.serve(Mine, where='process')\nexcept ValueError as error: print(error)"
     )
     assert "Mine is defined in this notebook or script" in out
@@ -382,4 +374,6 @@ def test_every_name_of_the_map_is_there():
 
 
 def test_a_file_does_not_hide_the_function_of_its_name():
-    assert ran("import chatlab.relay, chatlab.measure; print(chatlab.relay.__name__, chatlab.measure.__name__)").split() == ["relay", "measure"]
+    assert ran(
+        "import chatlab.capture.tcp_relay, chatlab.measure; print(chatlab.capture.tcp_relay.__name__, chatlab.measurement.rates.__name__)"
+    ).split() == ["relay", "measure"]

@@ -8,16 +8,30 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from raw_client import DEADLINE_S, TEXT, House, Raw, in_a_loop, until
 
 import chatlab
-from chatlab.codecs import TextCodec
-from chatlab.connection import Connection
+from chatlab.codecs.connection import Connection
+from chatlab.codecs.text import TextCodec
 from chatlab.messages import (
-    Account, Accounts, Arrived, ChatError, ConnectionLost, Entered, Goodbye, Heard, Joined, Left, Limits, LoggedOut,
-    Mail, Said, Send, Sent,
-)  # fmt: skip
+    Account,
+    Accounts,
+    Arrived,
+    ChatError,
+    ConnectionLost,
+    Entered,
+    Goodbye,
+    Heard,
+    Joined,
+    Left,
+    Limits,
+    LoggedOut,
+    Mail,
+    Said,
+    Send,
+    Sent,
+)
 from chatlab.socket_impl import listen
-from voices import DEADLINE_S, TEXT, House, Raw, in_a_loop, until
 
 # ---- the blocking client
 
@@ -54,7 +68,12 @@ def test_events_come_in_the_order_in_which_the_server_announced_them(house):
     bob.send("ada", "two")
     bob.leave()
     heard = [ada.receive(1) for _ in range(4)]
-    assert heard == [Entered("lobby", "bob"), Heard("lobby", "bob", "one"), Arrived(1, "bob", "two"), Left("lobby", "bob")]
+    assert heard == [
+        Entered("lobby", "bob"),
+        Heard("lobby", "bob", "one"),
+        Arrived(1, "bob", "two"),
+        Left("lobby", "bob"),
+    ]
 
 
 def test_waiting_for_an_event_has_a_deadline(house):
@@ -363,7 +382,7 @@ def test_a_deleted_accounts_other_connection_is_told_and_may_start_again(house):
 
 
 def test_the_server_listens_on_ipv6_too(engine, quiet):
-    from chatlab.hub import Hub
+    from chatlab.chat.hub import Hub
 
     try:
         door = TEXT.serve(Hub(), engine=engine, host="::1")
@@ -385,7 +404,10 @@ def test_a_raw_line_and_a_client_are_the_same_to_the_server(house):
 @pytest.mark.parametrize("served, spoken", list(itertools.permutations(["text", "json", "binary", "protobuf"], 2)))
 def test_a_client_at_the_wrong_door_is_told_at_once(engine, served, spoken):
     with chatlab.serve(served, engine=engine, name="wrong door") as server:
-        with chatlab.connect(*server.address, spoken) as client, pytest.raises(ConnectionLost, match=f"does it speak {spoken}"):
+        with (
+            chatlab.connect(*server.address, spoken) as client,
+            pytest.raises(ConnectionLost, match=f"does it speak {spoken}"),
+        ):
             client.ping()
 
 

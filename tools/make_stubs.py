@@ -43,7 +43,9 @@ def generate(out: Path) -> None:
     messages = out / PROTO.with_name("chat_pb2.py")
     text, removed = VERSION_CHECK.subn("", messages.read_text(encoding="utf-8"))
     if removed != 2:
-        sys.exit(f"Expected one import and one call of the version check in {messages.name}, found {removed} of the two.")
+        sys.exit(
+            f"Expected one import and one call of the version check in {messages.name}, found {removed} of the two."
+        )
     messages.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -86,7 +88,11 @@ def main() -> int:
         generate(Path(folder))
         names = differing(Path(folder))
         if args.check:
-            print(f"Not what {PROTO} says: {', '.join(names)}. Run `make proto`." if names else "The stubs are up to date.")
+            print(
+                f"Not what {PROTO} says: {', '.join(names)}. Run `make proto`."
+                if names
+                else "The stubs are up to date."
+            )
             return 1 if names else 0
         for name in STUBS:
             text = (Path(folder) / PROTO.with_name(name)).read_text(encoding="utf-8")

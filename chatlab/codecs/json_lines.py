@@ -40,7 +40,10 @@ _MEANT = {_line_of(message): message for message in _MESSAGES.values()}
 _LINE = msgspec.json.Decoder(Union[tuple(_MEANT)])
 _HEAD = msgspec.json.Decoder(_Head)
 _NUMBERS = {message: [f for f, of in message.__annotations__.items() if of is int] for message in _MESSAGES.values()}
-_LISTS = {DeleteMessages: lambda message: message.numbers, Mail: lambda message: [each.number for each in message.messages]}
+_LISTS = {
+    DeleteMessages: lambda message: message.numbers,
+    Mail: lambda message: [each.number for each in message.messages],
+}
 _encode = msgspec.json.Encoder().encode
 _TOKEN = re.compile(rb'[ \t\r\n]+|[{}\[\],:]|"(?:[^"\\]|\\.)*"|[^ \t\r\n{}\[\],:"]+|.', re.DOTALL)
 _PUNCTUATION = {
@@ -169,7 +172,9 @@ def _explained(frame: bytes, error: Exception) -> ProtocolError:
     try:
         keys = json.loads(frame)
         line = json.dumps(keys, ensure_ascii=False)
-        head = _HEAD.decode(line.encode("utf-8", "replace"))  # msgspec reads no halves of characters, as "\ud800" is one
+        head = _HEAD.decode(
+            line.encode("utf-8", "replace")
+        )  # msgspec reads no halves of characters, as "\ud800" is one
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return ProtocolError(f"not a message in JSON: {error}", fatal=False)
     message = _MESSAGES.get(head.op)

@@ -12,7 +12,8 @@ from struct import Struct
 from google.protobuf.message import DecodeError
 
 from ..messages import Message, ProtocolError, Request
-from ..proto import chat_pb2, convert, walk
+from ..proto import chat_pb2, convert
+from ..proto import spans as walk
 
 PREFIX = Struct(">BI")
 ASK, TOLD = 0, 1

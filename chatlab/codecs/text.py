@@ -13,10 +13,44 @@ and `\r`, and a backslash is `\\`, so that splitting at `|` is always right. `do
 import re
 
 from ..messages import (
-    Account, Accounts, Acknowledge, Arrived, Balance, Closed, CreateAccount, Deleted, DeleteAccount, DeleteMessages,
-    Deposit, Done, Entered, Goodbye, Heard, Join, Joined, Leave, Left, ListAccounts, LoggedOut, LogIn, LogOut, Mail,
-    Message, Ping, Pong, ProtocolError, Refused, Said, Say, Send, Sent, Unread, ViewBalance, Withdraw, cut,
-)  # fmt: skip
+    Account,
+    Accounts,
+    Acknowledge,
+    Arrived,
+    Balance,
+    Closed,
+    CreateAccount,
+    DeleteAccount,
+    Deleted,
+    DeleteMessages,
+    Deposit,
+    Done,
+    Entered,
+    Goodbye,
+    Heard,
+    Join,
+    Joined,
+    Leave,
+    Left,
+    ListAccounts,
+    LoggedOut,
+    LogIn,
+    LogOut,
+    Mail,
+    Message,
+    Ping,
+    Pong,
+    ProtocolError,
+    Refused,
+    Said,
+    Say,
+    Send,
+    Sent,
+    Unread,
+    ViewBalance,
+    Withdraw,
+    cut,
+)
 
 _ESCAPES = str.maketrans({"|": r"\p", "\\": r"\\", "\n": r"\n", "\r": r"\r"})
 _ESCAPED = re.compile(r"\\([pnr\\])")

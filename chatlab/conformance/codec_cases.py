@@ -6,7 +6,7 @@ A case gets a `Watched` codec and literal messages; there is no socket and no se
 
 from collections.abc import Callable
 
-from ..connection import Connection
+from ..codecs.connection import Connection
 from ..messages import (
     EVENTS,
     REPLIES,
@@ -24,7 +24,7 @@ from ..messages import (
     Say,
     Send,
     Withdraw,
-)  # fmt: skip
+)
 from .report import Case, Wrong, case, clipped
 
 CASES: list[Case] = []
@@ -52,7 +52,9 @@ class Watched:
         end = self._call(self.codec.frame_end, buffer, start, searched)
         if type(end) is not int or end and end <= start:
             sent = f"frame_end of {clipped(repr(bytes(buffer)))} from {start}"
-            raise Wrong(sent, end, "An end that lies not behind the start: a loop that reads so many bytes never advances.")
+            raise Wrong(
+                sent, end, "An end that lies not behind the start: a loop that reads so many bytes never advances."
+            )
         return end
 
     def decode(self, frame: bytes) -> Tagged:
@@ -80,7 +82,9 @@ def listener(codec: Watched, max_frame: int = 1 << 20) -> Connection:
 # ---- messages to try --------------------------------------------------------------------------------------------
 
 
-def filled(kind: type[Message], text: str | None = None, number: int | None = None, flag: bool = True, many: int = 2) -> Message:
+def filled(
+    kind: type[Message], text: str | None = None, number: int | None = None, flag: bool = True, many: int = 2
+) -> Message:
     """A message of this kind with every field filled: with these values, or with a different one in each field."""
     values = {}
     for place, (field, wanted) in enumerate(kind.__annotations__.items()):
@@ -95,7 +99,11 @@ def filled(kind: type[Message], text: str | None = None, number: int | None = No
 
 def kinds_with(*wanted: type) -> list[type[Message]]:
     """The messages that have a field of one of these types, or a list of such."""
-    inside = {str: (str, tuple[str, ...], tuple[Arrived, ...]), int: (int, tuple[int, ...], tuple[Arrived, ...]), bool: (bool,)}
+    inside = {
+        str: (str, tuple[str, ...], tuple[Arrived, ...]),
+        int: (int, tuple[int, ...], tuple[Arrived, ...]),
+        bool: (bool,),
+    }
     types = {each for kind in wanted for each in inside[kind]}
     return [kind for kind in EVERY if types & set(kind.__annotations__.values())]
 
@@ -186,12 +194,28 @@ def delimiters_in_texts(codec):
 @case(CASES, "The end mark of a frame inside a text: it cuts the message, and the rest is read as a command.")
 def line_ends_in_texts(codec):
     """No line end of any kind, and no end mark, inside a text ends the frame or is changed."""
-    marks = ["\n", "\r", "\r\n", "\n\n", "\r\n\r\n", "\n.\n", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
+    marks = [
+        "\n",
+        "\r",
+        "\r\n",
+        "\n\n",
+        "\r\n\r\n",
+        "\n.\n",
+        "\x0b",
+        "\x0c",
+        "\x1c",
+        "\x1d",
+        "\x1e",
+        "\x85",
+        "\u2028",
+        "\u2029",
+    ]
     every_text(codec, [*marks, r"\n", "END", "EOF", "<EOF>", "<END>", "DONE", "STOP", "\x03", "\x04"])
 
 
 @case(
-    CASES, "A quote that changes the number of fields, braces that are counted also inside strings, or an escape undone wrongly."
+    CASES,
+    "A quote that changes the number of fields, braces that are counted also inside strings, or an escape undone wrongly.",
 )
 def quotes_braces_and_backslashes_in_texts(codec):
     """Quotes, braces, brackets and backslashes are characters like any other, also unpaired ones."""
@@ -226,7 +250,21 @@ def control_characters_in_texts(codec):
     every_text(codec, [chr(number) for number in (*range(32), *range(127, 160))] + ["\x1b[2J", "\0\0\0"])
 
 
-OTHER_LETTERS = ["é", "e\u0301", "ß", "中文", "🙂", "👩‍👩‍👧", "שלום", "\ufeff", "\uffff", "\U0010ffff", "İ", "ﬁ", "\u200b"]
+OTHER_LETTERS = [
+    "é",
+    "e\u0301",
+    "ß",
+    "中文",
+    "🙂",
+    "👩‍👩‍👧",
+    "שלום",
+    "\ufeff",
+    "\uffff",
+    "\U0010ffff",
+    "İ",
+    "ﬁ",
+    "\u200b",
+]
 
 
 @case(CASES, "Bytes made with ASCII or Latin-1: a non-ASCII name is created, and then the reply fails.")
@@ -270,7 +308,9 @@ NUMBERS = sorted(
 )
 
 
-@case(CASES, "Integers that crash from 2**31 on, lose their last digits where they pass through a float, or their sign.")
+@case(
+    CASES, "Integers that crash from 2**31 on, lose their last digits where they pass through a float, or their sign."
+)
 def numbers_of_every_size(codec):
     """Whole numbers from -2**63 to 2**63 - 1 come back as they are, in every field and in lists."""
     for kind in kinds_with(int):
@@ -278,7 +318,9 @@ def numbers_of_every_size(codec):
             there_and_back(codec, 7, filled(kind, number=number))
 
 
-@case(CASES, 'A yes that comes back as 1 (or as "True"), or a no that comes back as true because its text is not empty.')
+@case(
+    CASES, 'A yes that comes back as 1 (or as "True"), or a no that comes back as true because its text is not empty.'
+)
 def yes_and_no_stay_yes_and_no(codec):
     """True comes back as True and False as False, not as 1 and 0, also inside a list."""
     for kind in (*kinds_with(bool), Mail):
@@ -301,7 +343,16 @@ def tags_of_every_size(codec):
 @case(CASES, "A list that ends at the first odd element, or whose count has too few digits or bits.")
 def lists_of_every_length(codec):
     """No elements, one, a thousand, empty elements, elements with delimiters: every list comes back as it is."""
-    texts = [(), ("",), ("", ""), ("a",), ("a", ""), ("", "a"), ("a|b", "c,d", "e;f", "[i]"), tuple(map(str, range(1000)))]
+    texts = [
+        (),
+        ("",),
+        ("", ""),
+        ("a",),
+        ("a", ""),
+        ("", "a"),
+        ("a|b", "c,d", "e;f", "[i]"),
+        tuple(map(str, range(1000))),
+    ]
     for names in texts:
         there_and_back(codec, 7, Accounts(names, next=""))
         there_and_back(codec, 7, Accounts(names, next="z"))
@@ -354,7 +405,9 @@ def _comes_back_whole(codec: Watched, message: Message) -> None:
         there_and_back(codec, 7, message)
     except Wrong as wrong:
         if _shorter(message, codec.decode(codec.encode(7, message))[1]):
-            wrong.hint = "A silent truncation: the text comes back shorter than it was sent, as out of a field of a fixed size."
+            wrong.hint = (
+                "A silent truncation: the text comes back shorter than it was sent, as out of a field of a fixed size."
+            )
         raise
 
 
@@ -402,7 +455,9 @@ def escapes_do_not_pile_up(codec):
         text = piece * (100 // len(piece.encode()))
         grown = len(codec.encode(7, Send("bob", text))) - len(codec.encode(7, Send("bob", "")))
         if grown > 3 * 100 + 8:
-            raise Wrong(f"{len(text.encode())} bytes of text, {piece!r} again and again", f"{grown} bytes of frame for them")
+            raise Wrong(
+                f"{len(text.encode())} bytes of text, {piece!r} again and again", f"{grown} bytes of frame for them"
+            )
 
 
 # ---- injection --------------------------------------------------------------------------------------------------
@@ -432,8 +487,6 @@ def _arrives_alone(codec: Watched, message: Message) -> None:
 @case(CASES, "Commands that are recognised inside chat text.")
 def commands_in_a_text_are_text(codec):
     """Words that are commands elsewhere (/quit, LOGIN, exit, 15) mean nothing in a text, a name or a room."""
-    words = (
-        "/quit /leave /list exit quit bye tata logout LOGIN DISCONNECT !DISCONNECT !quit close delete ping PING OK ERROR LogOut"
-    )
+    words = "/quit /leave /list exit quit bye tata logout LOGIN DISCONNECT !DISCONNECT !quit close delete ping PING OK ERROR LogOut"
     numbers = "15 10 0|ada 1|eve #7|14 @x|2||5 * __close__ None"
     every_text(codec, [*words.split(), *numbers.split()])

@@ -30,8 +30,20 @@ from ..messages import (
     Send,
     Sent,
     Unread,
-)  # fmt: skip
-from .codec_cases import CASES, EVERY, TEXT_BYTES, TOP, Tagged, Watched, filled, kinds_with, listener, same, there_and_back
+)
+from .codec_cases import (
+    CASES,
+    EVERY,
+    TEXT_BYTES,
+    TOP,
+    Tagged,
+    Watched,
+    filled,
+    kinds_with,
+    listener,
+    same,
+    there_and_back,
+)
 from .report import NotTried, Wrong, case, clipped
 
 # ---- a stream is not messages -----------------------------------------------------------------------------------
@@ -80,7 +92,9 @@ def heard(codec: Watched, pieces: list[bytes], stream: Stream, sent: str) -> Non
         connection.error.add_note(sent)
         raise connection.error
     if not same(got, wanted):
-        place = next((n for n, (one, other) in enumerate(zip(got, wanted)) if not same(one, other)), min(len(got), len(wanted)))
+        place = next(
+            (n for n, (one, other) in enumerate(zip(got, wanted)) if not same(one, other)), min(len(got), len(wanted))
+        )
         first = f"the first difference is number {place + 1}: {clipped(repr(got[place])) if place < len(got) else 'missing'}"
         raise Wrong(sent, f"{len(got)} messages of {len(wanted)}; {first}")
 
@@ -95,7 +109,10 @@ def many_frames_in_one_segment(codec):
         heard(codec, [joined(stream)], stream, f"{len(stream)} frames in one segment")
 
 
-@case(CASES, "A message split over segments: the parser fails on half a frame, drops its tail, or starts afresh on each wake-up.")
+@case(
+    CASES,
+    "A message split over segments: the parser fails on half a frame, drops its tail, or starts afresh on each wake-up.",
+)
 def one_byte_at_a_time(codec):
     """A conversation that arrives byte by byte is the same conversation."""
     for stream in (spoken(codec), hard(codec)):
@@ -176,10 +193,14 @@ def an_end_is_told_once_and_for_all(codec):
             if said not in (0, len(frame)):
                 raise Wrong(f"frame_end of {frame[:size]!r}", f"{said}, where the frame ends at {len(frame)}")
             if not said and codec.frame_end(bytearray(frame), 0, size) != len(frame):
-                raise Wrong(f"frame_end of {frame!r}, searched already up to {size}", codec.frame_end(bytearray(frame), 0, size))
+                raise Wrong(
+                    f"frame_end of {frame!r}, searched already up to {size}", codec.frame_end(bytearray(frame), 0, size)
+                )
 
 
-@case(CASES, "Parser state that is kept in the codec: one object reads for every connection, so nothing may stay in it.")
+@case(
+    CASES, "Parser state that is kept in the codec: one object reads for every connection, so nothing may stay in it."
+)
 def nothing_is_kept_between_frames(codec):
     """Two conversations, interleaved byte by byte through one codec, do not mix; nor does a bad frame spoil a good one."""
     streams = spoken(codec), spoken(codec, SPEECH[::-1])
@@ -206,7 +227,9 @@ def a_message_is_always_spelled_alike(codec):
         one = codec.encode(tag, message)
         codec.encode(1, Send("eve", "something else"))
         if codec.encode(tag, message) != one:
-            raise Wrong(message, f"{clipped(repr(one))}, and the second time {clipped(repr(codec.encode(tag, message)))}")
+            raise Wrong(
+                message, f"{clipped(repr(one))}, and the second time {clipped(repr(codec.encode(tag, message)))}"
+            )
 
 
 # ---- the hostile and the clumsy peer ----------------------------------------------------------------------------
@@ -227,7 +250,9 @@ def _mutated(codec: Watched, count: int, chance: random.Random) -> Iterator[byte
                 case 2:
                     frame[at:at] = chance.randbytes(chance.randint(1, 3))
                 case 3:
-                    frame[at : at + 2] = chance.choice([b"\xff\xff", b"\0\0", b'"', b"|", b"9999", b"-1", b"\x80", b"{", b"\\"])
+                    frame[at : at + 2] = chance.choice(
+                        [b"\xff\xff", b"\0\0", b'"', b"|", b"9999", b"-1", b"\x80", b"{", b"\\"]
+                    )
                 case 4:
                     frame[at:] = chance.choice([b"", bytes(frame), b"\n"])
         yield bytes(frame)
@@ -240,7 +265,9 @@ def _survives(codec: Watched, nonsense: bytes) -> None:
         for tag, message in ears.receive(piece):
             if ill := ill_typed(tag, message):
                 raise Wrong(
-                    nonsense, ill, "Values taken as they come: what decode returns must have the types that the message promises."
+                    nonsense,
+                    ill,
+                    "Values taken as they come: what decode returns must have the types that the message promises.",
                 )
 
 
@@ -254,7 +281,11 @@ def ill_typed(tag: object, message: Message) -> str:
     for field, wanted in type(message).__annotations__.items():
         value = getattr(message, field)
         inside = element.get(wanted)
-        right = type(value) is wanted if inside is None else type(value) is tuple and all(type(each) is inside for each in value)
+        right = (
+            type(value) is wanted
+            if inside is None
+            else type(value) is tuple and all(type(each) is inside for each in value)
+        )
         if not right:
             return f"{type(message).__name__} with {field}={clipped(repr(value), 60)}"
         if inside is Arrived and any(ill_typed(None, each) for each in value):
@@ -337,7 +368,10 @@ def _places_of_the_operation(codec: Watched) -> set[int]:
     return {at for one, other in pairs for at in range(len(one)) if one[at] != other[at]}
 
 
-@case(CASES, "A byte that nobody reads: a checksum that is sent and never checked, a version that nobody compares, padding.")
+@case(
+    CASES,
+    "A byte that nobody reads: a checksum that is sent and never checked, a version that nobody compares, padding.",
+)
 def every_byte_matters(codec):
     """If any one byte of a frame is changed the message changes or is refused: no byte is sent for nothing."""
     speech = [

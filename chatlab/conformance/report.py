@@ -110,7 +110,9 @@ class Report:
         for reason, group in groupby(self.results, lambda result: result.got if result.outcome == "skipped" else None):
             results = tuple(group)
             if reason is not None and len(results) > 3:
-                lines.append(f"- {len(results)} cases: not tried, {reason} ({', '.join(result.case for result in results)})")
+                lines.append(
+                    f"- {len(results)} cases: not tried, {reason} ({', '.join(result.case for result in results)})"
+                )
             else:
                 lines += map(str, results)
         return "\n".join(lines)

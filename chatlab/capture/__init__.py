@@ -1,0 +1,1 @@
+"""What passed on the wire: a relay, byte layers, dissection, captures, traces."""

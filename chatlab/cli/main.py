@@ -1,0 +1,314 @@
+"""What a person types at a shell: parse, call, print.
+
+A subcommand is an entry of `COMMANDS`: a sentence, the function that names its arguments, and the function that does it
+and returns the exit code. What goes wrong is one line on standard error and exit code 1, or 2 for a wrong argument.
+"""
+
+import argparse
+import asyncio
+import errno
+import os
+import queue
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from chatlab import __version__
+
+from .. import harness
+from ..messages import ConnectionLost
+from ..transport import registry
+from ..transport.interface import Implementation
+from .screen import visible
+
+WORKING = "\t\t\t\tSERVER WORKING"
+STOPPED = "\t\t\t\tSERVER STOPPED"
+LAST_PORT = 65535
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the command line says; the exit code."""
+    _prepare_streams()
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _prepare_streams() -> None:
+    """Neither what others write nor what is typed can break a stream, whatever the terminal's encoding."""
+    for stream, errors in (sys.stdin, "replace"), (sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace"):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=errors)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="chatlab", description="One chat, carried in many ways, and what each of them costs."
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"chatlab {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(name, help=command.what, description=f"{command.what[0].upper()}{command.what[1:]}.")
+        command.arguments(one)
+        one.set_defaults(run=command.run, fail=one.error)
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to {LAST_PORT}, not {text!r}")
+    return int(text)
+
+
+def _implementation(name: str, options) -> Implementation:
+    """What the protocol's name stands for; the parser's error where it stands for nothing."""
+    if ":" in name and "" not in sys.path:
+        sys.path.insert(0, "")  # a reader's own module lies where they stand
+    try:
+        return registry.implementation(name)
+    except (ValueError, TypeError, ImportError, AttributeError) as error:
+        options.fail(f"{error}")
+
+
+# ---- serve ------------------------------------------------------------------------------------------------------
+
+
+def _serve_arguments(parser) -> None:
+    parser.add_argument("protocols", nargs="*", default=["text"], metavar="PROTOCOL", help=_protocols_help("text"))
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen at (%(default)s: this machine only)")
+    parser.add_argument(
+        "--port", type=_port, metavar="N", help=f"the first protocol's port, the next takes N+1 ({_ports_help()})"
+    )
+    parser.add_argument(
+        "--engine", choices=harness.ENGINES, default="loop", help="one event loop, or threads for each client"
+    )
+    parser.add_argument(
+        "--store", default="memory", metavar="FILE", help="keep the chat in this SQLite file (otherwise in memory)"
+    )
+    parser.add_argument("--password-required", action="store_true", help="take no account without a password")
+
+
+def _serve(options) -> int:
+    names = [_implementation(name, options).name for name in options.protocols]
+    ports = {name: registry.PORTS.get(name, 0) for name in names} if options.port is None else options.port
+    if options.port and options.port + len(options.protocols) - 1 > LAST_PORT:
+        options.fail(f"{len(options.protocols)} ports from {options.port} on go past {LAST_PORT}")
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # what to print; None is the end
+    with _signals_end(lines):
+        server = _started(options, ports)
+        server.log.follow(lines.put)
+        _print_doors(server, options.host)
+        _print_all(lines)
+    server.close()
+    lines.put(None)
+    _print_all(lines)
+    print(f"\n{STOPPED}", flush=True)
+    return 0
+
+
+@contextmanager
+def _signals_end(lines: queue.SimpleQueue):
+    """Inside, Ctrl-C and a polite kill put an end to the lines; outside, they interrupt as ever."""
+    before = {number: signal.signal(number, lambda *_: lines.put(None)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _started(options, ports: int | dict[str, int]) -> harness.Server:
+    try:
+        return harness.serve(
+            *options.protocols,
+            engine=options.engine,
+            host=options.host,
+            port=ports,
+            store=None if options.store == "memory" else options.store,
+            password_required=options.password_required,
+        )
+    except ValueError as error:
+        sys.exit(f"chatlab serve: {error}")
+    except OSError as error:
+        other = "--host names another address"
+        if error.errno in (errno.EADDRINUSE, errno.EACCES, None):
+            other = "--port N names another port, --host another address"
+        sys.exit(f"chatlab serve: {error.strerror or error}; {other}")
+
+
+def _print_doors(server: harness.Server, host: str) -> None:
+    print(f"{WORKING}\n")
+    for name, (_, port) in server.addresses.items():
+        words = ["chatlab chat", "127.0.0.1" if host in LOOPBACK else "HOST"]
+        words += [f"--protocol {name}"] * (name != "text") + [f"--port {port}"] * (port != registry.PORTS.get(name))
+        print(f"{name:12} {host}, port {port:<7} {' '.join(words)}")
+    if host not in LOOPBACK:
+        print("Whoever reaches this machine can come in, and nothing on the way is encrypted.")
+    print("Ctrl-C stops it.\n", flush=True)
+
+
+def _print_all(lines: queue.SimpleQueue) -> None:
+    """Print the lines as they come, from this thread only, until the end."""
+    while True:
+        try:
+            line = lines.get(timeout=1)  # Windows interrupts no wait, so none may be long
+        except queue.Empty:
+            continue
+        if line is None:
+            return
+        print(visible(line), flush=True)
+
+
+def _protocols_help(default: str) -> str:
+    return f"{', '.join(registry.PROTOCOLS)}, or module:NAME of your own ({default})"
+
+
+def _ports_help() -> str:
+    return ", ".join(f"{name} {port}" for name, port in registry.PORTS.items())
+
+
+# ---- chat -------------------------------------------------------------------------------------------------------
+
+
+def _chat_arguments(parser) -> None:
+    parser.add_argument("host", metavar="HOST", help="where the server runs")
+    parser.add_argument("--protocol", default="text", help=_protocols_help("%(default)s"))
+    parser.add_argument("--port", type=_port, metavar="N", help=f"the server's port ({_ports_help()})")
+    parser.add_argument("--name", default="", help="the user's name; asked for if not given")
+    parser.add_argument("--password", action="store_true", help="ask for a password, also for a new account")
+
+
+def _chat(options) -> int:
+    from . import terminal
+
+    implementation = _implementation(options.protocol, options)
+    port = registry.PORTS.get(implementation.name) if options.port is None else options.port
+    if port is None:
+        options.fail(f"{options.protocol} has no port of its own; --port N names the server's")
+    dial = implementation.connect_async((options.host, port))
+    try:
+        return asyncio.run(terminal.chat(dial, options.name, options.password))
+    except ConnectionLost as lost:
+        sys.exit(f"chatlab chat: {visible(str(lost))}")
+
+
+# ---- lab --------------------------------------------------------------------------------------------------------
+
+
+def _lab_arguments(parser) -> None:
+    parser.add_argument("folder", nargs="?", metavar="FOLDER",
+                        help="work on a copy of the notebooks in this folder, made where it holds none yet")  # fmt: skip
+    parser.add_argument("--port", type=_port, metavar="N", help="JupyterLab's port (8888, or the next that is free)")
+    parser.add_argument("--no-browser", action="store_true", help="only say which address to open")
+
+
+def _lab(options) -> int:
+    from .jupyter import open_lab
+
+    try:
+        open_lab(options.folder, options.port, browser=not options.no_browser)
+    except (ImportError, OSError) as error:
+        sys.exit(f"chatlab lab: {error}")
+
+
+# ---- compare ----------------------------------------------------------------------------------------------------
+
+
+def _compare_arguments(parser) -> None:
+    parser.add_argument(
+        "protocols",
+        nargs="*",
+        default=["text", "grpc", "grpc-stream"],
+        metavar="PROTOCOL",
+        help=_protocols_help("text grpc grpc-stream"),
+    )
+    parser.add_argument(
+        "--out", default="comparison", metavar="DIR", help="where the report, pictures and data go (%(default)s)"
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer clients and rounds, no open loop: half a minute")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="decides the texts and the order (%(default)s)"
+    )
+
+
+def _compare(options) -> int:
+    for name in options.protocols:
+        _implementation(name, options)
+    if len(set(options.protocols)) < len(options.protocols):
+        options.fail("a protocol is compared with others, not with itself")
+    from .comparison import main_comparison
+
+    try:
+        main_comparison(options.protocols, options.out, options.quick, options.seed)
+    except (OSError, RuntimeError, AssertionError) as error:
+        sys.exit(f"chatlab compare: {error}")
+    return 0
+
+
+# ---- check ------------------------------------------------------------------------------------------------------
+
+
+def _check_arguments(parser) -> None:
+    parser.add_argument("protocol", metavar="PROTOCOL", help=_protocols_help("no default"))
+    parser.add_argument("--only", default="", metavar="WORDS", help="only the cases whose name contains these words")
+
+
+def _check(options) -> int:
+    from ..conformance.runner import check
+
+    _implementation(options.protocol, options)
+    try:
+        report = check(options.protocol, only=options.only)
+    except ValueError as error:
+        options.fail(f"{error}")
+    print(report)
+    return 0 if report.passed else 1
+
+
+# ---- complexity -------------------------------------------------------------------------------------------------
+
+
+def _complexity_arguments(parser) -> None:
+    parser.add_argument("protocols", nargs="*", metavar="PROTOCOL", help=_protocols_help("all of ours"))
+
+
+def _complexity(options) -> int:
+    from ..measurement.code_complexity.tables import complexity
+
+    for name in options.protocols:
+        if name not in registry.PROTOCOLS:
+            _implementation(name, options)
+    try:
+        print(complexity(*options.protocols))
+    except ValueError as error:
+        options.fail(f"{error}")
+    return 0
+
+
+# ---- all of them ------------------------------------------------------------------------------------------------
+
+
+class Command(NamedTuple):
+    """What it does, which arguments it has, and what does it."""
+
+    what: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+COMMANDS = {
+    "serve": Command("run a chat server, and print who comes and goes", _serve_arguments, _serve),
+    "chat": Command("join a chat as one user, in this terminal", _chat_arguments, _chat),
+    "compare": Command("measure protocols side by side, and write a report of it", _compare_arguments, _compare),
+    "complexity": Command("count the code of protocols: client, server and tests", _complexity_arguments, _complexity),
+    "lab": Command("open the notebooks in JupyterLab", _lab_arguments, _lab),
+    "check": Command("try a protocol of your own, case by case", _check_arguments, _check),
+}

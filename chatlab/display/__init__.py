@@ -1,0 +1,1 @@
+"""How values look: tables, plots, HTML, progress bars. Knows nothing of sockets or of measuring."""

@@ -1,0 +1,1 @@
+"""How much, how fast, how sure: loads, baselines, statistics, results."""

@@ -1,0 +1,1 @@
+"""Load generation: scripted virtual users in worker processes."""

@@ -1,0 +1,119 @@
+"""The load generators: simulated clients in a process of their own, which carries out one trial after the other.
+
+Two kinds carry the same workload, and every result says which of them it was:
+
+    light       one loop over non-blocking sockets; requests are spelled beforehand; what it costs is little and known
+    clients     the clients that a user would have (`AsyncClient`), in one event loop: realistic, and often busier than
+                the server that they are to measure
+
+A request's time counts from when it was due. What was due and could not be asked, and what was asked and not answered
+before the end, is written down as such. `work` is the whole of it: bytes in, bytes out, so any Executor can run it.
+"""
+
+import asyncio
+import base64
+import gc
+import sys
+import time
+
+import msgspec
+
+from ...capture.tcp_info import tcp_segments
+from ...capture.traffic import Segments
+from ...transport.event_loop import new_event_loop
+from ...transport.worker_process import answer_questions
+from .clients import ClientsGenerator
+from .control import Control
+from .light import LightGenerator
+from .trial import Clock, Told, Trial, Turns
+from .virtual_user import Speaker
+
+
+def carry_out(trial: Trial) -> Told:
+    """Run the clients, and say what happened. Raises `Untrue` and whatever a client raises."""
+    control = Control(trial.control, trial.side)
+    try:
+        if trial.generator == "light":
+            return _carry_out_light(trial, control)
+        loop = new_event_loop()
+        try:
+            asyncio.set_event_loop(loop)
+            return loop.run_until_complete(_carry_out_clients(trial, control))
+        finally:
+            loop.close()
+    finally:
+        control.over(b"failed")  # unless it was over already
+
+
+def _carry_out_light(trial: Trial, control: Control) -> Told:
+    generator = LightGenerator(trial)
+    try:
+        start_ns = control.wait_for_start()
+        gc.freeze()
+        gc.disable()  # what is collected would be our own, in the midst of a measurement
+        before = tcp_segments(trial.address)
+        clock = generator.take_turns(control.turns(generator.done)) if trial.in_turns else generator.run(start_ns)
+        told = _told(clock, generator.speakers, before, tcp_segments(trial.address))
+        control.over()
+        generator.leave()
+    finally:
+        gc.enable()
+        gc.unfreeze()
+        generator.close()
+    return told
+
+
+async def _carry_out_clients(trial: Trial, control: Control) -> Told:
+    generator = ClientsGenerator(trial)
+    try:
+        await generator.greet()
+        start_ns = control.wait_for_start()
+        before = tcp_segments(trial.address)
+        clock = await (
+            generator.take_turns(control.turns(generator.done)) if trial.in_turns else generator.run(start_ns)
+        )
+        told = _told(clock, generator.speakers, before, tcp_segments(trial.address))
+        control.over()
+        await generator.leave()
+    finally:
+        await generator.close()
+    return told
+
+
+def _told(clock: Clock | Turns, speakers: list[Speaker], before: Segments | None, after: Segments | None) -> Told:
+    for speaker in speakers:
+        speaker.check_nothing_lost()
+    columns = [
+        b"".join([getattr(s, name).tobytes() for s in speakers]) for name in ("due", "sent", "answered", "heard")
+    ]
+    operation = b"".join([_operations(speaker) for speaker in speakers])
+    wire = None if before is None or after is None else after - before
+    now_ns, turns = time.perf_counter_ns(), tuple(getattr(clock, "turns", ()))
+    return Told(clock.start_ns, *columns, operation, tuple(clock.cpu), tuple(clock.at), now_ns, wire, turns)
+
+
+def _operations(speaker: Speaker) -> bytes:
+    times, rest = divmod(len(speaker.due), len(speaker.operations))
+    return (speaker.operations * times + speaker.operations[:rest]).tobytes()
+
+
+def work(spec: bytes) -> bytes:
+    """One worker's task: a `Trial` in msgpack in, a `Told` in msgpack out. Any process that can import this can run it."""
+    trial = msgspec.msgpack.decode(spec, type=Trial)
+    sys.path.extend(entry for entry in trial.path if entry not in sys.path)
+    try:
+        return msgspec.msgpack.encode(carry_out(trial))
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from several
+
+
+def generate() -> None:
+    """What a load generator's own process does: carry out one trial after the other."""
+
+    def answer(question: bytes) -> dict:
+        try:
+            return {"told": base64.b64encode(work(base64.b64decode(question))).decode()}
+        except (Exception, asyncio.CancelledError) as error:  # whatever it is, the one who asked must hear of it
+            return {"error": f"{type(error).__name__}: {error}"}
+
+    answer_questions(answer)

@@ -1,0 +1,216 @@
+"""How many messages a second, and at what cost? Measured from outside, with a fresh server process in every round.
+
+The server has one process and one core, the simulated clients another of each, and the notebook's process only waits and
+looks on. Protocols and numbers of clients are measured in a shuffled order that every second round runs backwards, so
+that whatever drifts in the machine drifts for all of them; and where the load can stop and go on, the servers of a round
+stand there at the same time and take turns that are shorter than what disturbs a machine. The clients are Python too:
+where they are as busy as they can be, or late, the rate is theirs rather than the server's, and the result says so. The
+server's processor time for a message is not disturbed by it.
+"""
+
+import random
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import replace
+
+from ..display.progress import progress
+from ..harness import Server
+from ..messages import cut
+from ..transport import registry
+from ..transport.registry import implementation
+from .calibration import CALIBRATED_FROM_S, _calibrate_once, _capacity
+from .load.workload import Workload
+from .results.environment import Environment, environment, load_average, stolen_and_all, stolen_since
+from .results.runs import Comparison, Round, Run
+from .testbed import (
+    TURN_S,
+    Bench,
+    Crew,
+    MeasurementFailed,
+    SideBySide,
+    _can_take_turns,
+    _check_generator,
+    _check_workload,
+)
+
+PROTOCOLS = ("text", "grpc", "grpc-stream")
+CLIENTS = (1, 2, 4, 8, 16)
+ROUNDS = 5
+QUICK_CLIENTS, QUICK_ROUNDS, QUICK_SECONDS, QUICK_WARM_UP_S = (1, 4, 16), 3, 0.2, 0.05
+
+
+def measure(
+    protocol_or_server,
+    workload: Workload = Workload(),
+    rounds: int = 1,
+    engine: str = "loop",
+    generator: str = "clients",
+    workers: int = 1,
+    executor: Executor | None = None,
+    host: str = "127.0.0.1",
+) -> Run:
+    """Measure one protocol under one load: on a server that runs, or on a fresh server process for each round.
+
+    `generator` is "clients", as a user has them, or "light", which costs so little that the server is what is measured.
+    The load comes from so many `workers`, processes of our own or tasks of any `executor`; for those of other machines
+    `host` is where they find this one. What the generator can do is told beside it where that is known, and found out
+    first where the measurement takes so long that it does not matter (see `calibrate`). An interrupt ends it with the
+    rounds that are done. The processor time of a server that lives in this process cannot be told from the notebook's,
+    and is None. Raises `MeasurementFailed`, a `RuntimeError`, where the clients fail, with what they said; the rounds that
+    were finished before are its `finished`.
+    """
+    _check_workload(workload)
+    check_rounds(rounds)
+    _check_generator(generator)
+    before, load, crew = stolen_and_all(), load_average(), Crew(workers, executor, host)
+    done: list[Round] = []
+    takes_s = rounds * (workload.seconds + workload.warm_up_s)
+    failed: MeasurementFailed | None = None
+    try:
+        with progress(rounds, "measuring") as bar:
+            if workload.messages is None and takes_s >= CALIBRATED_FROM_S:
+                _calibrate_once(_protocol_of(protocol_or_server), generator, crew, [workload])
+            for _ in range(rounds):
+                bench = _bench(protocol_or_server, engine, generator, crew)
+                with bench:
+                    done.append(bench.carry_out(workload))
+                bar.update()
+    except (KeyboardInterrupt, MeasurementFailed) as ended:
+        if not done:
+            raise
+        failed = ended if isinstance(ended, MeasurementFailed) else None
+    where = _environment(bench.pinned, load, before)
+    capacity = _capacity(bench.name, generator, crew, workload)
+    return _found(Run(bench.name, workload, tuple(done), where, generator, capacity, len(done) < rounds), failed)
+
+
+def _found(found: Run | Comparison, failed: MeasurementFailed | None):
+    """What was found; where the clients failed before it was whole, their error, which then has it."""
+    if failed is None:
+        return found
+    failed.finished = found
+    failed.add_note("The rounds that were finished before are the error's `finished`.")
+    raise failed
+
+
+def _bench(protocol_or_server, engine: str, generator: str, crew: Crew) -> "Bench":
+    server = protocol_or_server if isinstance(protocol_or_server, Server) else None
+    return Bench(_protocol_of(protocol_or_server), engine, server, generator, crew)
+
+
+def _protocol_of(protocol_or_server):
+    return _first_door(protocol_or_server) if isinstance(protocol_or_server, Server) else protocol_or_server
+
+
+def compare(
+    protocols: Iterable = PROTOCOLS,
+    workload: Workload = Workload(),
+    clients: int | Iterable[int] = CLIENTS,
+    rounds: int = ROUNDS,
+    engine: str = "loop",
+    quick: bool = False,
+    generator: str = "clients",
+    workers: int = 1,
+    executor: Executor | None = None,
+    host: str = "127.0.0.1",
+    turn_s: float = TURN_S,
+) -> Comparison:
+    """Measure several protocols side by side, each with each number of clients, in interleaved rounds.
+
+    `quick` is for notebooks and tests: fewer clients, rounds and seconds. `workload.seed` decides the order, and each
+    second round runs backwards, so that whatever drifts in the machine drifts for all. In a closed loop that lasts `seconds`,
+    without `think_s` or an `executor`, the protocols of a round take turns: each has `seconds` in all, in parts of `turn_s` or
+    8 mean response times of the slowest (two parts at the least), and its clock stands still meanwhile (`Round.turns`).
+    Shorter turns scatter less, and cost more: whose turn it is finds its caches cold (docs/design.md has the figures).
+
+    Each protocol's generator is calibrated first, once in this process for each number of clients (`calibrate`). An interrupt
+    ends it, and the processes with it; what was done by then is the result, marked as partial. Raises `ValueError` for no
+    protocol or one named twice, and `MeasurementFailed`, as `measure` does, where the clients fail.
+    """
+    _check_workload(workload)
+    check_rounds(rounds)
+    if not 0.001 <= turn_s <= 60:
+        raise ValueError(f"turn_s is from 0.001 to 60 s, not {turn_s!r}")
+    if quick:
+        clients, rounds = QUICK_CLIENTS, min(rounds, QUICK_ROUNDS)
+        workload = replace(workload, seconds=QUICK_SECONDS, warm_up_s=QUICK_WARM_UP_S)
+    protocols = _listed(protocols)
+    _check_compared([implementation(each).name for each in protocols])
+    loads = [replace(workload, clients=each) for each in dict.fromkeys(_listed(clients))]
+    if not loads:
+        raise ValueError("there is no number of clients to measure with")
+    _check_generator(generator)
+    before, load, crew = stolen_and_all(), load_average(), Crew(workers, executor, host)
+    done: dict[tuple[str, int], list[Round]] = {
+        (implementation(p).name, w.clients): [] for w in loads for p in protocols
+    }
+    failed: MeasurementFailed | None = None
+    try:
+        with progress(rounds * len(done), "comparing") as bar:
+            for protocol in protocols:
+                _calibrate_once(protocol, generator, crew, loads)
+            for number, order in enumerate(_orders(protocols, loads, rounds, workload.seed)):
+                for side_by_side in [order] if _can_take_turns(workload, crew) else [[each] for each in order]:
+                    benches = [Bench(protocol, engine, None, generator, crew) for protocol, _ in side_by_side]
+                    with SideBySide(benches, turn_s, number) as stand:
+                        for each in side_by_side[0][1]:
+                            for name, found in stand.carry_out(each):
+                                done[name, each.clients].append(found)
+                                bar.update()
+    except (KeyboardInterrupt, MeasurementFailed) as ended:
+        if not any(done.values()):
+            raise
+        failed = ended if isinstance(ended, MeasurementFailed) else None
+    where = _environment(stand.pinned, load, before)
+    partial = any(len(each) < rounds for each in done.values())
+    runs = [
+        Run(name, each, tuple(found), where, generator, _capacity(name, generator, crew, each), partial)
+        for each in loads
+        for name in dict.fromkeys(name for name, _ in done)
+        if (found := done[name, each.clients])
+    ]
+    return _found(Comparison(tuple(runs), where), failed)
+
+
+def _listed(one_or_several) -> list:
+    """One protocol or one number is a list of one."""
+    single = isinstance(one_or_several, str | type) or not isinstance(one_or_several, Iterable)
+    return [one_or_several] if single else list(one_or_several)
+
+
+def _orders(
+    protocols: list, loads: list[Workload], rounds: int, seed: int
+) -> Iterator[list[tuple[object, list[Workload]]]]:
+    """Who comes when: each second round is the one before it backwards (ABBA), and each such pair is shuffled anew."""
+    shuffled = random.Random(seed)
+    for number in range(rounds):
+        if number % 2 == 0:
+            each_load = shuffled.sample(loads, len(loads))
+            turns = [(protocol, each_load) for protocol in shuffled.sample(protocols, len(protocols))]
+        else:
+            turns = [(protocol, each[::-1]) for protocol, each in reversed(turns)]
+        yield turns
+
+
+def _first_door(server: Server):
+    """What another process can speak with at the server's first door: a name, a codec or an Implementation."""
+    name, found = server._door(None)
+    return name if name in registry.PROTOCOLS else getattr(found, "codec", found)
+
+
+def check_rounds(rounds: int) -> None:
+    if not isinstance(rounds, int) or isinstance(rounds, bool):
+        raise TypeError(f"rounds is a whole number from 1 to 100, not {cut(rounds)}")
+    if not 1 <= rounds <= 100:
+        raise ValueError(f"rounds is from 1 to 100, not {rounds!r}")
+
+
+def _check_compared(names: list[str]) -> None:
+    if not names:
+        raise ValueError("there is no protocol to measure")
+    if len(set(names)) < len(names):
+        raise ValueError(f"a protocol is compared with others, not with itself: {', '.join(names)}")
+
+
+def _environment(pinned: str, load: float | None, before) -> Environment:
+    return environment(pinned, load, stolen_since(before))

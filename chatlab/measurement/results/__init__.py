@@ -1,0 +1,1 @@
+"""What was measured, as values that are compared, saved and shown."""

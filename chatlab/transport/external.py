@@ -1,0 +1,261 @@
+"""A chat server that is not ours: another process with its own protocol, brought in by an adapter of some thirty lines.
+
+An adapter is a subclass of `Foreign`. It says how the server is started, which of our verbs it has, how a request is
+spelled, and what an answer means. Then `serve`, `check`, a relay and a measurement treat it as they treat ours. The
+chat behind it is its own: it shares no accounts with another door, and it keeps its own rules.
+
+    class Parrot(Foreign):
+        name = "parrot"
+        command = ["./parrot", "--port", "{port}"]
+        verbs = "create_account send receive"
+
+        def encode(self, request):
+            ...
+        def decode(self, frame, asked):
+            ...
+"""
+
+import itertools
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+
+from ..chat.hub import Hub
+from ..messages import (
+    REQUESTS,
+    Acknowledge,
+    Arrived,
+    ChatError,
+    Message,
+    ProtocolError,
+    Reply,
+    Request,
+    ViewBalance,
+    cut,
+)
+from .interface import Address
+from .socket_client import AsyncSocketClient, SocketClient
+
+START_TIMEOUT_S = 15.0
+STOP_TIMEOUT_S = 2.0
+
+# It ends the program when its own input ends, and so when we end, however we end. The program has a process group of its
+# own, so that what a shell has started ends with the shell; where there are no groups, as on Windows, it ends alone.
+_GUARD = """
+import os, signal, subprocess, sys, threading, time
+program = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
+over = threading.Event()
+def watch(end):
+    end()
+    over.set()
+for end in program.wait, sys.stdin.read:
+    threading.Thread(target=watch, args=[end], daemon=True).start()
+over.wait()
+try:
+    if not hasattr(os, "killpg"):
+        program.terminate()
+    else:
+        os.killpg(program.pid, signal.SIGTERM)
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            os.killpg(program.pid, 0)
+            time.sleep(0.01)
+        os.killpg(program.pid, signal.SIGKILL)
+except OSError:
+    pass  # nobody is left in the group
+os._exit(program.wait() % 256)
+"""
+
+#: What a server can do and not all can; an adapter's `verbs` may name them beside the client's verbs.
+ABILITIES = ("async", "big_texts", "fixed_port", "foreign_balance", "paging", "passwords", "request_ids")
+
+
+class Foreign:
+    """An Implementation whose server is another program. Subclass it; `encode` and `decode` are yours to write.
+
+    Its answers come in the order of the requests. What `decode` returns is a Reply to `asked`, the oldest request that
+    was not answered yet, or an Event. A server that numbers no messages is numbered here.
+    """
+
+    name = "foreign"
+    #: How to start it. "{port}" and "{host}" are filled in; a server that chooses its port says so in what it prints.
+    command: list[str] = []
+    #: Where it prints its port, as a regular expression with one group; empty where it takes the port that it is given.
+    announces = ""
+    #: The verbs that it has, in words; "receive" where it pushes; and its `ABILITIES`. `check` leaves out what needs another.
+    verbs = "create_account send"
+    engines = ("loop",)
+
+    def encode(self, request: Request) -> bytes:
+        """The bytes that ask for it."""
+        raise NotImplementedError(f"{self.name} has no {type(request).__name__}")
+
+    def decode(self, frame: bytes, asked: Request | None) -> Message:
+        """What the frame says. Raises `ProtocolError` for nonsense."""
+        raise NotImplementedError
+
+    def frame_end(self, buffer: bytes, start: int, searched: int) -> int:
+        """As a codec's; lines, unless an adapter says otherwise."""
+        return buffer.find(b"\n", searched) + 1
+
+    # ---- what an Implementation offers
+
+    def __init_subclass__(cls):
+        cls.verbs = frozenset(cls.verbs.split() if isinstance(cls.verbs, str) else cls.verbs)
+        known = {*map(_verb, REQUESTS), "receive", *ABILITIES}
+        if unknown := sorted(cls.verbs - known):
+            raise ValueError(
+                f"{cls.__name__}.verbs has {', '.join(map(cut, unknown))}; known are {', '.join(sorted(known))}"
+            )
+
+    def serve(self, hub: Hub, engine: str = "loop", host: str = "127.0.0.1", port: int = 0) -> "ForeignDoor":
+        """Start the program. Our hub stays empty: the chat is the program's own."""
+        if not self.command or isinstance(self.command, str):
+            raise ValueError(f"{self.name} is started by its command, a list of words, not by {cut(self.command)}")
+        return ForeignDoor(self, hub, host, port)
+
+    def connect(self, address: Address) -> "ForeignClient":
+        return ForeignClient(_InOrder(self), address)
+
+    async def connect_async(self, address: Address) -> "AsyncForeignClient":
+        client = AsyncForeignClient(_InOrder(self), address)
+        await client._connect()
+        return client
+
+
+class ForeignDoor:
+    """The running program. What it prints goes into the server's log."""
+
+    def __init__(self, adapter: Foreign, hub: Hub, host: str, port: int):
+        self._log, self._said = hub.log, threading.Condition()
+        self._announces, self._found = adapter.announces, None
+        self._last_line = ""
+        self._ended = False
+        port = port or (0 if adapter.announces else _free_port(host))
+        words = [str(word).replace("{port}", str(port)).replace("{host}", host) for word in adapter.command]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _GUARD, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True,  # an interrupt of the kernel is not for it
+        )  # fmt: skip
+        threading.Thread(target=self._listen, name="chatlab-foreign", daemon=True).start()
+        try:
+            self.address: Address = (host, self._announced(adapter) if adapter.announces else port)
+            self._wait_until_it_answers()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the program and return when it has ended."""
+        if self._process.stdin.closed:
+            return
+        self._process.stdin.close()
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _listen(self) -> None:
+        for raw in self._process.stdout:
+            line = raw.decode(errors="replace").rstrip()
+            with self._said:
+                self._last_line = line
+                if self._announces and self._found is None:
+                    self._found = re.search(self._announces, line)
+                self._said.notify_all()
+            self._log(line)
+        self._process.stdout.close()
+        with self._said:
+            self._ended = True
+            self._said.notify_all()
+
+    def _announced(self, adapter: Foreign) -> int:
+        with self._said:
+            self._said.wait_for(lambda: self._found or self._ended, START_TIMEOUT_S)
+            if self._found is None:
+                raise OSError(f"{adapter.name} did not say its port; it said {self._last_words()}")
+            return int(self._found[1])
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            try:
+                return socket.create_connection(self.address, 1.0).close()
+            except OSError:
+                with self._said:
+                    self._said.wait_for(lambda: self._ended, 0.02)
+                if self._ended or time.monotonic() > deadline:
+                    raise OSError(
+                        f"nobody answers at port {self.address[1]}; the program said {self._last_words()}"
+                    ) from None
+
+    def _last_words(self) -> str:
+        return repr(self._last_line) if self._last_line else "nothing"
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def _verb(kind: type[Request]) -> str:
+    """The client's verb that asks it: `CreateAccount` is "create_account"."""
+    return "balance" if kind is ViewBalance else re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
+
+
+class _InOrder:
+    """The adapter as the codec of one connection: it remembers what was asked, since the answers come in that order."""
+
+    preface = b""
+
+    def __init__(self, adapter: Foreign, numbers=None):
+        self.adapter, self.name = adapter, adapter.name
+        self.frame_end = adapter.frame_end
+        self._asked: deque[tuple[int | None, Request]] = deque()
+        self._numbers = itertools.count(1) if numbers is None else numbers
+
+    def afresh(self) -> "_InOrder":
+        """For a new connection of the same client: nothing is asked yet, and messages are numbered on."""
+        return _InOrder(self.adapter, self._numbers)
+
+    def encode(self, tag: int | None, request: Request) -> bytes:
+        if isinstance(request, Acknowledge) and "acknowledge" not in self.adapter.verbs:
+            return b""  # our clients do it by themselves; this server has no use for it
+        verb = _verb(type(request))
+        if verb not in self.adapter.verbs and verb != "create_account":
+            raise ChatError("BAD_VALUE", f"{self.name} has no {verb}")
+        frame = self.adapter.encode(request)
+        self._asked.append((tag, request))
+        return frame
+
+    def decode(self, frame: bytes) -> tuple[int | None, Message]:
+        asked = self._asked[0][1] if self._asked else None
+        message = self.adapter.decode(frame, asked)
+        if isinstance(message, Reply):
+            if asked is None:
+                raise ProtocolError(f"{self.name} answered and nothing was asked")
+            return self._asked.popleft()[0], message
+        if isinstance(message, Arrived) and not message.number:
+            message = Arrived(next(self._numbers), message.sender, message.text, message.returned)
+        return None, message
+
+
+class ForeignClient(SocketClient):
+    """Our blocking client, speaking the adapter's protocol."""
+
+    def _connect(self) -> None:
+        self.codec = self.codec.afresh()
+        super()._connect()
+
+
+class AsyncForeignClient(AsyncSocketClient):
+    """Our async client, speaking the adapter's protocol."""
+
+    async def _connect(self) -> None:
+        self.codec = self.codec.afresh()
+        await super()._connect()

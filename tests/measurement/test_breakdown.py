@@ -1,0 +1,408 @@
+"""Where the time goes: which rungs there are, that each answers rightly, and that a cost is found where it is. No speed is asserted."""
+
+import importlib
+import os
+import signal
+import socket
+from dataclasses import replace
+
+import pytest
+from external_adapter import Bazaar
+from matplotlib.figure import Figure
+from sample_results import COSTS, planted
+
+import chatlab
+from chatlab.codecs.text import TextCodec
+from chatlab.display.plots.latency import LIMITED
+from chatlab.harness import serve
+from chatlab.measurement.baselines.socket_servers import Echoed
+from chatlab.measurement.breakdown import Ladder, Rung, _orders, _servers
+from chatlab.measurement.load.light import LightGenerator
+from chatlab.measurement.load.trial import Trial
+from chatlab.measurement.load.wire_clients import StreamWire, UnaryWire
+from chatlab.measurement.load.workload import Workload
+from chatlab.measurement.results.environment import Environment
+from chatlab.measurement.testbed import MeasurementFailed, NothingDone, SideBySide
+from chatlab.messages import Ping, Said, Say
+from chatlab.transport.registry import implementation
+
+ladder_room = importlib.import_module("chatlab.measurement.breakdown")
+HERE = Environment("3.11.7", "Linux", "a processor", 2, (("grpcio", "1.85.1"),))
+ALONE = Workload(clients=1, rooms=1, operations="say", messages=5)
+ORDER = [
+    ("", "echo"), ("text", "frames"), ("text", "codec"), ("text", "chat"), ("grpc", "bytes"), ("grpc", "messages"), ("grpc", "chat"),
+    ("grpc-stream", "bytes"), ("grpc-stream", "messages"), ("grpc-stream", "chat"),
+]  # fmt: skip
+
+
+# ---- which rungs there are --------------------------------------------------------------------------------------
+
+
+def test_the_rungs_are_in_order_and_the_ground_is_the_first():
+    assert [(rung.protocol, rung.name) for rung in _servers(["text", "grpc", "grpc-stream"], "loop")] == ORDER
+
+
+@pytest.mark.parametrize("engine, words", [("loop", "grpc.aio"), ("threads", "grpc, threads")])
+def test_each_rung_says_on_what_it_runs(engine, words):
+    runs_on = [rung.runs_on for rung in _servers(["text", "grpc"], engine)]
+    assert all(runs_on) and [words in each for each in runs_on] == [False] * 4 + [True] * 3
+
+
+@pytest.mark.parametrize("protocols, why", [
+    ([], "no protocol"), (["text", "text"], "named twice"), (["external_adapter:Bazaar"], "no codec"), (["nowhere"], "no protocol is called"),
+])  # fmt: skip
+def test_a_ladder_is_of_different_protocols_that_the_generator_speaks(protocols, why):
+    with pytest.raises(ValueError, match=why):
+        chatlab.ladder(protocols)
+
+
+def test_a_class_alone_is_one_protocol_and_no_list():
+    with pytest.raises(ValueError, match="no codec, so no light generator"):
+        chatlab.ladder(Bazaar)
+
+
+@pytest.mark.parametrize(
+    "wrong, why", [({"engine": "steam"}, "engine is 'loop' or 'threads'"), ({"rounds": 0}, "rounds is from 1")]
+)
+def test_a_wrong_argument_is_refused(wrong, why):
+    with pytest.raises(ValueError, match=why):
+        chatlab.ladder(**wrong)
+
+
+# ---- each rung answers rightly ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol, name", ORDER)
+def test_each_rung_answers_what_is_asked(protocol, name, engine):
+    (server,) = [
+        s
+        for rung, s in _servers(["text", "grpc", "grpc-stream"], engine).items()
+        if (rung.protocol, rung.name) == (protocol, name)
+    ]
+    carried = implementation(server)
+    with serve(server, engine=engine, name="a rung") as door:
+        generator = LightGenerator(Trial(server, tuple(door.addresses[carried.name]), ALONE, "w000000c", "light"))
+        generator.run(0)
+        generator.leave()
+        generator.close()
+    assert [(speaker.done, len(speaker.due)) for speaker in generator.speakers] == [(5, 5)]
+
+
+def listened(server, engine, pieces, size):
+    """What a server says to bytes that come in these pieces."""
+    with serve(server, engine=engine, name="a rung") as door, socket.create_connection(door.address) as line:
+        line.settimeout(10)
+        heard = b""
+        for piece in pieces:
+            line.sendall(piece)
+        while len(heard) < size:
+            heard += line.recv(4096)
+        return heard
+
+
+def test_the_ground_says_back_whatever_it_hears(engine):
+    assert (
+        listened("chatlab.measurement.baselines.baseline:raw:text", engine, [b"\x00|no frame"], 10)
+        == b"\x00|no frame"
+    )
+
+
+def test_whole_frames_come_back_and_no_others(engine):
+    whole = TextCodec().encode(1, Ping()) + TextCodec().encode(2, Say("hi"))
+    assert (
+        listened(
+            "chatlab.measurement.baselines.baseline:frames:text",
+            engine,
+            [whole[:3], whole[3:] + b"#3|1"],
+            len(whole),
+        )
+        == whole
+    )
+
+
+def test_an_echo_counts_as_the_answer_to_its_request():
+    codec = TextCodec()
+    assert Echoed(codec).decode(codec.encode(7, Say("hi"))) == (7, Said(0))
+
+
+class Tapped:
+    """A wire that remembers the bytes of what it heard."""
+
+    def __init__(self, wire):
+        self.wire, self.heard = wire, []
+        self._message = wire._message
+        wire._message = self.remember
+
+    def remember(self, stream, raw, heard):
+        self.heard.append(bytes(raw))
+        self._message(stream, raw, heard)
+
+
+@pytest.mark.parametrize("protocol, wire", [("grpc", UnaryWire), ("grpc-stream", StreamWire)])
+@pytest.mark.parametrize("kind", ["bytes", "messages"])
+def test_what_is_answered_without_a_chat_is_byte_for_byte_what_the_chat_answers(
+    protocol, wire, kind, engine, monkeypatch
+):
+    answers = []
+    for server in (f"chatlab.measurement.baselines.baseline:{kind}:{protocol}", protocol):
+        taps = []
+        monkeypatch.setattr(
+            "chatlab.measurement.load.light.wire_for", lambda carried: taps.append(Tapped(wire())) or taps[-1].wire
+        )
+        with serve(server, engine=engine, name="a rung") as door:
+            generator = LightGenerator(Trial(server, tuple(door.address), ALONE, "w000000c", "light"))
+            introduced = len(taps[0].heard)
+            generator.run(0)
+            answers.append(taps[0].heard[introduced:])
+            generator.close()
+    assert len(answers[0]) == 5 and answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("name, why", [
+    ("bytes:text", "not carried by gRPC"), ("frames:grpc", "no frames of ours"), ("raw:binary", "begins with its preface"),
+])  # fmt: skip
+def test_a_null_server_that_makes_no_sense_is_refused(name, why):
+    with pytest.raises(ValueError, match=why):
+        implementation(f"chatlab.measurement.baselines.baseline:{name}")
+
+
+# ---- measuring --------------------------------------------------------------------------------------------------
+
+
+def test_a_ladder_is_measured_on_both_engines(engine):
+    found = chatlab.ladder(rounds=1, seconds=0.03, engine=engine, quick=True, seed=3)
+    assert [(rung.protocol, rung.name) for rung in found.rungs] == ORDER
+    assert all(len(rung.latency_us) == 1 and rung.latency_us[0] > 0 for rung in found.rungs)
+    assert (found.rounds, found.engine, found.partial) == (1, engine, False)
+    assert "one round cannot tell" in str(found)
+
+
+def test_every_second_round_runs_backwards_and_ladders_change_places():
+    rungs = list(_servers(["text", "grpc", "grpc-stream"], "loop"))
+    rounds = list(_orders(rungs, 20, seed=1))
+    assert all(second == first[::-1] for first, second in zip(rounds[::2], rounds[1::2]))
+    assert all(set(turns) == set(rungs) for turns in rounds) and len({turns[0] for turns in rounds}) > 3
+
+
+def test_a_rung_is_started_right_beside_the_one_below_it():
+    rungs = list(_servers(["text", "grpc"], "loop"))
+    for turns in _orders(rungs, 20, seed=2):
+        places = {rung: number for number, rung in enumerate(turns)}
+        assert all(
+            abs(places[a] - places[b]) == 1
+            for a, b in zip(rungs, rungs[1:])
+            if a.protocol in ("", b.protocol) and b.name != "bytes"
+        )
+
+
+def test_other_protocols_of_ours_have_a_ladder_too():
+    found = chatlab.ladder("binary", rounds=1, quick=True)
+    assert [rung.name for rung in found.flight("binary")] == ["echo", "frames", "codec", "chat"]
+
+
+def interrupt_after(count, monkeypatch):
+    carry_out = SideBySide.carry_out
+
+    def interrupted(stand, load):
+        nonlocal count
+        if not count:
+            raise KeyboardInterrupt
+        count -= 1
+        return carry_out(stand, load)
+
+    monkeypatch.setattr(SideBySide, "carry_out", interrupted)
+
+
+def test_an_interrupt_leaves_whole_rounds(monkeypatch, tmp_path):
+    interrupt_after(2, monkeypatch)
+    found = chatlab.ladder("text", rounds=4, seconds=0.05)
+    assert found.partial and found.rounds == 2 and all(None not in rung.latency_us for rung in found.rungs)
+    assert "partial" in repr(found) and "it ended early" in str(found) and "not measured" in str(found)
+    assert Ladder.load(found.save(tmp_path / "ladder.json")) == found
+    found.plot(Figure().subplots())
+
+
+def test_an_interrupt_before_anything_was_measured_is_an_interrupt(monkeypatch):
+    interrupt_after(0, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        chatlab.ladder("text", quick=True)
+
+
+def test_a_worker_that_dies_is_told_with_its_rung_and_the_rounds_before_are_kept(monkeypatch):
+    carry_out, left = SideBySide.carry_out, 2
+
+    def cut_short(stand, load):
+        nonlocal left
+        left -= 1
+        if not left:
+            for bench in stand._benches:
+                os.kill(bench._own.pids[0], signal.SIGKILL)
+        return carry_out(stand, load)
+
+    monkeypatch.setattr(SideBySide, "carry_out", cut_short)
+    with pytest.raises(MeasurementFailed, match="the clients of the rung '.*' of (text|all) failed: ") as failed:
+        chatlab.ladder("text", rounds=3, seconds=0.05)
+    found = failed.value.finished
+    assert found.partial and found.rounds == 1
+
+
+def nothing_done(monkeypatch, times):
+    """On some rung nothing is done so often. Returns how long they had."""
+    carry_out, asked_s = SideBySide.carry_out, []
+
+    def measured(stand, load):
+        asked_s.append(load.seconds)
+        if len(asked_s) <= times:
+            raise NothingDone("no message of somebody was done in all that time: give it more seconds")
+        return carry_out(stand, load)
+
+    monkeypatch.setattr(SideBySide, "carry_out", measured)
+    return asked_s
+
+
+def test_rungs_on_which_nothing_was_done_are_given_more_time(monkeypatch):
+    asked_s = nothing_done(monkeypatch, times=1)
+    found = chatlab.ladder("text", rounds=1, seconds=0.02)
+    assert asked_s == [0.02, 0.16] and not found.partial and all(rung.latency_us[0] > 0 for rung in found.rungs)
+
+
+def test_where_nothing_is_done_in_that_time_either_what_to_do_is_told(monkeypatch):
+    nothing_done(monkeypatch, times=2)
+    with pytest.raises(MeasurementFailed, match="give it more seconds, or measure again when the machine is less busy"):
+        chatlab.ladder("text", rounds=1, seconds=0.02)
+
+
+def test_measuring_prints_nothing(capfd):
+    chatlab.ladder("text", rounds=1, quick=True)
+    assert capfd.readouterr() == ("", "")
+
+
+# ---- what may be said of it -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol, name, cost", [
+    ("text", "frames", 2), ("text", "codec", 4), ("text", "chat", 9), ("grpc", "bytes", 235), ("grpc", "messages", 20), ("grpc", "chat", 30),
+])  # fmt: skip
+def test_a_planted_cost_is_found_on_its_rung_though_the_machine_drifts(protocol, name, cost):
+    step = planted().step(protocol, name)
+    assert step.more.value == pytest.approx(cost, abs=0.3) and step.differs and step.remark == ""
+
+
+def test_differences_are_of_the_same_round():
+    step = planted().step("text", "frames")
+    assert step.value.high - step.value.low > 10 > 1 > step.more.high - step.more.low
+
+
+def test_an_extra_cost_of_one_rung_is_that_rungs_alone():
+    plain, dearer = planted(), planted({**COSTS, "grpc messages": 290, "grpc chat": 320})
+    changed = [
+        now.rung.name for was, now in zip(plain.steps(), dearer.steps()) if abs(now.more.value - was.more.value) > 1
+    ]
+    assert changed == ["messages"]
+
+
+def test_parts_add_up_to_the_whole():
+    for protocol in ("text", "grpc"):
+        steps = [step for step in planted().steps() if step.protocol == protocol]
+        assert sum(step.more.value for step in steps) == pytest.approx(steps[-1].value.value, rel=0.02)
+        assert sum(step.share.value for step in steps) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "cost, remark",
+    [(15.0, "no detectable difference"), (14.95, "no detectable difference"), (10, "less than the rung below")],
+)
+def test_a_rung_that_takes_no_more_says_so(cost, remark):
+    found = planted({**COSTS, "text frames": cost})
+    assert found.step("text", "frames").remark.startswith(remark) and remark in str(found)
+
+
+def test_one_round_cannot_tell():
+    assert {step.remark for step in planted(rounds=1).steps()} == {"one round cannot tell"}
+
+
+def test_the_ground_belongs_to_every_ladder():
+    found = planted()
+    assert found["text", "echo"] is found["grpc", "echo"] is found.rungs[0]
+    assert [step.rung.name for step in found.steps()] == [
+        "echo",
+        "frames",
+        "codec",
+        "chat",
+        "echo",
+        "bytes",
+        "messages",
+        "chat",
+    ]
+
+
+def test_a_rung_that_is_missing_is_answered_with_those_there_are():
+    found = planted()
+    with pytest.raises(KeyError, match="text has no rung 'bytes'; it has echo, frames, codec, chat"):
+        found["text", "bytes"]
+    with pytest.raises(KeyError, match="grpc has no rung 'codec'; it has echo, bytes, messages, chat"):
+        found.step("grpc", "codec")
+    with pytest.raises(KeyError, match="there is no ladder of 'json'; there are text, grpc"):
+        found["json", "echo"]
+
+
+def test_response_times_can_be_attributed_too():
+    assert planted().step("grpc", "messages", "latency_us").more.value == pytest.approx(40, abs=0.6)
+    with pytest.raises(ValueError, match="'cpu_us' or 'latency_us', not 'rate'"):
+        planted().steps("rate")
+
+
+def test_where_no_processor_time_could_be_read_it_is_response_times():
+    rungs = tuple(
+        Rung(r.protocol, r.name, r.part, r.runs_on, (None,) * 6, r.latency_us, r.limited) for r in planted().rungs
+    )
+    found = Ladder(rungs, planted().workload, "loop", HERE)
+    assert (
+        found.measures == ("latency_us",)
+        and "could not be read here" in str(found)
+        and "response µs in all" in str(found)
+    )
+
+
+# ---- how it looks -----------------------------------------------------------------------------------------------
+
+
+def test_a_ladder_is_saved_and_loaded(tmp_path):
+    found = planted(limited=["text frames"])
+    assert Ladder.load(found.save(tmp_path / "ladder.json")) == found
+
+
+def test_a_busy_machine_is_told_in_a_sentence():
+    busy = replace(planted(), environment=replace(HERE, load=5.0))
+    assert "\nCareful: the machine was busy with other things (load 5.0 on 2 cores)" in str(busy)
+
+
+def test_the_repr_does_not_change_with_the_weather():
+    assert repr(planted()) == "<Ladder of text, grpc on loop: 7 rungs, 6 rounds>"
+
+
+def test_text_and_html_say_the_same():
+    text, html = str(planted()), planted()._repr_html_()
+    for part in ("part of messages", "µs more", "as far as all else stays as it was", "Python 3.11.7"):
+        assert part in text and part in html
+
+
+def test_a_frame_has_a_row_for_each_rung_and_round():
+    frame = planted().to_frame()
+    assert len(frame) == 7 * 6 and list(frame.columns) == ["protocol", "rung", "part", "round", "cpu_us", "latency_us"]
+
+
+def test_a_picture_has_a_bar_and_a_number_for_each_step():
+    ax = planted().plot(Figure().subplots())
+    told = [text.get_text() for text in ax.texts]
+    assert [label.get_text() for label in ax.get_yticklabels()] == [step.rung.part for step in planted().steps()]
+    assert len([each for each in told if "µs, " in each]) == 8 and {"text", "grpc"} <= set(told)
+    assert ax.sentence.startswith("The server's processor time for a request, part by part, for text: ")
+
+
+def test_a_rung_that_the_generator_limited_is_grey_and_says_so():
+    from matplotlib.colors import to_hex
+
+    found = planted(limited=["text frames"])
+    colors = [to_hex(bar.get_facecolor()) for bar in found.plot(Figure().subplots()).patches]
+    assert colors.count(LIMITED) == 1 and "generator-limited" in str(found)
