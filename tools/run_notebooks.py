@@ -3,7 +3,7 @@
 A notebook is written back only if all of its cells ran and nothing went to stderr; the others stay as they were.
 
     python tools/run_notebooks.py                          every notebook under notebooks/
-    python tools/run_notebooks.py notebooks/03_bytes.ipynb only this one
+    python tools/run_notebooks.py notebooks/05_bytes_on_the_wire.ipynb only this one
 """
 
 import argparse
