@@ -175,7 +175,7 @@ def test_a_client_that_vanishes_while_its_password_is_hashed_is_not_logged_in(ho
         assert gone.wait(DEADLINE_S)
         return "hash"
 
-    monkeypatch.setattr("chatlab.chat.passwords.hash_password", slow_hash)
+    monkeypatch.setattr("chatlab.chat.hub.hash_password", slow_hash)
     ada = house.client()
     asking = threading.Thread(target=lambda: pytest.raises(ConnectionLost, ada.create_account, "ada", "secret"))
     asking.start()

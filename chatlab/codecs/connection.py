@@ -3,7 +3,8 @@
 A connection keeps what it has not understood yet, finds where frames end, and hands each frame to its codec. It opens
 no socket, reads no clock and starts no thread, so a test can feed it one byte at a time.
 
->>> from chatlab.codecs.interface import TextCodec
+>>> from chatlab.codecs.text import TextCodec
+>>> from chatlab.messages import Account
 >>> server = Connection(TextCodec(), hears=Request)
 >>> server.receive(b"#7|1|Jo")
 []

@@ -434,7 +434,7 @@ def test_where_a_password_cannot_be_hashed_the_session_is_told(hub, monkeypatch)
     def no_memory(password):
         raise MemoryError("argon2 wants 64 MiB")
 
-    monkeypatch.setattr("chatlab.chat.passwords.hash_password", no_memory)
+    monkeypatch.setattr("chatlab.chat.hub.hash_password", no_memory)
     voice = Voice(hub)
     voice.asks(CreateAccount("ada", "secret"), Ping())
     assert voice.hears(1) == [(None, Goodbye(FAILED))]
@@ -442,7 +442,7 @@ def test_where_a_password_cannot_be_hashed_the_session_is_told(hub, monkeypatch)
 
 def test_what_waits_for_a_slow_hash_is_bounded_in_its_text_too(monkeypatch):
     hashing = threading.Event()
-    monkeypatch.setattr("chatlab.chat.passwords.hash_password", lambda password: hashing.wait(DEADLINE_S) and "")
+    monkeypatch.setattr("chatlab.chat.hub.hash_password", lambda password: hashing.wait(DEADLINE_S) and "")
     voice = Voice(Hub(limits=Limits(outbox_bytes=1_000)))
     voice.asks(CreateAccount("ada", "secret"), *[Send("ada", "x" * 400)] * 3)
     assert [type(message) for _, message in voice.hears(1)] == [Goodbye]
