@@ -1,18 +1,21 @@
 """chatlab: how do programs talk to each other over a network, and what does it cost?
 
 One chat service, written once; many ways to carry it; every byte explained; numbers that carry their own doubt.
-The house, from the ground up. Imports run down only.
+The house, from the ground up; imports run one way only (tests/project/test_import_rules.py has the table).
 
-    said      what can be asked, answered, announced?   messages
-    meant     what does it do?                          service, storage, storage_sqlite, hub
-    spelled   which bytes say it?                       codecs/, connection, dissect/
-    carried   who takes the bytes there?                client, loops, process, socket_impl, grpc_impl, proto/, relay,
-                                                        foreign
-    studied   what did we learn?                        harness, trace, counting, sizes, kernel, load/, measure,
-                                                        saturation, ladder, uncertainty, scaling, environment, progress,
-                                                        results, files, complexity, tables, conformance/, plots, views,
-                                                        report
-    above     parse, ask, print                         cli, terminal, screen, comparison, lab
+    messages         what can be asked, answered, announced, refused?
+    chat/            what does it do?
+    codecs/          which bytes say it, where does a frame end?
+    proto/           the same messages as a gRPC contract
+    transport/       what is a client, an endpoint, an implementation?
+    socket_impl      the servers over TCP
+    grpc_impl        the servers over gRPC
+    harness          serve, connect, simulate from a cell
+    capture/         what passed?
+    measurement/     how much, how fast, how sure?
+    conformance/     does it speak as it should?
+    display/         how does a value look?
+    cli/             parse, call, print
 
 What a notebook types is below; each name is loaded when it is first used, so `import chatlab` is light.
 """
