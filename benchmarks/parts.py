@@ -28,7 +28,7 @@ def quietest_us(act) -> float:
 
 def main() -> None:
     hub, outboxes = Hub(), [Outbox(lambda: None), Outbox(lambda: None)]
-    ann, ben = (hub.open(outbox) for outbox in outboxes)
+    ann, ben = (hub.open_session(outbox) for outbox in outboxes)
     for name, session in (("ann", ann), ("ben", ben)):
         hub.ask(session, 1, CreateAccount(name))
     server = Connection(TextCodec())

@@ -166,7 +166,7 @@ class ThreadServer:
             full = f"the server has threads for {self.hub.limits.streams} sessions and takes no more"
             self._refuse(context, Refused("SERVER_FULL", full))
         try:
-            client.session = self.hub.open(client.outbox, client.peer)
+            client.session = self.hub.open_session(client.outbox, client.peer)
         except ChatError as full:
             self._places.release()
             self._refuse(context, Refused(full.code, full.text))
@@ -183,7 +183,7 @@ class ThreadServer:
 
     def forget(self, client: "_ThreadClient") -> None:
         if self._clients.pop(client.token, None) is not None:
-            self.hub.close(client.session)
+            self.hub.close_session(client.session)
             self._places.release()
 
     def _find(self, context: grpc.ServicerContext) -> "_ThreadClient":
@@ -211,7 +211,7 @@ class ThreadServer:
         return self._welcome(context).write(_spell_event)
 
     def end(self, request: pb.Unsubscribe, context: grpc.ServicerContext) -> pb.Done:
-        self.hub.end(self._find(context).session)
+        self.hub.finish_session(self._find(context).session)
         return pb.Done()
 
     def stream(self, asks, context: grpc.ServicerContext):
@@ -252,7 +252,7 @@ class _ThreadClient:
                 self.server.hub.ask(self.session, *_understand(ask))
         except grpc.RpcError:
             return  # the stream broke: `lost` hears of it too
-        self.server.hub.end(self.session)
+        self.server.hub.finish_session(self.session)
 
     def write(self, spell):
         """What the stream's own thread hands to gRPC, which asks for the next when it has taken the one before."""
@@ -334,7 +334,7 @@ class LoopServer:
     async def _welcome(self, context: grpc.aio.ServicerContext) -> "_LoopClient":
         client = _LoopClient(self, context)
         try:
-            client.session = self.hub.open(client.outbox, client.peer)
+            client.session = self.hub.open_session(client.outbox, client.peer)
         except ChatError as full:
             await self._refuse(context, Refused(full.code, full.text))
         self._clients[client.token] = client
@@ -348,7 +348,7 @@ class LoopServer:
 
     def forget(self, client: "_LoopClient") -> None:
         if self._clients.pop(client.token, None) is not None:
-            self.hub.close(client.session)
+            self.hub.close_session(client.session)
 
     async def _find(self, context: grpc.aio.ServicerContext) -> "_LoopClient":
         client = self._clients.get(_value(context.invocation_metadata(), SESSION))
@@ -385,7 +385,7 @@ class LoopServer:
 
     async def end(self, request: pb.Unsubscribe, context: grpc.aio.ServicerContext) -> pb.Done:
         client = await self._find(context)
-        self.hub.end(client.session)
+        self.hub.finish_session(client.session)
         return pb.Done()
 
     async def stream(self, asks, context: grpc.aio.ServicerContext) -> None:
@@ -432,7 +432,7 @@ class _LoopClient:
             self.outbox.end(f"protocol error: {error}")
         except grpc.aio.BaseError:
             return  # the stream broke: the writer hears of it too
-        self.server.hub.end(self.session)
+        self.server.hub.finish_session(self.session)
 
     async def write(self, spell) -> None:
         """Hand gRPC what waits, one after the other, until the outbox ends or gRPC cancels the stream's task."""

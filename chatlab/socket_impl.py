@@ -16,8 +16,8 @@ import socket
 import threading
 import time
 
-from .chat.hub import FAILED, Hub, Outbox
-from .codecs.connection import SERVER_HEARS, Connection
+from .chat.hub import SERVER_FAILED, Hub, Outbox
+from .codecs.connection import SERVER_ACCEPTS, Connection
 from .codecs.interface import Codec
 from .messages import ChatError, Message, ProtocolError, Refused, Reply
 from .transport.event_loop import background_loop, run, start_thread
@@ -126,7 +126,7 @@ class ThreadServer:
     def _welcome(self, sock: socket.socket, peer: Address) -> None:
         client = _ThreadClient(self, sock, label(peer))
         try:
-            client.session = self.hub.open(client.outbox, client.peer)
+            client.session = self.hub.open_session(client.outbox, client.peer)
             self._begin(client)
         except ChatError as full:
             # Closed at once, a request on its way would reset the connection and the refusal be lost.
@@ -141,7 +141,7 @@ class ThreadServer:
             client.start()
         except RuntimeError as error:
             self._clients.discard(client)
-            self.hub.close(client.session)
+            self.hub.close_session(client.session)
             self.hub.log(f"a newcomer was refused: {error}")
             raise ChatError("SERVER_FULL", NO_THREADS) from error
 
@@ -156,7 +156,7 @@ class ThreadServer:
 
     def forget(self, client: "_ThreadClient") -> None:
         self._clients.discard(client)
-        self.hub.close(client.session)
+        self.hub.close_session(client.session)
 
 
 class _ThreadClient:
@@ -165,7 +165,7 @@ class _ThreadClient:
     def __init__(self, server: ThreadServer, sock: socket.socket, peer: str):
         self.server, self.sock, self.peer = server, sock, peer
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.connection = Connection(server.codec, SERVER_HEARS, server.hub.limits.frame)
+        self.connection = Connection(server.codec, SERVER_ACCEPTS, server.hub.limits.frame)
         self._awake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.outbox = Outbox(self._wake, server.hub.limits)
         self.patience = Patience(server.hub.limits)
@@ -203,7 +203,7 @@ class _ThreadClient:
         else:
             for tag, request in connection.end():
                 hub.ask(session, tag, request)
-            hub.end(session)
+            hub.finish_session(session)
         self.writer.join()
         self.sock.close()
         self.server.forget(self)
@@ -226,7 +226,7 @@ class _ThreadClient:
         except Exception as error:  # a mistake in a codec
             self.fail(error)
             self.cut()
-        self.server.hub.close(self.session)
+        self.server.hub.close_session(self.session)
 
     def _wake(self) -> None:
         self._awake.put(None)
@@ -242,7 +242,7 @@ class _ThreadClient:
     def fail(self, error: Exception) -> None:
         """The codec made a mistake: nobody knows what this client meant to say, or was told."""
         self.server.hub.log(f"Client {self.peer} is cut off, because the codec failed: {error!r}")
-        self.outbox.end(FAILED)
+        self.outbox.end(SERVER_FAILED)
 
     def cut(self) -> None:
         """End the connection in both directions; a blocked `recv` or `sendall` returns."""
@@ -295,7 +295,7 @@ class LoopServer:
 
     def _welcome(self, client: "_LoopClient") -> None:
         try:
-            client.session = self.hub.open(client.outbox, client.peer)
+            client.session = self.hub.open_session(client.outbox, client.peer)
         except ChatError as full:
             client.transport.write(self.codec.encode(None, Refused(full.code, full.text)))
             client.transport.write_eof()
@@ -312,7 +312,7 @@ class LoopServer:
 
     def forget(self, client: "_LoopClient") -> None:
         self._clients.discard(client)
-        self.hub.close(client.session)
+        self.hub.close_session(client.session)
 
     def wake(self, client: "_LoopClient") -> None:
         """Have the client's outbox written when this round of the loop has heard everybody; any thread may call."""
@@ -338,7 +338,7 @@ class _LoopClient(asyncio.Protocol):
 
     def __init__(self, server: LoopServer):
         self.server = server
-        self.connection = Connection(server.codec, SERVER_HEARS, server.hub.limits.frame)
+        self.connection = Connection(server.codec, SERVER_ACCEPTS, server.hub.limits.frame)
         self.outbox = Outbox(self._wake, server.hub.limits)
         self.patience = Patience(server.hub.limits)
         self.session = None
@@ -388,7 +388,7 @@ class _LoopClient(asyncio.Protocol):
         if self.session is not None:
             for tag, request in self.connection.end():
                 self._hub.ask(self.session, tag, request)
-            self._hub.end(self.session)
+            self._hub.finish_session(self.session)
         return True  # we close it ourselves, when all is answered
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -411,7 +411,7 @@ class _LoopClient(asyncio.Protocol):
         else:
             # Only this direction: were what the peer still sends left unread, a reset would overtake our last words.
             self.transport.write_eof()
-            self._hub.close(self.session)
+            self._hub.close_session(self.session)
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -434,7 +434,7 @@ class _LoopClient(asyncio.Protocol):
     def fail(self, error: Exception) -> None:
         """The codec made a mistake: nobody knows what this client meant to say, or was told."""
         self.server.hub.log(f"Client {self.peer} is cut off, because the codec failed: {error!r}")
-        self.outbox.end(FAILED)
+        self.outbox.end(SERVER_FAILED)
 
     def cut(self) -> None:
         """End the connection in both directions, whatever still waits."""

@@ -417,7 +417,7 @@ def test_where_nobody_listens_nobody_answers(house, style):
 
 def test_an_interrupted_call_leaves_the_client_usable(house):
     ada = house.client("ada")
-    with house.hub._turn:
+    with house.hub._lock:
         interrupting = threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
         interrupting.start()
         with pytest.raises(KeyboardInterrupt):
@@ -469,7 +469,7 @@ def test_a_cancelled_verb_leaves_the_async_client_usable(house, style):
     async def conversation():
         async with await style.connect_async(house.address) as ada:
             await ada.create_account("ada")
-            with house.hub._turn:
+            with house.hub._lock:
                 with pytest.raises(TimeoutError):
                     await asyncio.wait_for(ada.ping(), 0.05)
             assert await ada.deposit(3) == 3
@@ -497,7 +497,7 @@ def test_an_async_client_hears_of_the_end(house, style):
 def test_closing_an_async_client_ends_its_calls_as_lost(house, style):
     async def conversation():
         ada = await style.connect_async(house.address)
-        with house.hub._turn:
+        with house.hub._lock:
             asking = asyncio.ensure_future(ada.ping())
             await asyncio.sleep(0)
             await ada._cut()

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
-from ..codecs.binary import FLAG, HAS_TAG, NUMBERED, SHAPE, BinaryCodec
+from ..codecs.binary import FLAG, HAS_TAG, MESSAGE_TYPES, SHAPE, BinaryCodec
 from ..messages import Arrived, Request
 from .layers import SEGMENT
 
@@ -145,16 +145,16 @@ _KIND = {
 
 def lua_dissector(port: int = BINARY_PORT) -> str:
     """A dissector for the binary protocol, as the text of a Lua file for Wireshark's plugin folder."""
-    known = {_lua_name(name, kind): (name, kind) for message in NUMBERED for name, kind in SHAPE[message][0]}
+    known = {_lua_name(name, kind): (name, kind) for message in MESSAGE_TYPES for name, kind in SHAPE[message][0]}
     known |= {name: (name, kind) for name, kind in SHAPE[Arrived][0]}  # of a letter in a list
     fields = [_lua_field(key, name, kind) for key, (name, kind) in known.items()]
-    flags = sorted({flag for message in NUMBERED if (flag := SHAPE[message][1])})
+    flags = sorted({flag for message in MESSAGE_TYPES if (flag := SHAPE[message][1])})
     fields += [f'  {flag} = ProtoField.bool("chatlab.{flag}", "{flag}"),' for flag in flags]
-    messages = [_lua_message(number, message) for number, message in enumerate(NUMBERED)]
+    messages = [_lua_message(number, message) for number, message in enumerate(MESSAGE_TYPES)]
     parts = {
         "PREFACE": "".join(f"\\{byte:03d}" for byte in BinaryCodec.preface), "PORT": port, "HAS_TAG": HAS_TAG, "FLAG": FLAG,
         "FIELDS": "\n".join(fields), "MESSAGES": "\n".join(messages),
-        "NAMES": ", ".join(f'[{number}] = "{message.__name__}"' for number, message in enumerate(NUMBERED)),
+        "NAMES": ", ".join(f'[{number}] = "{message.__name__}"' for number, message in enumerate(MESSAGE_TYPES)),
     }  # fmt: skip
     text = _LUA
     for word, value in parts.items():
@@ -164,7 +164,7 @@ def lua_dissector(port: int = BINARY_PORT) -> str:
 
 def _lua_name(name: str, kind) -> str:
     """What a field is called in a filter. Two messages have an `after`: of one it is a name, of the other a number."""
-    kinds = {of for message in NUMBERED for other, of in SHAPE[message][0] if other == name}
+    kinds = {of for message in MESSAGE_TYPES for other, of in SHAPE[message][0] if other == name}
     return f"{name}_{_KIND[kind]}" if kind is int and len(kinds) > 1 else name
 
 

@@ -115,7 +115,7 @@ class Hub:
         self.chat = Chat(limits=limits) if chat is None else chat
         self.limits = limits
         self.log = (lambda line: None) if log is None else log
-        self._turn = threading.Lock()  # guards the chat, its store, the set of sessions and the order of outboxes
+        self._lock = threading.Lock()  # guards the chat, its store, the set of sessions and the order of outboxes
         self._commit = self.chat.store.commit
         self._sessions: set[Session] = set()
         self._hashing: ThreadPoolExecutor | None = None
@@ -123,10 +123,10 @@ class Hub:
     def __repr__(self):
         return f"<Hub of {len(self._sessions)} sessions, {self.chat!r}>"
 
-    def open(self, outbox: Outbox, peer: str = "") -> Session:
+    def open_session(self, outbox: Outbox, peer: str = "") -> Session:
         """A session for a new connection. Raises `ChatError` SERVER_FULL."""
         session = Session(peer, outbox)
-        with self._turn:
+        with self._lock:
             if len(self._sessions) >= self.limits.sessions:
                 raise ChatError("SERVER_FULL", f"the server has {len(self._sessions)} sessions and takes no more")
             self._sessions.add(session)
@@ -142,34 +142,34 @@ class Hub:
     def ask_all(self, session: Session, requests: Iterable[tuple[object, Request]]) -> None:
         """One turn after the other, with nobody else's between them: keep it to a fair share."""
         outbox = session.outbox
-        with self._turn:
+        with self._lock:
             for tag, request in requests:
                 if outbox.closed:
                     return  # it was told goodbye, or is gone: nobody is there to log in, or to be answered
-                if session.waiting is not None:
-                    self._queue(session, tag, request)
-                elif type(request) in _LOGS_IN and request.password:
-                    session.waiting = deque()
+                if session.pending is not None:
+                    self._enqueue_pending(session, tag, request)
+                elif type(request) in _AUTH_REQUESTS and request.password:
+                    session.pending = deque()
                     self._hash_then_answer(session, tag, request)
                 else:
                     self._answer(session, tag, request)
 
-    def end(self, session: Session) -> None:
+    def finish_session(self, session: Session) -> None:
         """The session asks nothing more: when all it asked is answered, its outbox ends."""
-        with self._turn:
-            if session.waiting is None:
+        with self._lock:
+            if session.pending is None:
                 session.outbox.end()
             else:
-                session.waiting.append((None, None))
+                session.pending.append((None, None))
 
-    def close(self, session: Session) -> None:
+    def close_session(self, session: Session) -> None:
         """The session's connection is gone. Closing twice is fine."""
-        with self._turn:
+        with self._lock:
             if session not in self._sessions:
                 return
             self._sessions.remove(session)
             was = session.name
-            self._post(self.chat.depart(session))
+            self._post(self.chat.end_session(session))
             session.outbox.closed = True
         if was:
             self._log_change(session, was)
@@ -179,15 +179,15 @@ class Hub:
     def _answer(self, session: Session, tag, request: Request) -> None:
         was = session.name
         try:
-            reply, posts = self.chat.handle(session, request)
+            reply, deliveries = self.chat.handle(session, request)
             self._commit()  # before anybody is told
         except ChatError as error:
-            reply, posts = Refused(error.code, error.text), ()
+            reply, deliveries = Refused(error.code, error.text), ()
         except Exception as error:  # a store that is full, a mistake of ours: this session ends, the others go on
             self._fail(session, error)
             return
         session.outbox.put(tag, reply)
-        for other, event in posts:
+        for other, event in deliveries:
             other.outbox.put(None, event)
         if session.name != was:
             self._log_change(session, was)
@@ -195,10 +195,10 @@ class Hub:
     def _fail(self, session: Session, error: Exception) -> None:
         self.chat.store.rollback()
         self.log(f"Client {session.peer} is cut off, because the server failed: {error!r}")
-        session.outbox.end(FAILED)
+        session.outbox.end(SERVER_FAILED)
 
-    def _post(self, posts: list[tuple[Session, Event]]) -> None:
-        for session, event in posts:
+    def _post(self, deliveries: list[tuple[Session, Event]]) -> None:
+        for session, event in deliveries:
             session.outbox.put(None, event)
 
     def _log_change(self, session: Session, was: str) -> None:
@@ -207,11 +207,11 @@ class Hub:
         if session.name:
             self.log(f"Client {session.peer} connected  [ {session.name} ]")
 
-    def _queue(self, session: Session, tag, request: Request) -> None:
-        session.waiting.append((tag, request))
-        session.waiting_size += sum([len(value) for value in astuple(request) if isinstance(value, str | tuple)])
-        if len(session.waiting) > self.limits.outbox or session.waiting_size > self.limits.outbox_bytes:
-            session.waiting.clear()
+    def _enqueue_pending(self, session: Session, tag, request: Request) -> None:
+        session.pending.append((tag, request))
+        session.pending_size += sum([len(value) for value in astuple(request) if isinstance(value, str | tuple)])
+        if len(session.pending) > self.limits.outbox or session.pending_size > self.limits.outbox_bytes:
+            session.pending.clear()
             session.outbox.end("you asked too much while a log-in was being checked")
 
     # ---- passwords: hashed outside the turn, answered in one
@@ -219,26 +219,26 @@ class Hub:
     def _hash_then_answer(self, session: Session, tag, request: CreateAccount | LogIn) -> None:
         if self._hashing is None:
             self._hashing = ThreadPoolExecutor(2, thread_name_prefix="chatlab-hashing")
-        stored = self.chat.secret_of(request.account) if isinstance(request, LogIn) else ""
+        stored = self.chat.password_hash_of(request.account) if isinstance(request, LogIn) else ""
         self._hashing.submit(self._finish_log_in, session, tag, request, stored)
 
     def _finish_log_in(self, session: Session, tag, request: CreateAccount | LogIn, stored: str) -> None:
-        failed, secret = None, ""
+        failed, password_hash = None, ""
         try:
             if isinstance(request, CreateAccount):
-                secret, act = hash_password(request.password), self.chat.create_account
+                password_hash, act = hash_password(request.password), self.chat.create_account
             else:
-                secret, act = stored if stored and fits_password(stored, request.password) else "", self.chat.log_in
+                password_hash, act = stored if stored and fits_password(stored, request.password) else "", self.chat.log_in
         except Exception as error:  # no memory for a hash, say
             failed = error
-        with self._turn:
-            waiting, session.waiting, session.waiting_size, was = session.waiting, None, 0, session.name
+        with self._lock:
+            waiting, session.pending, session.pending_size, was = session.pending, None, 0, session.name
             if session not in self._sessions:  # gone while we hashed: nobody logs in
                 return
             try:
                 if failed is not None:
                     raise failed
-                reply, _ = act(session, request, secret)
+                reply, _ = act(session, request, password_hash)
                 self._commit()
             except ChatError as error:
                 reply = Refused(error.code, error.text)
@@ -248,20 +248,20 @@ class Hub:
             session.outbox.put(tag, reply)
             if session.name != was:
                 self._log_change(session, was)
-            self._catch_up(session, waiting)
+            self._drain_pending(session, waiting)
 
-    def _catch_up(self, session: Session, waiting: deque) -> None:
+    def _drain_pending(self, session: Session, waiting: deque) -> None:
         while waiting:
             tag, request = waiting.popleft()
             if request is None:
                 session.outbox.end()
-            elif type(request) in _LOGS_IN and request.password:
-                session.waiting = waiting  # what is left waits for this one in its turn
+            elif type(request) in _AUTH_REQUESTS and request.password:
+                session.pending = waiting  # what is left waits for this one in its turn
                 self._hash_then_answer(session, tag, request)
                 return
             else:
                 self._answer(session, tag, request)
 
 
-_LOGS_IN = {CreateAccount, LogIn}
-FAILED = "the server failed; whether your last request was carried out nobody knows"
+_AUTH_REQUESTS = {CreateAccount, LogIn}
+SERVER_FAILED = "the server failed; whether your last request was carried out nobody knows"

@@ -50,7 +50,7 @@ from ..messages import (
     Withdraw,
     cut,
 )
-from .storage import Letter, MemoryStore, Record
+from .storage import AccountRecord, MemoryStore, StoredMessage
 
 MAX_NUMBER = 2**63 - 1  # what every spelling and every store can hold
 PAGE = 1_000  # names, messages or numbers in one request or reply
@@ -59,13 +59,13 @@ SEARCH_STEPS = 100_000  # characters compared in one search, so that it cannot h
 MEMBERS_SHOWN = 100
 LOBBY = "lobby"  # the room that has no need to be named
 
-Posts = list[tuple["Session", Event]]
+Deliveries = list[tuple["Session", Event]]
 
 
 class Session:
     """One connected client: for which account it speaks, and in which room it is."""
 
-    __slots__ = ("id", "name", "room", "peer", "outbox", "waiting", "waiting_size")
+    __slots__ = ("id", "name", "room", "peer", "outbox", "pending", "pending_size")
 
     def __init__(self, peer: str = "", outbox=None):
         self.id: int | None = None
@@ -74,8 +74,8 @@ class Session:
         self.peer = peer
         # The rest is the hub's: the service looks at none of it.
         self.outbox = outbox
-        self.waiting = None
-        self.waiting_size = 0
+        self.pending = None
+        self.pending_size = 0
 
     def __repr__(self):
         who = f"{self.name} ({self.id})" if self.id is not None else "nobody yet"
@@ -91,7 +91,7 @@ class Chat:
         self.password_required = password_required
         self._online: dict[int, list[Session]] = {}
         self._rooms: dict[str, dict[int, list[Session]]] = {}
-        self._verbs: dict[type[Request], Callable[[Session, Request], tuple[Reply, Posts]]] = {
+        self._verbs: dict[type[Request], Callable[[Session, Request], tuple[Reply, Deliveries]]] = {
             CreateAccount: self.create_account,
             LogIn: self.log_in,
             LogOut: self.log_out,
@@ -114,54 +114,54 @@ class Chat:
     def __repr__(self):
         return f"<Chat: {self.store!r}, {len(self._online)} on-line, {len(self._rooms)} rooms>"
 
-    def handle(self, session: Session, request: Request) -> tuple[Reply, Posts]:
+    def handle(self, session: Session, request: Request) -> tuple[Reply, Deliveries]:
         """Carry out one request. Raises `ChatError` where it is refused; then nothing was changed."""
-        if session.id is None and type(request) not in _FOR_STRANGERS:
+        if session.id is None and type(request) not in _ALLOWED_WITHOUT_LOGIN:
             raise ChatError("NOT_LOGGED_IN")
         return self._verbs[type(request)](session, request)
 
-    def depart(self, session: Session) -> Posts:
+    def end_session(self, session: Session) -> Deliveries:
         """The session's connection is gone, or it speaks for nobody any more."""
         if session.id is None:
             return []
-        posts = self._leave_room(session)
+        deliveries = self._leave_room(session)
         sessions = self._online[session.id]
         sessions.remove(session)
         if not sessions:
             del self._online[session.id]
         session.id, session.name = None, ""
-        return posts
+        return deliveries
 
     # ---- accounts
 
-    def create_account(self, session: Session, request: CreateAccount, secret: str = ""):
-        """`secret` is the hash of the password, made before the turn; the service never stores a password."""
+    def create_account(self, session: Session, request: CreateAccount, password_hash: str = ""):
+        """`password_hash` is the hash of the password, made before the turn; the service never stores a password."""
         if session.id is not None:
             raise ChatError("ALREADY_LOGGED_IN", f"this connection speaks for {session.name}; log out first")
         name = checked_name(request.name)
         if self.password_required and not request.password:
             raise ChatError("PASSWORD_REQUIRED")
-        if self.store.named(name) is not None:
+        if self.store.by_name(name) is not None:
             raise ChatError("NAME_TAKEN", f"somebody has an account named {cut(name)}")
-        _must_be_proven(request, secret)
-        return self._welcome(session, self.store.create(name, secret)), []
+        _require_password_hash(request, password_hash)
+        return self._welcome(session, self.store.create(name, password_hash)), []
 
-    def log_in(self, session: Session, request: LogIn, secret: str = ""):
-        """`secret` is the stored hash that the password was found to match, or empty where it matched none."""
+    def log_in(self, session: Session, request: LogIn, password_hash: str = ""):
+        """`password_hash` is the stored hash that the password was found to match, or empty where it matched none."""
         record = self._find(request.account)
         if session.id not in (None, record.id):
             raise ChatError("ALREADY_LOGGED_IN", f"this connection speaks for {session.name}; log out first")
-        if record.secret and record.secret != secret:
+        if record.password_hash and record.password_hash != password_hash:
             raise ChatError("WRONG_PASSWORD", f"that is not the password of {cut(record.name)}")
         return self._welcome(session, record), []
 
-    def secret_of(self, name_or_id: str) -> str:
+    def password_hash_of(self, name_or_id: str) -> str:
         """The stored hash to check a password against; empty where there is no such account or it has none."""
         record = self._lookup(name_or_id)
-        return record.secret if record is not None else ""
+        return record.password_hash if record is not None else ""
 
     def log_out(self, session: Session, request: LogOut):
-        return Done(), self.depart(session)
+        return Done(), self.end_session(session)
 
     def list_accounts(self, session: Session, request: ListAccounts):
         limit = checked_limit(request.limit)
@@ -187,16 +187,16 @@ class Chat:
 
     def delete_account(self, session: Session, request: DeleteAccount):
         id, name = session.id, session.name
-        posts: Posts = []
+        deliveries: Deliveries = []
         for letter in list(self.store.mail(id)):
-            posts += self._return(letter, id, name)
+            deliveries += self._bounce(letter, id, name)
         paid_out = self.store.balance(id)
         self.store.delete(id)
         for other in list(self._online[id]):
-            posts += self.depart(other)
+            deliveries += self.end_session(other)
             if other is not session:
-                posts.append((other, LoggedOut(f"the account {name} was deleted")))
-        return Closed(paid_out), posts
+                deliveries.append((other, LoggedOut(f"the account {name} was deleted")))
+        return Closed(paid_out), deliveries
 
     # ---- mail
 
@@ -205,12 +205,12 @@ class Chat:
         if len(text) * 4 > self.limits.text:  # no character takes more than four bytes
             self._check_text(text)
         if request.request_id:
-            return self._once(session, request, self._send)
+            return self._idempotent(session, request, self._send)
         return self._send(session, request)
 
     def _send(self, session: Session, request: Send):
         store = self.store
-        record = store.named(request.to) or self._find(request.to)
+        record = store.by_name(request.to) or self._find(request.to)
         if store.unread(record.id) >= self.limits.mailbox:
             raise ChatError("MAILBOX_FULL", f"the mailbox of {cut(record.name)} holds {self.limits.mailbox} messages")
         number = store.put(record.id, session.id, session.name, request.text)
@@ -218,10 +218,10 @@ class Chat:
         if online is None:
             return Sent(number, False), []
         event = Arrived(number, session.name, request.text)
-        posts = []
+        deliveries = []
         for other in online:  # a comprehension costs twice as much where there is one
-            posts.append((other, event))
-        return Sent(number, True), posts
+            deliveries.append((other, event))
+        return Sent(number, True), deliveries
 
     def unread(self, session: Session, request: Unread):
         limit = checked_limit(request.limit)
@@ -247,10 +247,10 @@ class Chat:
     # ---- balance
 
     def deposit(self, session: Session, request: Deposit):
-        return self._once(session, request, self._move)
+        return self._idempotent(session, request, self._move)
 
     def withdraw(self, session: Session, request: Withdraw):
-        return self._once(session, request, self._move)
+        return self._idempotent(session, request, self._move)
 
     def _move(self, session: Session, request: Deposit | Withdraw):
         self._must_own(session, request.account)
@@ -274,28 +274,28 @@ class Chat:
 
     def join(self, session: Session, request: Join):
         room = checked_name(request.room or LOBBY, what="a room's name", digits_alone=True)
-        posts = self._leave_room(session) if session.room != room else []
+        deliveries = self._leave_room(session) if session.room != room else []
         members = self._rooms.setdefault(room, {})
         if session.room != room:
             if session.id not in members:
                 event = Entered(room, session.name)
-                posts += [(other, event) for sessions in members.values() for other in sessions]
+                deliveries += [(other, event) for sessions in members.values() for other in sessions]
             members.setdefault(session.id, []).append(session)
             session.room = room
         names = sorted(sessions[0].name for sessions in members.values())
-        return Joined(room, tuple(names[:MEMBERS_SHOWN]), len(names)), posts
+        return Joined(room, tuple(names[:MEMBERS_SHOWN]), len(names)), deliveries
 
     def say(self, session: Session, request: Say):
         if not session.room:
             raise ChatError("NOT_IN_ROOM")
         self._check_text(request.text)
-        return self._once(session, request, self._say)
+        return self._idempotent(session, request, self._say)
 
     def _say(self, session: Session, request: Say):
         event = Heard(session.room, session.name, request.text)
         members = self._rooms[session.room].values()
-        posts = [(other, event) for sessions in members for other in sessions if other is not session]
-        return Said(len(posts)), posts
+        deliveries = [(other, event) for sessions in members for other in sessions if other is not session]
+        return Said(len(deliveries)), deliveries
 
     def leave(self, session: Session, request: Leave):
         if not session.room:
@@ -312,51 +312,51 @@ class Chat:
 
     # ---- what several verbs need
 
-    def _lookup(self, name_or_id: str) -> Record | None:
-        record = self.store.named(name_or_id)
+    def _lookup(self, name_or_id: str) -> AccountRecord | None:
+        record = self.store.by_name(name_or_id)
         if record is not None:
             return record
         if name_or_id.isascii() and name_or_id.isdigit() and len(name_or_id) < 20:
-            return self.store.numbered(int(name_or_id))
-        return self.store.named(unicodedata.normalize("NFC", name_or_id))
+            return self.store.by_id(int(name_or_id))
+        return self.store.by_name(unicodedata.normalize("NFC", name_or_id))
 
-    def _find(self, name_or_id: str) -> Record:
+    def _find(self, name_or_id: str) -> AccountRecord:
         record = self._lookup(name_or_id)
         if record is None:
             raise ChatError("NO_SUCH_ACCOUNT", f"nobody is called {cut(name_or_id)}")
         return record
 
-    def _welcome(self, session: Session, record: Record) -> Account:
+    def _welcome(self, session: Session, record: AccountRecord) -> Account:
         if session.id is None:
             session.id, session.name = record.id, record.name
             self._online.setdefault(record.id, []).append(session)
         return Account(record.id, record.name, self.store.unread(record.id), self.store.acknowledged(record.id))
 
-    def _once(self, session: Session, request, act) -> tuple[Reply, Posts]:
+    def _idempotent(self, session: Session, request, act) -> tuple[Reply, Deliveries]:
         """Carry out a request that may carry a request id: a repeat gets the first answer and does nothing."""
         request_id = request.request_id
         if not request_id:
             return act(session, request)
         if len(request_id) > 64:
             raise ChatError("BAD_VALUE", f"a request id has at most 64 characters, not {len(request_id)}")
-        before = self.store.answered(session.id, request_id)
+        before = self.store.saved_reply(session.id, request_id)
         if before is None:
-            reply, posts = act(session, request)
-            self.store.remember(session.id, request_id, request, reply)
-            return reply, posts
+            reply, deliveries = act(session, request)
+            self.store.save_reply(session.id, request_id, request, reply)
+            return reply, deliveries
         if before[0] != request:
             raise ChatError("REQUEST_ID_REUSED", f"the request id {cut(request_id)} stands for another request")
         return before[1], []
 
-    def _return(self, letter: Letter, id: int, name: str) -> Posts:
+    def _bounce(self, letter: StoredMessage, id: int, name: str) -> Deliveries:
         """Put an unread letter of a mailbox that ends back into its sender's; a notice is not returned again."""
-        if letter.returned or letter.sender_id == id or self.store.numbered(letter.sender_id) is None:
+        if letter.returned or letter.sender_id == id or self.store.by_id(letter.sender_id) is None:
             return []
         number = self.store.put(letter.sender_id, id, name, letter.text, returned=True)
         event = Arrived(number, name, letter.text, returned=True)
         return [(other, event) for other in self._online.get(letter.sender_id, ())]
 
-    def _leave_room(self, session: Session) -> Posts:
+    def _leave_room(self, session: Session) -> Deliveries:
         room, session.room = session.room, ""
         if not room:
             return []
@@ -380,12 +380,12 @@ class Chat:
             raise ChatError("TEXT_TOO_LONG", f"a text has at most {self.limits.text} bytes, not {size}")
 
 
-_FOR_STRANGERS = {CreateAccount, LogIn, Ping, Malformed}
+_ALLOWED_WITHOUT_LOGIN = {CreateAccount, LogIn, Ping, Malformed}
 
 
-def _must_be_proven(request: CreateAccount, secret: str) -> None:
-    if request.password and not secret:
-        raise TypeError("hash the password before the turn and pass it as secret (Hub.ask does)")
+def _require_password_hash(request: CreateAccount, password_hash: str) -> None:
+    if request.password and not password_hash:
+        raise TypeError("hash the password before the turn and pass it as password_hash (Hub.ask does)")
 
 
 def checked_name(name: str, what: str = "a name", digits_alone: bool = False) -> str:

@@ -11,10 +11,10 @@ from operator import attrgetter
 
 from msgspec import Struct
 
-REMEMBERED_ANSWERS = 1_000  # for each account; the oldest is forgotten first
+SAVED_REPLIES = 1_000  # for each account; the oldest is forgotten first
 
 
-class Letter(Struct, frozen=True, gc=False):
+class StoredMessage(Struct, frozen=True, gc=False):
     """A message in a mailbox. The sender's id outlives a name that somebody else takes later."""
 
     number: int
@@ -24,28 +24,28 @@ class Letter(Struct, frozen=True, gc=False):
     returned: bool
 
 
-class Record:
-    """One account: who it is, and all it owns. `secret` is a password's salted slow hash, or empty."""
+class AccountRecord:
+    """One account: who it is, and all it owns. `password_hash` is a password's salted slow hash, or empty."""
 
-    __slots__ = ("id", "name", "secret", "balance", "last_number", "acknowledged", "mailbox", "answers")
+    __slots__ = ("id", "name", "password_hash", "balance", "last_number", "acknowledged", "mailbox", "answers")
 
-    def __init__(self, id: int, name: str, secret: str):
-        self.id, self.name, self.secret = id, name, secret
+    def __init__(self, id: int, name: str, password_hash: str):
+        self.id, self.name, self.password_hash = id, name, password_hash
         self.balance = 0
         self.last_number = self.acknowledged = 0
-        self.mailbox: list[Letter] = []  # in the order of their numbers
+        self.mailbox: list[StoredMessage] = []  # in the order of their numbers
         self.answers: dict[str, tuple[object, object]] = {}
 
     def __repr__(self):
-        return f"<Record {self.id} {self.name!r}: {len(self.mailbox)} unread, balance {self.balance}>"
+        return f"<AccountRecord {self.id} {self.name!r}: {len(self.mailbox)} unread, balance {self.balance}>"
 
 
 class MemoryStore:
     """Accounts in two dictionaries and one sorted list of names."""
 
     def __init__(self):
-        self._by_id: dict[int, Record] = {}
-        self._by_name: dict[str, Record] = {}
+        self._by_id: dict[int, AccountRecord] = {}
+        self._by_name: dict[str, AccountRecord] = {}
         self._names: list[str] = []
         self._last_id = 0
 
@@ -63,18 +63,18 @@ class MemoryStore:
 
     # ---- accounts
 
-    def create(self, name: str, secret: str = "") -> Record:
+    def create(self, name: str, password_hash: str = "") -> AccountRecord:
         """A new account with an id that was never used before. The name must be free."""
         self._last_id += 1
-        record = Record(self._last_id, name, secret)
+        record = AccountRecord(self._last_id, name, password_hash)
         self._by_id[record.id] = self._by_name[name] = record
         insort(self._names, name)
         return record
 
-    def named(self, name: str) -> Record | None:
+    def by_name(self, name: str) -> AccountRecord | None:
         return self._by_name.get(name)
 
-    def numbered(self, id: int) -> Record | None:
+    def by_id(self, id: int) -> AccountRecord | None:
         return self._by_id.get(id)
 
     def delete(self, id: int) -> None:
@@ -97,10 +97,10 @@ class MemoryStore:
         """Append to a mailbox; the message's number there, counted from 1 and never used twice."""
         record = self._by_id[id]
         record.last_number = number = record.last_number + 1
-        record.mailbox.append(Letter(number, sender_id, sender, text, returned))
+        record.mailbox.append(StoredMessage(number, sender_id, sender, text, returned))
         return number
 
-    def mail(self, id: int, after: int = 0) -> Iterator[Letter]:
+    def mail(self, id: int, after: int = 0) -> Iterator[StoredMessage]:
         """What waits in the mailbox with a number above `after`, oldest first."""
         mailbox = self._by_id[id].mailbox
         return (mailbox[at] for at in range(_count_up_to(mailbox, after), len(mailbox)))
@@ -135,16 +135,16 @@ class MemoryStore:
     def set_balance(self, id: int, amount: int) -> None:
         self._by_id[id].balance = amount
 
-    def answered(self, id: int, request_id: str) -> tuple[object, object] | None:
+    def saved_reply(self, id: int, request_id: str) -> tuple[object, object] | None:
         """The request that once carried this id, and the answer it got."""
         return self._by_id[id].answers.get(request_id)
 
-    def remember(self, id: int, request_id: str, request: object, answer: object) -> None:
+    def save_reply(self, id: int, request_id: str, request: object, answer: object) -> None:
         answers = self._by_id[id].answers
         answers[request_id] = (request, answer)
-        if len(answers) > REMEMBERED_ANSWERS:
+        if len(answers) > SAVED_REPLIES:
             del answers[next(iter(answers))]
 
 
-def _count_up_to(mailbox: list[Letter], number: int) -> int:
+def _count_up_to(mailbox: list[StoredMessage], number: int) -> int:
     return bisect_right(mailbox, number, key=attrgetter("number"))

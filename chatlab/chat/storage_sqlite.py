@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from .storage import REMEMBERED_ANSWERS, Letter
+from .storage import SAVED_REPLIES, StoredMessage
 
 VERSION = 1
 TABLES = """
 create table accounts (
     id integer primary key autoincrement,
     name text not null unique,
-    secret text not null,
+    password_hash text not null,
     balance integer not null default 0,
     last_number integer not null default 0,
     acknowledged integer not null default 0
@@ -47,7 +47,7 @@ class Row(NamedTuple):
 
     id: int
     name: str
-    secret: str
+    password_hash: str
 
 
 class SqliteStore:
@@ -104,16 +104,16 @@ class SqliteStore:
 
     # ---- accounts
 
-    def create(self, name: str, secret: str = "") -> Row:
+    def create(self, name: str, password_hash: str = "") -> Row:
         return Row(
-            self._write("insert into accounts (name, secret) values (?, ?)", name, secret).lastrowid, name, secret
+            self._write("insert into accounts (name, password_hash) values (?, ?)", name, password_hash).lastrowid, name, password_hash
         )
 
-    def named(self, name: str) -> Row | None:
-        return self._row("select id, name, secret from accounts where name = ?", name)
+    def by_name(self, name: str) -> Row | None:
+        return self._row("select id, name, password_hash from accounts where name = ?", name)
 
-    def numbered(self, id: int) -> Row | None:
-        return self._row("select id, name, secret from accounts where id = ?", id) if id < 2**63 else None
+    def by_id(self, id: int) -> Row | None:
+        return self._row("select id, name, password_hash from accounts where id = ?", id) if id < 2**63 else None
 
     def delete(self, id: int) -> None:
         self._write("delete from accounts where id = ?", id)
@@ -135,12 +135,12 @@ class SqliteStore:
         self._write("insert into mail values (?, ?, ?, ?, ?, ?)", id, number, sender_id, sender, text, returned)
         return number
 
-    def mail(self, id: int, after: int = 0) -> Iterator[Letter]:
+    def mail(self, id: int, after: int = 0) -> Iterator[StoredMessage]:
         found = self._db.execute(
             "select number, sender_id, sender, text, returned from mail where account = ? and number > ? order by number",
             (id, after),
         )
-        return (Letter(*row[:4], bool(row[4])) for row in found)
+        return (StoredMessage(*row[:4], bool(row[4])) for row in found)
 
     def unread(self, id: int) -> int:
         return self._one("select count(*) from mail where account = ?", id)[0]
@@ -166,15 +166,15 @@ class SqliteStore:
     def set_balance(self, id: int, amount: int) -> None:
         self._write("update accounts set balance = ? where id = ?", amount, id)
 
-    def answered(self, id: int, request_id: str) -> tuple[object, object] | None:
+    def saved_reply(self, id: int, request_id: str) -> tuple[object, object] | None:
         found = self._one("select request, answer from answers where account = ? and request_id = ?", id, request_id)
         return found and (self._unpack(found[0]), self._unpack(found[1]))
 
-    def remember(self, id: int, request_id: str, request: object, answer: object) -> None:
+    def save_reply(self, id: int, request_id: str, request: object, answer: object) -> None:
         insert = "insert into answers (account, request_id, request, answer) values (?, ?, ?, ?)"
         self._write(insert, id, request_id, self._pack(request), self._pack(answer))
         oldest = "select nth from answers where account = ? order by nth desc limit 1 offset ?"
-        self._write(f"delete from answers where account = ? and nth <= ({oldest})", id, id, REMEMBERED_ANSWERS)
+        self._write(f"delete from answers where account = ? and nth <= ({oldest})", id, id, SAVED_REPLIES)
 
     # ---- the file
 

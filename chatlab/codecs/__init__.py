@@ -2,9 +2,9 @@
 
 from .binary import BinaryCodec
 from .connection import Connection
-from .interface import Codec, RunCodec
+from .interface import BatchCodec, Codec
 from .json_lines import JsonCodec
 from .protobuf import ProtobufCodec
 from .text import TextCodec
 
-__all__ = ["BinaryCodec", "Codec", "Connection", "JsonCodec", "ProtobufCodec", "RunCodec", "TextCodec"]
+__all__ = ["BinaryCodec", "Codec", "Connection", "JsonCodec", "ProtobufCodec", "BatchCodec", "TextCodec"]

@@ -15,8 +15,8 @@ a request id where there are any, and the fields in the order of the schema, wit
 from ..messages import EVENTS, REPLIES, REQUESTS, Arrived, Message, ProtocolError, Request
 
 #: The number of a message is its place here. Append only: the places are the protocol.
-NUMBERED: tuple[type[Message], ...] = (*REQUESTS, *REPLIES, *EVENTS)
-NUMBER_OF = {message: number for number, message in enumerate(NUMBERED)}
+MESSAGE_TYPES: tuple[type[Message], ...] = (*REQUESTS, *REPLIES, *EVENTS)
+MESSAGE_NUMBERS = {message: number for number, message in enumerate(MESSAGE_TYPES)}
 HAS_TAG = 0x40
 FLAG = 0x80  # of a request: a request id follows; of any other message: its yes-or-no field is yes
 MAX_LENGTH_BYTES = 5
@@ -29,7 +29,7 @@ def _shape(message: type[Message]) -> tuple[tuple[tuple[str, type], ...], str]:
     return tuple((name, kind) for name, kind in fields if kind is not bool), flag
 
 
-SHAPE = {message: _shape(message) for message in NUMBERED}
+SHAPE = {message: _shape(message) for message in MESSAGE_TYPES}
 
 
 def varint(number: int) -> bytes:
@@ -140,9 +140,9 @@ class _Reader:
         self.varint("length")
         start, kind = self.at, self.byte("message")
         number = kind & 0x3F
-        if number >= len(NUMBERED):
+        if number >= len(MESSAGE_TYPES):
             raise ValueError(f"version 1 of this protocol has no message {number}")
-        message = NUMBERED[number]
+        message = MESSAGE_TYPES[number]
         self.note(start, "message", message.__name__)
         tag = self.varint("tag") if kind & HAS_TAG else None
         if tag is not None and tag < 1:
@@ -183,7 +183,7 @@ class BinaryCodec:
     preface = b"CLB\x01"  # what a client says first, once: which protocol, and the version
 
     def encode(self, tag: int | None, message: Message) -> bytes:
-        kind = NUMBER_OF[type(message)]
+        kind = MESSAGE_NUMBERS[type(message)]
         shape, flag = SHAPE[type(message)]
         head = b""
         if tag is not None:

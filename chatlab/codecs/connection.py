@@ -5,7 +5,7 @@ no socket, reads no clock and starts no thread, so a test can feed it one byte a
 
 >>> from chatlab.codecs.text import TextCodec
 >>> from chatlab.messages import Account
->>> server = Connection(TextCodec(), hears=Request)
+>>> server = Connection(TextCodec(), accepts=Request)
 >>> server.receive(b"#7|1|Jo")
 []
 >>> server.receive(b"hn\\n")
@@ -22,28 +22,28 @@ from .interface import Codec
 #: How a client of ours begins that names its protocol and version; a person who types does not.
 PREFACE = re.compile(rb"CL[A-Z][\x00-\x09\x0b-\x1f]")
 #: What each role may hear from the other.
-SERVER_HEARS = Request
-CLIENT_HEARS = (Reply, Event)
+SERVER_ACCEPTS = Request
+CLIENT_ACCEPTS = (Reply, Event)
 
 
 class Connection:
-    """`hears` is the type of message (or types) that this end may be sent; anything else is a `ProtocolError`."""
+    """`accepts` is the type of message (or types) that this end may be sent; anything else is a `ProtocolError`."""
 
-    def __init__(self, codec: Codec, hears=SERVER_HEARS, max_frame: int = Limits().frame):
+    def __init__(self, codec: Codec, accepts=SERVER_ACCEPTS, max_frame: int = Limits().frame):
         self.codec = codec
-        self.hears = hears
+        self.accepts = accepts
         self.max_frame = max_frame
         self.error: ProtocolError | None = None
-        self._is_server = issubclass(Request, hears)
+        self._is_server = issubclass(Request, accepts)
         #: What the client says first, once, to name the protocol and its version; still to be said or heard.
         self._preface = getattr(codec, "preface", b"")
-        self._may_be_astray = self._is_server and not self._preface  # what begins with a preface waits for no line end
+        self._preface_allowed = self._is_server and not self._preface  # what begins with a preface waits for no line end
         self.frames_in = self.frames_out = 0
         self._buffer = bytearray()
         self._searched = 0  # so far into the buffer there is no end of a frame
         self._frame_end, self._decode, self._encode = codec.frame_end, codec.decode, codec.encode
-        self._encode_all = _at_once(codec, "encode_all", "encode") or self._encode_each
-        self._decode_all = _at_once(codec, "decode_all", "decode", "frame_end")
+        self._encode_all = _batch_method(codec, "encode_all", "encode") or self._encode_each
+        self._decode_all = _batch_method(codec, "decode_all", "decode", "frame_end")
 
     def __repr__(self):
         state = f"failed: {self.error}" if self.error else f"{len(self._buffer)} bytes of an unfinished frame"
@@ -84,14 +84,14 @@ class Connection:
             return []
         held = self._buffer
         if self._preface and self._is_server:
-            data = self._after_preface(data)
+            data = self._consume_preface(data)
             if self._preface:
                 return []
         if held:
             held += data
         buffer = held or data
-        if self._may_be_astray and PREFACE.match(buffer):
-            self.error = self._of_stranger(bytes(buffer[:3]), buffer[3])
+        if self._preface_allowed and PREFACE.match(buffer):
+            self.error = self._wrong_protocol_error(bytes(buffer[:3]), buffer[3])
             return []
         size, searched = len(buffer), self._searched
         messages, start = self._read_all(buffer, searched) if self._decode_all and size <= self.max_frame else ([], 0)
@@ -109,7 +109,7 @@ class Connection:
             self.error = error
             self._buffer, self._searched = bytearray(), 0
             return messages
-        self._may_be_astray = self._may_be_astray and not messages
+        self._preface_allowed = self._preface_allowed and not messages
         if held:
             del held[:start]
         elif start < size:
@@ -129,7 +129,7 @@ class Connection:
         )
         return []
 
-    def _after_preface(self, data: bytes) -> bytes:
+    def _consume_preface(self, data: bytes) -> bytes:
         """Hold what has come until it is a whole preface, and take that off."""
         wanted, begun = self._preface, bytes(self._buffer) + data
         self._buffer.clear()
@@ -139,20 +139,20 @@ class Connection:
         if wanted.startswith(begun):
             self._buffer += begun
         elif begun.startswith(wanted[:-1]):
-            self.error = self._of_version(begun[len(wanted) - 1], wanted[-1])
+            self.error = self._wrong_version_error(begun[len(wanted) - 1], wanted[-1])
         else:
             self.error = ProtocolError(f"{self.codec.name} begins with {cut(wanted)}, not with {cut(begun)}")
         return b""
 
-    def _of_stranger(self, mark: bytes, version: int) -> ProtocolError:
+    def _wrong_protocol_error(self, mark: bytes, version: int) -> ProtocolError:
         """Who opens with a preface where none is due speaks another protocol, or another version of this one."""
         if mark == getattr(self.codec, "mark", None):
-            return self._of_version(version, 1)
+            return self._wrong_version_error(version, 1)
         return ProtocolError(
             f"{mark.decode()}, version {version}, is another protocol; this port speaks {self.codec.name}"
         )
 
-    def _of_version(self, theirs: int, ours: int) -> ProtocolError:
+    def _wrong_version_error(self, theirs: int, ours: int) -> ProtocolError:
         return ProtocolError(f"you speak version {theirs} of {self.codec.name}; this server speaks version {ours}")
 
     def _read_all(self, buffer: bytes | bytearray, searched: int) -> tuple[list[tuple[int | None, Message]], int]:
@@ -161,9 +161,9 @@ class Connection:
             messages, end = self._decode_all(buffer, searched)
         except ProtocolError:
             return [], 0
-        hears = self.hears
+        accepts = self.accepts
         for _, message in messages:
-            if not isinstance(message, hears):
+            if not isinstance(message, accepts):
                 return [], 0
         self.frames_in += len(messages)
         return messages, end
@@ -177,12 +177,12 @@ class Connection:
             self.frames_in += 1
             return error.tag, Malformed(error.text)
         self.frames_in += 1
-        if not isinstance(message, self.hears):
+        if not isinstance(message, self.accepts):
             raise ProtocolError(f"a {type(message).__name__} may not come from this side of a conversation", tag)
         return tag, message
 
 
-def _at_once(codec: Codec, name: str, *one_by_one: str):
+def _batch_method(codec: Codec, name: str, *one_by_one: str):
     """The codec's method for many messages, unless a subclass says anew what happens to one of them."""
     for cls in type(codec).__mro__:
         if name in vars(cls):

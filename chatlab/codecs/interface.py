@@ -38,7 +38,7 @@ class Codec(Protocol):
         """
 
 
-class RunCodec(Codec, Protocol):
+class BatchCodec(Codec, Protocol):
     """A codec that also spells and reads many messages at once, where that costs a fraction of one by one.
 
     A `Connection` uses these two where a codec offers them; what they do must be what the one-by-one methods do.

@@ -99,7 +99,7 @@ def _letter(m: Arrived) -> str:
 
 
 #: Every message, and the line that says it.
-SPELLED = {
+ENCODERS = {
     LogIn: lambda m: f"0{_words(m.account, m.password)}" if m.password else f"0{_words(m.account)}",
     CreateAccount: lambda m: f"1{_words(m.name, m.password)}" if m.password else f"1{_words(m.name)}",
     Deposit: lambda m: f"{_once(m)}2{_words(m.account)}|{m.amount}",
@@ -199,7 +199,7 @@ def _flag(field: str, what: str) -> bool:
 
 
 #: Every first field, and how to read what follows it.
-READ = {
+DECODERS = {
     "0": lambda f, id: LogIn(f.text("a name or an id"), f.text("a password", "")),
     "1": lambda f, id: CreateAccount(f.text("a name"), f.text("a password", "")),
     "2": lambda f, id: Deposit(account=f.text("an account"), amount=f.number("the amount"), request_id=id),
@@ -238,7 +238,7 @@ READ = {
 _TAKES_REQUEST_ID = {"2", "3", "6", "12"}
 
 #: What a relayed message is made of, in lines of exactly so many fields with nothing escaped: a third of the time.
-READ_WHOLE = {
+FAST_DECODERS = {
     "6": (3, lambda f: Send(f[1], f[2])),
     "8": (2, lambda f: Acknowledge(_number(f[1], "a number"))),
     "sent": (3, lambda f: Sent(_number(f[1], "a number"), _flag(f[2], "delivered"))),
@@ -249,7 +249,7 @@ _OTHERWISE = (0, None)
 
 
 #: The names of the fields behind each first field, for those who want to see which bytes say what.
-ORDER = {
+FIELD_ORDER = {
     "0": "account password", "1": "name password", "2": "account amount", "3": "account amount", "4": "account",
     "5": "pattern after limit", "6": "to text", "7": "after limit", "8": "number", "9": "numbers", "10": "", "11": "room",
     "12": "text", "13": "", "14": "", "15": "", "account": "id name unread acknowledged", "accounts": "next names",
@@ -262,14 +262,14 @@ ORDER = {
 
 def _said(word: str, message: Message):
     """The name and the value of every field of the line, in order; of a list, of every element."""
-    for name in ORDER[word].split():
+    for name in FIELD_ORDER[word].split():
         value = getattr(message, name)
         if not isinstance(value, tuple):
             yield name, value
             continue
         for index, element in enumerate(value):
             if isinstance(element, Arrived):
-                for part in ORDER["arrived"].split():
+                for part in FIELD_ORDER["arrived"].split():
                     yield f"{name}[{index}] {part}", getattr(element, part)
             else:
                 yield f"{name}[{index}]", element
@@ -324,7 +324,7 @@ class TextCodec:
     mark = b"CLT"
 
     def encode(self, tag: int | None, message: Message) -> bytes:
-        line = SPELLED[type(message)](message)
+        line = ENCODERS[type(message)](message)
         return f"{line}\n".encode() if tag is None else f"#{tag}|{line}\n".encode()
 
     def frame_end(self, buffer: bytes, start: int, searched: int) -> int:
@@ -344,7 +344,7 @@ class TextCodec:
 
     def encode_all(self, waiting: list[tuple[int | None, Message]]) -> bytes:
         lines = [
-            f"{SPELLED[type(message)](message)}\n" if tag is None else f"#{tag}|{SPELLED[type(message)](message)}\n"
+            f"{ENCODERS[type(message)](message)}\n" if tag is None else f"#{tag}|{ENCODERS[type(message)](message)}\n"
             for tag, message in waiting
         ]
         return "".join(lines).encode()
@@ -387,14 +387,14 @@ class TextCodec:
         return tag
 
     def _message(self, line: str, fields: list[str]) -> Message:
-        count, read = READ_WHOLE.get(fields[0], _OTHERWISE)
+        count, read = FAST_DECODERS.get(fields[0], _OTHERWISE)
         if count == len(fields) and "\\" not in line:
             return read(fields)
         request_id = ""
         if fields[0][:1] == "@":
             request_id = unescape(fields.pop(0)[1:])
         word = fields[0].strip() if fields else ""
-        read = READ.get(word)
+        read = DECODERS.get(word)
         if read is None:
             raise ValueError(f"no operation is called {cut(word)}; a line begins with a number from 0 to 15")
         if request_id and word not in _TAKES_REQUEST_ID:

@@ -74,7 +74,7 @@ class Watched:
 
 def listener(codec: Watched, max_frame: int = 1 << 20) -> Connection:
     """A Connection that hears every message and has heard the preface already."""
-    connection = Connection(codec, hears=Message, max_frame=max_frame)
+    connection = Connection(codec, accepts=Message, max_frame=max_frame)
     connection.receive(codec.preface)
     return connection
 

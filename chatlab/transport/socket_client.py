@@ -6,7 +6,7 @@ import queue
 import socket
 import threading
 
-from ..codecs.connection import CLIENT_HEARS, Connection
+from ..codecs.connection import CLIENT_ACCEPTS, Connection
 from ..codecs.interface import Codec
 from ..messages import ChatError, ConnectionLost, Goodbye, Message, ProtocolError, Refused, Reply, Request
 from .client import AsyncClient, Client, nobody_at, unanswered
@@ -38,7 +38,7 @@ class SocketClient(Client):
             raise ConnectionLost(f"{nobody_at(self.address)}: {error}") from error
         self._sock.settimeout(None)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connection = Connection(self.codec, CLIENT_HEARS)
+        self._connection = Connection(self.codec, CLIENT_ACCEPTS)
         self._waiting: dict[int, queue.SimpleQueue[Reply | Exception]] = {}
         self._reader = start_thread(self._read, "chatlab-client")
 
@@ -146,7 +146,7 @@ class AsyncSocketClient(AsyncClient):
             self._stream, self._sink = await asyncio.wait_for(dialing, DIAL_TIMEOUT_S)
         except OSError as error:
             raise ConnectionLost(f"{nobody_at(self.address)}: {error}") from error
-        self._connection = Connection(self.codec, CLIENT_HEARS)
+        self._connection = Connection(self.codec, CLIENT_ACCEPTS)
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
         self._reader = asyncio.ensure_future(self._read())
 

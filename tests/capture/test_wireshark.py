@@ -16,7 +16,7 @@ import chatlab
 from chatlab.capture.dissection import dissect_tape
 from chatlab.capture.tcp_relay import relay
 from chatlab.capture.wireshark import _checksum, lua_dissector, packets, to_pcapng
-from chatlab.codecs.binary import NUMBERED, BinaryCodec
+from chatlab.codecs.binary import MESSAGE_TYPES, BinaryCodec
 from chatlab.messages import (
     Acknowledge,
     Arrived,
@@ -161,7 +161,7 @@ def test_tshark_counts_the_same_http2_frames(tmp_path):
 
 def test_the_dissector_is_made_from_the_codecs_table():
     text = lua_dissector()
-    for number, message in enumerate(NUMBERED):
+    for number, message in enumerate(MESSAGE_TYPES):
         assert f'[{number}] = {{name = "{message.__name__}"' in text
     assert "@" not in text.replace("@", "", text.count("ENC_@"))
 

@@ -6,7 +6,7 @@ import time
 import pytest
 from raw_client import DEADLINE_S
 
-from chatlab.chat.hub import FAILED, Hub, Outbox
+from chatlab.chat.hub import SERVER_FAILED, Hub, Outbox
 from chatlab.chat.service import Chat
 from chatlab.chat.storage import MemoryStore
 from chatlab.messages import (
@@ -47,7 +47,7 @@ class Voice:
         self.hub, self.tag, self._taken = hub, 0, []
         self._woken = threading.Event()
         self.outbox = Outbox(self._woken.set, hub.limits)
-        self.session = hub.open(self.outbox, "(here)")
+        self.session = hub.open_session(self.outbox, "(here)")
         if name:
             self.asks(CreateAccount(name))
             self.hears(1)
@@ -69,7 +69,7 @@ class Voice:
         return heard
 
     def closes(self):
-        self.hub.close(self.session)
+        self.hub.close_session(self.session)
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_the_number_of_sessions_is_bounded():
 
 def test_a_session_that_ends_gets_all_its_answers_first(ada):
     ada.asks(Ping())
-    ada.hub.end(ada.session)
+    ada.hub.finish_session(ada.session)
     assert ada.outbox.closed
     assert ada.hears(1) == [(2, Pong())]
 
@@ -219,7 +219,7 @@ def test_what_is_asked_after_the_goodbye_is_not_carried_out(hub, ada):
     ada.outbox.end("the server stops")
     ada.asks(Deposit(5), CreateAccount("eve", "sesame"))
     assert hub.chat.store.balance(1) == 0
-    assert ada.session.waiting is None
+    assert ada.session.pending is None
 
 
 def test_the_log_tells_who_came_and_who_went():
@@ -325,15 +325,15 @@ def test_a_password_is_hashed_checked_and_never_stored(hub):
     assert [m for _, m in ada.hears(3)][::2] == [Account(1, "ada")] * 2
     thief.asks(LogIn("ada", "wrong"), LogIn("ada"))
     assert [m.code for _, m in thief.hears(2)] == ["WRONG_PASSWORD"] * 2
-    secret = hub.chat.store.named("ada").secret
-    assert secret.startswith("$argon2id$") and "sesame" not in secret
+    password_hash = hub.chat.store.by_name("ada").password_hash
+    assert password_hash.startswith("$argon2id$") and "sesame" not in password_hash
 
 
 def test_the_hash_is_not_the_password(hub):
     ada, thief = Voice(hub), Voice(hub)
     ada.asks(CreateAccount("ada", "sesame"))
     ada.hears(1)
-    thief.asks(LogIn("ada", hub.chat.store.named("ada").secret))
+    thief.asks(LogIn("ada", hub.chat.store.by_name("ada").password_hash))
     assert thief.hears(1)[0][1].code == "WRONG_PASSWORD"
 
 
@@ -342,7 +342,7 @@ def test_the_same_password_is_stored_differently_each_time(hub):
     for voice, name in zip(voices, ("ada", "bob")):
         voice.asks(CreateAccount(name, "sesame"))
         voice.hears(1)
-    assert hub.chat.store.named("ada").secret != hub.chat.store.named("bob").secret
+    assert hub.chat.store.by_name("ada").password_hash != hub.chat.store.by_name("bob").password_hash
 
 
 def test_a_password_for_nobody_is_refused_as_nobody(hub):
@@ -372,7 +372,7 @@ def test_what_is_asked_behind_a_log_in_is_answered_behind_it(hub):
 def test_an_end_waits_for_the_log_in_before_it(hub):
     ada = Voice(hub)
     ada.asks(CreateAccount("ada", "sesame"), Ping())
-    hub.end(ada.session)
+    hub.finish_session(ada.session)
     assert not ada.outbox.closed
     assert ada.hears(2) == [(1, Account(1, "ada")), (2, Pong())]
 
@@ -424,7 +424,7 @@ def test_where_the_store_fails_the_session_is_told_and_the_others_go_on():
     hub = Hub(Chat(FullStore()), log=log.append)
     ada, bob = Voice(hub, "ada"), Voice(hub, "bob")
     ada.asks(Send("bob", "hi"))
-    assert ada.hears(1) == [(None, Goodbye(FAILED))]
+    assert ada.hears(1) == [(None, Goodbye(SERVER_FAILED))]
     bob.asks(Ping())
     assert bob.hears(1) == [(2, Pong())]
     assert any("No space left on device" in line for line in log)
@@ -437,7 +437,7 @@ def test_where_a_password_cannot_be_hashed_the_session_is_told(hub, monkeypatch)
     monkeypatch.setattr("chatlab.chat.hub.hash_password", no_memory)
     voice = Voice(hub)
     voice.asks(CreateAccount("ada", "secret"), Ping())
-    assert voice.hears(1) == [(None, Goodbye(FAILED))]
+    assert voice.hears(1) == [(None, Goodbye(SERVER_FAILED))]
 
 
 def test_what_waits_for_a_slow_hash_is_bounded_in_its_text_too(monkeypatch):

@@ -56,15 +56,15 @@ class Voice:
         if name:
             self.asks(CreateAccount(name))
 
-    def asks(self, request, **secret):
+    def asks(self, request, **proof):
         try:
-            if secret:
-                reply, posts = self.chat.log_in(self.session, request, **secret)
+            if proof:
+                reply, deliveries = self.chat.log_in(self.session, request, **proof)
             else:
-                reply, posts = self.chat.handle(self.session, request)
+                reply, deliveries = self.chat.handle(self.session, request)
         except ChatError as error:
             return Refused(error.code, error.text)
-        for session, event in posts:
+        for session, event in deliveries:
             session.outbox.append(event)
         return reply
 
@@ -73,7 +73,7 @@ class Voice:
         return getattr(self.asks(request), "code", None)
 
     def departs(self):
-        for session, event in self.chat.depart(self.session):
+        for session, event in self.chat.end_session(self.session):
             session.outbox.append(event)
 
     @property
@@ -197,13 +197,13 @@ def test_what_could_not_be_read_is_refused_with_the_reason(stranger):
 
 
 def test_a_password_must_be_proven_by_the_stored_hash(chat, stranger):
-    chat.create_account(Session(), CreateAccount("ada", "sesame"), secret="hash of sesame")
-    assert stranger.asks(LogIn("ada", "wrong"), secret="").code == "WRONG_PASSWORD"
-    assert stranger.asks(LogIn("ada", "sesame"), secret="hash of sesame") == Account(1, "ada")
+    chat.create_account(Session(), CreateAccount("ada", "sesame"), password_hash="hash of sesame")
+    assert stranger.asks(LogIn("ada", "wrong"), password_hash="").code == "WRONG_PASSWORD"
+    assert stranger.asks(LogIn("ada", "sesame"), password_hash="hash of sesame") == Account(1, "ada")
 
 
 def test_an_account_with_a_password_is_not_opened_without(chat, stranger):
-    chat.create_account(Session(), CreateAccount("ada", "sesame"), secret="hash of sesame")
+    chat.create_account(Session(), CreateAccount("ada", "sesame"), password_hash="hash of sesame")
     assert stranger.is_refused(LogIn("ada")) == "WRONG_PASSWORD"
 
 
@@ -442,7 +442,7 @@ def test_a_notice_is_not_returned_again(ada, bob, chat):
     ada.asks(Send("bob", "hi"))
     bob.asks(DeleteAccount())
     ada.asks(DeleteAccount())
-    assert chat.store.named("ada") is None
+    assert chat.store.by_name("ada") is None
 
 
 def test_mail_of_a_vanished_sender_goes_to_nobody_of_the_same_name(ada, bob, chat):

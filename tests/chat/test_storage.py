@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatlab.chat.storage import REMEMBERED_ANSWERS, Letter, MemoryStore
+from chatlab.chat.storage import SAVED_REPLIES, MemoryStore, StoredMessage
 from chatlab.chat.storage_sqlite import SqliteStore
 
 
@@ -43,30 +43,30 @@ def texts(store, id, after=0):
 
 
 def test_an_account_is_found_by_name_and_by_id(store, ada):
-    assert store.named("ada").id == ada
-    assert store.numbered(ada).name == "ada"
+    assert store.by_name("ada").id == ada
+    assert store.by_id(ada).name == "ada"
 
 
 def test_an_account_that_never_was_is_none(store):
-    assert store.named("ada") is None
-    assert store.numbered(1) is None
+    assert store.by_name("ada") is None
+    assert store.by_id(1) is None
 
 
 def test_an_id_is_never_used_again(store, ada):
     store.delete(ada)
     assert store.create("ada").id != ada
-    assert store.numbered(ada) is None
+    assert store.by_id(ada) is None
 
 
 def test_the_next_owner_of_a_name_inherits_nothing(store, ada):
     put(store, ada, "private")
     store.set_balance(ada, 100)
-    store.remember(ada, "once", "request", "answer")
+    store.save_reply(ada, "once", "request", "answer")
     store.delete(ada)
     heir = store.create("ada")
-    assert heir.secret == ""
+    assert heir.password_hash == ""
     assert store.unread(heir.id) == store.balance(heir.id) == store.acknowledged(heir.id) == 0
-    assert store.answered(heir.id, "once") is None
+    assert store.saved_reply(heir.id, "once") is None
 
 
 @given(st.sets(st.text("abéλ", min_size=1, max_size=3)), st.text("abéλ", max_size=3), st.text("abéλ", max_size=2))
@@ -101,7 +101,7 @@ def test_a_number_is_never_used_again(store, ada):
 
 def test_mail_is_kept_whole(store, ada):
     store.put(ada, 7, "bob", "hi", returned=True)
-    assert list(store.mail(ada)) == [Letter(1, 7, "bob", "hi", True)]
+    assert list(store.mail(ada)) == [StoredMessage(1, 7, "bob", "hi", True)]
 
 
 def test_mail_comes_oldest_first_from_any_number_on(store, ada):
@@ -185,16 +185,16 @@ def test_a_balance_starts_at_nothing_and_holds_sixty_three_bits(store, ada):
 
 
 def test_an_answer_is_remembered_with_its_request(store, ada):
-    assert store.answered(ada, "rent") is None
-    store.remember(ada, "rent", "request", "answer")
-    assert store.answered(ada, "rent") == ("request", "answer")
+    assert store.saved_reply(ada, "rent") is None
+    store.save_reply(ada, "rent", "request", "answer")
+    assert store.saved_reply(ada, "rent") == ("request", "answer")
 
 
 def test_of_too_many_answers_the_oldest_is_forgotten(store, ada):
-    for n in range(REMEMBERED_ANSWERS + 1):
-        store.remember(ada, str(n), n, n)
-    assert store.answered(ada, "0") is None
-    assert store.answered(ada, "1") == (1, 1)
+    for n in range(SAVED_REPLIES + 1):
+        store.save_reply(ada, str(n), n, n)
+    assert store.saved_reply(ada, "0") is None
+    assert store.saved_reply(ada, "1") == (1, 1)
 
 
 # ---- what only a file can do
@@ -206,12 +206,12 @@ def test_all_that_was_committed_is_there_when_the_file_is_opened_again(tmp_path)
     put(store, ada, "one", "two")
     store.acknowledge(ada, 1)
     store.set_balance(ada, 50)
-    store.remember(ada, "rent", "request", "answer")
+    store.save_reply(ada, "rent", "request", "answer")
     store.close()
     again = sqlite_store(tmp_path / "chat.db")
-    assert again.named("ada") == (ada, "ada", "hash")
+    assert again.by_name("ada") == (ada, "ada", "hash")
     assert (texts(again, ada), again.acknowledged(ada), again.balance(ada)) == (["two"], 1, 50)
-    assert again.answered(ada, "rent") == ("request", "answer")
+    assert again.saved_reply(ada, "rent") == ("request", "answer")
     again.close()
 
 
@@ -282,7 +282,7 @@ def test_a_file_can_be_opened_again_when_it_was_closed(tmp_path):
     first.commit()
     first.close()
     second = sqlite_store(tmp_path / "chat.db")
-    assert second.named("ada").id == 1
+    assert second.by_name("ada").id == 1
     second.close()
 
 
@@ -297,5 +297,5 @@ def test_what_a_failed_turn_wrote_is_not_kept(tmp_path):
     store.commit()
     store.create("bob")
     store.rollback()
-    assert (store.named("ada").id, store.named("bob")) == (1, None)
+    assert (store.by_name("ada").id, store.by_name("bob")) == (1, None)
     store.close()

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 from strategies import ANY_ANSWER, ANY_MESSAGE, ANY_REQUEST, TAGS
 
 import chatlab
-from chatlab.codecs.connection import CLIENT_HEARS, SERVER_HEARS, Connection
+from chatlab.codecs.connection import CLIENT_ACCEPTS, SERVER_ACCEPTS, Connection
 from chatlab.codecs.json_lines import JsonCodec
 from chatlab.messages import Message, ProtocolError, Send
 
 CODECS = [chatlab.implementation(name).codec for name in ("text", "json", "binary", "protobuf")]
 each_codec = pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
-CONVERSATIONS = st.tuples(st.just(SERVER_HEARS), st.lists(st.tuples(TAGS, ANY_REQUEST), max_size=8)) | st.tuples(
-    st.just(CLIENT_HEARS), st.lists(st.tuples(TAGS, ANY_ANSWER), max_size=8)
+CONVERSATIONS = st.tuples(st.just(SERVER_ACCEPTS), st.lists(st.tuples(TAGS, ANY_REQUEST), max_size=8)) | st.tuples(
+    st.just(CLIENT_ACCEPTS), st.lists(st.tuples(TAGS, ANY_ANSWER), max_size=8)
 )
 
 
@@ -50,11 +50,11 @@ def test_a_frame_with_a_flipped_bit_is_a_message_or_a_protocol_error(codec, tag,
 @each_codec
 @given(conversation=CONVERSATIONS, cuts=st.lists(st.integers(0, 2000), max_size=12))
 def test_a_stream_cut_anywhere_says_the_same(codec, conversation, cuts):
-    hears, said = conversation
-    teller = Connection(codec, CLIENT_HEARS if hears is SERVER_HEARS else SERVER_HEARS)
+    accepts, said = conversation
+    teller = Connection(codec, CLIENT_ACCEPTS if accepts is SERVER_ACCEPTS else SERVER_ACCEPTS)
     stream = b"".join(teller.send(tag, message) for tag, message in said)
     places = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
-    listener = Connection(codec, hears)
+    listener = Connection(codec, accepts)
     heard = [each for a, b in zip(places, places[1:]) for each in listener.receive(stream[a:b])]
     assert heard == said
 
@@ -63,7 +63,7 @@ def test_a_stream_cut_anywhere_says_the_same(codec, conversation, cuts):
 @settings(max_examples=200)
 @given(data=st.lists(st.binary(max_size=80), max_size=6))
 def test_a_connection_swallows_any_bytes(codec, data):
-    listener = Connection(codec, SERVER_HEARS, max_frame=100)
+    listener = Connection(codec, SERVER_ACCEPTS, max_frame=100)
     for piece in data:
         listener.receive(getattr(codec, "preface", b"") + piece)
         assert len(listener._buffer) <= 100
@@ -72,21 +72,21 @@ def test_a_connection_swallows_any_bytes(codec, data):
 @each_codec
 def test_a_frame_at_the_limit_passes_and_one_byte_more_is_refused(codec):
     size = len(codec.encode(1, Send("bob", "x" * 500)))
-    assert Connection(codec, CLIENT_HEARS, max_frame=size).send(1, Send("bob", "x" * 500))
+    assert Connection(codec, CLIENT_ACCEPTS, max_frame=size).send(1, Send("bob", "x" * 500))
     with pytest.raises(ProtocolError, match="over the limit"):
-        Connection(codec, CLIENT_HEARS, max_frame=size - 1).send(1, Send("bob", "x" * 500))
+        Connection(codec, CLIENT_ACCEPTS, max_frame=size - 1).send(1, Send("bob", "x" * 500))
 
 
 @pytest.mark.parametrize("codec", CODECS[2:], ids=lambda codec: codec.name)
 def test_a_peer_of_a_newer_version_is_told_which_version_is_spoken(codec):
-    server = Connection(codec, SERVER_HEARS)
+    server = Connection(codec, SERVER_ACCEPTS)
     assert server.receive(codec.preface[:-1] + b"\x02" + b"whatever it says") == []
     assert str(server.error) == f"you speak version 2 of {codec.name}; this server speaks version 1"
 
 
 @pytest.mark.parametrize("codec", CODECS[2:], ids=lambda codec: codec.name)
 def test_a_preface_may_arrive_byte_by_byte(codec):
-    client, server = Connection(codec, CLIENT_HEARS), Connection(codec, SERVER_HEARS)
+    client, server = Connection(codec, CLIENT_ACCEPTS), Connection(codec, SERVER_ACCEPTS)
     stream = client.send(1, Send("bob", "hi")) + client.send(2, Send("bob", "ho"))
     heard = [each for at in range(len(stream)) for each in server.receive(stream[at : at + 1])]
     assert heard == [(1, Send("bob", "hi")), (2, Send("bob", "ho"))]

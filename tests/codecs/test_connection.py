@@ -7,17 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import ANY_ANSWER, ANY_REQUEST, TAGS
 
-from chatlab.codecs.connection import CLIENT_HEARS, SERVER_HEARS, Connection
+from chatlab.codecs.connection import CLIENT_ACCEPTS, SERVER_ACCEPTS, Connection
 from chatlab.codecs.text import TextCodec
 from chatlab.messages import Balance, CreateAccount, Join, Malformed, Ping, Pong, ProtocolError, Say
 
 
 def server(**limits):
-    return Connection(TextCodec(), SERVER_HEARS, **limits)
+    return Connection(TextCodec(), SERVER_ACCEPTS, **limits)
 
 
 def client():
-    return Connection(TextCodec(), CLIENT_HEARS)
+    return Connection(TextCodec(), CLIENT_ACCEPTS)
 
 
 def feed(connection, stream: bytes, cuts=()):
@@ -95,7 +95,7 @@ def test_after_an_error_nothing_is_heard_and_nothing_is_kept():
 
 def test_a_frame_that_would_be_too_long_is_not_sent():
     with pytest.raises(ProtocolError, match="over the limit") as caught:
-        Connection(TextCodec(), CLIENT_HEARS, max_frame=10).send(3, Say("x" * 10))
+        Connection(TextCodec(), CLIENT_ACCEPTS, max_frame=10).send(3, Say("x" * 10))
     assert (caught.value.tag, caught.value.fatal) == (3, False)
 
 

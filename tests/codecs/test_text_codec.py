@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import ANY_MESSAGE, TAGS, TEXTS
 
-from chatlab.codecs.text import READ, SPELLED, TextCodec, escape, unescape
+from chatlab.codecs.text import DECODERS, ENCODERS, TextCodec, escape, unescape
 from chatlab.messages import (
     EVENTS,
     REPLIES,
@@ -110,8 +110,8 @@ def test_a_message_is_literally_this_line(message, line):
 
 def test_every_message_has_its_line_above_and_in_both_tables():
     everything = {*REQUESTS, *REPLIES, *EVENTS}
-    assert {type(message) for message, _ in LITERALLY} == set(SPELLED) == everything
-    assert len(READ) == len(everything)
+    assert {type(message) for message, _ in LITERALLY} == set(ENCODERS) == everything
+    assert len(DECODERS) == len(everything)
 
 
 @given(TAGS, ANY_MESSAGE)
@@ -259,7 +259,7 @@ def test_no_bytes_raise_anything_but_a_protocol_error(frame):
         pass
 
 
-LIKE_LINES = st.lists(st.sampled_from([*READ, "#7", "@x", "yes", "no", "7", "-1", "", "a", "\\"]), max_size=8).map(
+LIKE_LINES = st.lists(st.sampled_from([*DECODERS, "#7", "@x", "yes", "no", "7", "-1", "", "a", "\\"]), max_size=8).map(
     "|".join
 )
 
@@ -275,7 +275,7 @@ def test_nothing_that_looks_like_a_line_raises_anything_but_a_protocol_error(lin
 FIELDS = st.sampled_from(["yes", "no", "7", "-1", "", "a", "\\", r"\p", "²", "9" * 20])
 
 
-@given(st.sampled_from(list(READ)), st.lists(FIELDS, max_size=5))
+@given(st.sampled_from(list(DECODERS)), st.lists(FIELDS, max_size=5))
 def test_the_short_way_to_read_frequent_lines_ends_where_the_long_way_does(word, fields):
     def outcome(line):
         try:

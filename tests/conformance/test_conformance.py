@@ -187,7 +187,7 @@ class SecondStealsThePlace(Chat):
 
 
 class NeverOffLine(Chat):
-    def depart(self, session):
+    def end_session(self, session):
         return []
 
 
@@ -199,7 +199,7 @@ class Overdrawn(Chat):
 
 
 class TwiceIsTwice(Chat):
-    def _once(self, session, request, act):
+    def _idempotent(self, session, request, act):
         return act(session, request)
 
 
@@ -218,7 +218,7 @@ class NeverEmpties(Chat):
 
 class OpenMailboxes(Chat):
     def delete_messages(self, session, request):
-        everybody = [self.store.named(name).id for name in self.store.names("", "")]
+        everybody = [self.store.by_name(name).id for name in self.store.names("", "")]
         return Deleted(sum(self.store.remove(id, request.numbers) for id in everybody)), []
 
 
@@ -235,8 +235,8 @@ class SearchesByRegex(Chat):
 
 
 class AnyName(Chat):
-    def create_account(self, session, request, secret=""):
-        return self._welcome(session, self.store.create(request.name, secret)), []
+    def create_account(self, session, request, password_hash=""):
+        return self._welcome(session, self.store.create(request.name, password_hash)), []
 
 
 class SpeaksForAnybody(Chat):

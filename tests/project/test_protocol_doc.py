@@ -11,9 +11,9 @@ from raw_client import Raw
 import chatlab
 from chatlab import messages
 from chatlab.chat.service import MEMBERS_SHOWN, PAGE
-from chatlab.chat.storage import REMEMBERED_ANSWERS
-from chatlab.codecs.binary import NUMBERED
-from chatlab.codecs.text import READ, SPELLED, TextCodec
+from chatlab.chat.storage import SAVED_REPLIES
+from chatlab.codecs.binary import MESSAGE_TYPES
+from chatlab.codecs.text import DECODERS, ENCODERS, TextCodec
 from chatlab.messages import CODES, EVENTS, REPLIES, REQUESTS, Limits, ProtocolError
 
 DOC = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -86,7 +86,7 @@ def test_the_limits_are_those_of_the_code():
 
 
 def test_the_counts_in_the_text_are_those_of_the_code():
-    assert f"last {REMEMBERED_ANSWERS} ids" in DOC
+    assert f"last {SAVED_REPLIES} ids" in DOC
     assert f"is from 1 to {PAGE}." in DOC
     assert MEMBERS_SHOWN == 100 and "names the first hundred" in DOC
 
@@ -136,8 +136,8 @@ def test_a_line_of_the_tables_needs_every_field_outside_the_brackets(form):
 
 
 def test_the_tables_hold_every_message_in_the_order_of_the_code():
-    assert [says for _, says in FORMS] == [kind.__name__ for kind in SPELLED]
-    assert [re.match(r"[^|\[]+", form)[0] for form, _ in FORMS] == list(READ)
+    assert [says for _, says in FORMS] == [kind.__name__ for kind in ENCODERS]
+    assert [re.match(r"[^|\[]+", form)[0] for form, _ in FORMS] == list(DECODERS)
     for kind, types in [("requests", REQUESTS), ("answers", REPLIES), ("events", EVENTS)]:
         assert {says for _, says, *_ in spellings(kind)} == {type.__name__ for type in types}
 
@@ -188,4 +188,4 @@ def test_there_are_exchanges_in_json_and_in_hex():
 def test_the_fields_in_the_document_are_those_of_the_messages_in_the_order_of_their_numbers():
     ((_, lines),) = blocks("fields")
     written = [(name, fields) for name, *fields in map(str.split, lines)]
-    assert written == [(message.__name__, list(message.__struct_fields__)) for message in NUMBERED]
+    assert written == [(message.__name__, list(message.__struct_fields__)) for message in MESSAGE_TYPES]

@@ -9,7 +9,7 @@ the bytes to send for it now; `receive(data)`, the messages that the data comple
 that the protocol itself wants sent. `ready` is false until requests may be said.
 """
 
-from ...codecs.connection import CLIENT_HEARS, Connection
+from ...codecs.connection import CLIENT_ACCEPTS, Connection
 from ...messages import (
     Acknowledge,
     ConnectionLost,
@@ -48,8 +48,8 @@ class CodecWire:
     in_order = True
     ready = True
 
-    def __init__(self, codec, hears=CLIENT_HEARS):
-        self._codec, self._connection = codec, Connection(codec, hears)
+    def __init__(self, codec, accepts=CLIENT_ACCEPTS):
+        self._codec, self._connection = codec, Connection(codec, accepts)
 
     def opening(self) -> bytes:
         return getattr(self._codec, "preface", b"")
