@@ -307,21 +307,21 @@ class Code(NamedTuple):
 
 CODES = {
     "BAD_NAME": Code("INVALID_ARGUMENT", "A name is 1 to 64 letters, digits or _ . -, and not digits alone."),
-    "NAME_TAKEN": Code("ALREADY_EXISTS", "Somebody has an account of that name."),
-    "NO_SUCH_ACCOUNT": Code("NOT_FOUND", "There is no account of that name or number."),
-    "WRONG_PASSWORD": Code("PERMISSION_DENIED", "The password is not the account's."),
+    "NAME_TAKEN": Code("ALREADY_EXISTS", "The name is taken."),
+    "NO_SUCH_ACCOUNT": Code("NOT_FOUND", "There is no account of that name or id."),
+    "WRONG_PASSWORD": Code("PERMISSION_DENIED", "The password is wrong."),
     "PASSWORD_REQUIRED": Code("INVALID_ARGUMENT", "This server takes only accounts with a password."),
     "NOT_LOGGED_IN": Code("FAILED_PRECONDITION", "Create an account or log in first."),
-    "ALREADY_LOGGED_IN": Code("FAILED_PRECONDITION", "This connection speaks for another account; log out first."),
-    "NOT_YOUR_ACCOUNT": Code("PERMISSION_DENIED", "A balance is touched only by its owner."),
+    "ALREADY_LOGGED_IN": Code("FAILED_PRECONDITION", "This connection is logged in to another account; log out first."),
+    "NOT_YOUR_ACCOUNT": Code("PERMISSION_DENIED", "Only its owner can see or change a balance."),
     "TEXT_TOO_LONG": Code("INVALID_ARGUMENT", "The text is over the server's limit."),
     "BAD_VALUE": Code("INVALID_ARGUMENT", "A value is outside what the request allows."),
-    "OVERDRAFT": Code("FAILED_PRECONDITION", "There is less on the account than would be taken."),
+    "OVERDRAFT": Code("FAILED_PRECONDITION", "The balance is too low."),
     "OVERFLOW": Code("OUT_OF_RANGE", "The balance would pass the largest number it can hold."),
     "NOT_IN_ROOM": Code("FAILED_PRECONDITION", "Join a room first."),
     "MAILBOX_FULL": Code("RESOURCE_EXHAUSTED", "The recipient must read or delete something first."),
-    "REQUEST_ID_REUSED": Code("ABORTED", "That request id stands for another request."),
-    "SERVER_FULL": Code("RESOURCE_EXHAUSTED", "The server has as many sessions as it takes; try again later."),
+    "REQUEST_ID_REUSED": Code("ABORTED", "The request id was used for another request."),
+    "SERVER_FULL": Code("RESOURCE_EXHAUSTED", "The server takes no more at the moment; try again later."),
     "NO_SESSION": Code("UNAUTHENTICATED", "Open the event stream first and send its session token."),
     "MALFORMED": Code("INVALID_ARGUMENT", "The request could not be read."),
     "FRAME_TOO_LONG": Code("RESOURCE_EXHAUSTED", "The request is longer than a frame may be."),
@@ -400,9 +400,9 @@ def _check_text(field: str, value: str) -> None:
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise ChatError("BAD_VALUE", f"{field} holds half a character, {cut(value[error.start])}") from error
+            raise ChatError("BAD_VALUE", f"{field} holds a lone surrogate, {cut(value[error.start])}") from error
 
 
 def _check_number(field: str, value: int) -> None:
     if not -(2**63) <= value < 2**63:
-        raise ChatError("BAD_VALUE", f"{field} is a whole number of at most 63 bits, not {cut(value)}")
+        raise ChatError("BAD_VALUE", f"{field} is a signed 64-bit integer, not {cut(value)}")

@@ -156,7 +156,7 @@ def test_a_wrong_call_is_refused_as_over_text(house, wrong):
 def test_a_refusal_brings_its_code_and_a_text_that_is_not_ascii(house):
     with pytest.raises(ChatError) as refused:
         house.client("ada").send("名前", "hi")
-    assert refused.value.args == ("NO_SUCH_ACCOUNT", "nobody is called '名前'")
+    assert refused.value.args == ("NO_SUCH_ACCOUNT", "there is no account '名前'")
 
 
 def test_a_password_is_checked_outside_the_turn(house, cheap_hashes):
@@ -457,7 +457,7 @@ def test_an_async_client_has_the_same_verbs(house, style):
             sent = await asyncio.gather(*[ada.send("bob", str(number)) for number in range(50)])
             assert sorted(reply.number for reply in sent) == list(range(1, 51))
             assert [(await bob.receive(DEADLINE_S)).number for _ in range(50)] == list(range(1, 51))
-            with pytest.raises(ChatError, match="NO_SUCH_ACCOUNT: nobody is called '名前'"):
+            with pytest.raises(ChatError, match="NO_SUCH_ACCOUNT: there is no account '名前'"):
                 await ada.send("名前", "hi")
         return house.sessions
 

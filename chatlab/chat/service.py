@@ -1,13 +1,14 @@
-"""What the chat means: every rule of accounts, mail, rooms and balances, once, for every way to carry it.
+"""The rules of the chat: what every request means for accounts, mail, rooms and balances, whatever protocol carries it.
 
-`Chat.handle` takes a session and a request and returns the reply with the events to post to other sessions, or raises
-the `ChatError` that refuses it. It is handed a store. It knows no codec, no socket, no thread and no clock, and it
-never waits: whoever calls it holds the turn.
+`Chat.handle` takes a session and a request. It returns the reply and the events to deliver to other sessions, or raises
+the `ChatError` that refuses the request. The service is given a store; it knows no codec, no socket, no thread and no
+clock. It never waits and it is not thread-safe: its caller (the hub) holds a lock.
 """
 
 import unicodedata
 from collections.abc import Callable
 from itertools import islice
+from typing import Any, Generic, NoReturn, TypeVar
 
 from ..messages import (
     Account,
@@ -50,48 +51,46 @@ from ..messages import (
     Withdraw,
     cut,
 )
-from .storage import AccountRecord, MemoryStore, StoredMessage
+from .storage import MemoryStore, Store, StoredAccount, StoredMessage
 
-MAX_NUMBER = 2**63 - 1  # what every spelling and every store can hold
+MAX_NUMBER = 2**63 - 1  # what every codec and every store can hold
 PAGE = 1_000  # names, messages or numbers in one request or reply
 PAGE_BYTES = 128 << 10  # of text in one page of mail: escaped sixfold it still fits a frame
-SEARCH_STEPS = 100_000  # characters compared in one search, so that it cannot hold the turn
+SEARCH_STEPS = 100_000  # characters compared in one search, so that it does not hold the lock for long
 MEMBERS_SHOWN = 100
-LOBBY = "lobby"  # the room that has no need to be named
-
-Deliveries = list[tuple["Session", Event]]
+LOBBY = "lobby"  # the room that is meant where a request names none
 
 
 class Session:
-    """One connected client: for which account it speaks, and in which room it is."""
+    """One connected client: the account it is logged in to (id 0 for none), and the room it is in."""
 
-    __slots__ = ("id", "name", "room", "peer", "outbox", "pending", "pending_size")
+    __slots__ = ("id", "name", "room")
 
-    def __init__(self, peer: str = "", outbox=None):
-        self.id: int | None = None
+    def __init__(self) -> None:
+        self.id = 0
         self.name = ""
         self.room = ""
-        self.peer = peer
-        # The rest is the hub's: the service looks at none of it.
-        self.outbox = outbox
-        self.pending = None
-        self.pending_size = 0
 
-    def __repr__(self):
-        who = f"{self.name} ({self.id})" if self.id is not None else "nobody yet"
-        return f"<Session of {who}{f' in {self.room}' if self.room else ''}>"
+    def __repr__(self) -> str:
+        account = f"{self.name} ({self.id})" if self.id else "nobody yet"
+        return f"<Session of {account}{f' in {self.room}' if self.room else ''}>"
 
 
-class Chat:
-    """One chat. `password_required` refuses accounts without a password."""
+S = TypeVar("S", bound=Session)
+Deliveries = list[tuple[S, Event]]  #: events, each with the session that is to get it
+Outcome = tuple[Reply, Deliveries[S]]
 
-    def __init__(self, store: MemoryStore | None = None, limits: Limits = Limits(), password_required: bool = False):
-        self.store = MemoryStore() if store is None else store
+
+class Chat(Generic[S]):
+    """One chat. With `password_required`, an account cannot be created without a password."""
+
+    def __init__(self, store: Store | None = None, limits: Limits = Limits(), password_required: bool = False):
+        self.store: Store = MemoryStore() if store is None else store
         self.limits = limits
         self.password_required = password_required
-        self._online: dict[int, list[Session]] = {}
-        self._rooms: dict[str, dict[int, list[Session]]] = {}
-        self._verbs: dict[type[Request], Callable[[Session, Request], tuple[Reply, Deliveries]]] = {
+        self._online: dict[int, list[S]] = {}
+        self._rooms: dict[str, dict[int, list[S]]] = {}
+        self._verbs: dict[type[Request], Callable[[S, Any], Outcome[S]]] = {
             CreateAccount: self.create_account,
             LogIn: self.log_in,
             LogOut: self.log_out,
@@ -111,59 +110,59 @@ class Chat:
             Malformed: self.malformed,
         }
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Chat: {self.store!r}, {len(self._online)} on-line, {len(self._rooms)} rooms>"
 
-    def handle(self, session: Session, request: Request) -> tuple[Reply, Deliveries]:
+    def handle(self, session: S, request: Request) -> Outcome[S]:
         """Carry out one request. Raises `ChatError` where it is refused; then nothing was changed."""
-        if session.id is None and type(request) not in _ALLOWED_WITHOUT_LOGIN:
+        if not session.id and type(request) not in _ALLOWED_WITHOUT_LOGIN:
             raise ChatError("NOT_LOGGED_IN")
         return self._verbs[type(request)](session, request)
 
-    def end_session(self, session: Session) -> Deliveries:
-        """The session's connection is gone, or it speaks for nobody any more."""
-        if session.id is None:
+    def end_session(self, session: S) -> Deliveries[S]:
+        """Log the session out: its connection is gone, or its account is, or it asked for it."""
+        if not session.id:
             return []
         deliveries = self._leave_room(session)
         sessions = self._online[session.id]
         sessions.remove(session)
         if not sessions:
             del self._online[session.id]
-        session.id, session.name = None, ""
+        session.id, session.name = 0, ""
         return deliveries
 
     # ---- accounts
 
-    def create_account(self, session: Session, request: CreateAccount, password_hash: str = ""):
-        """`password_hash` is the hash of the password, made before the turn; the service never stores a password."""
-        if session.id is not None:
-            raise ChatError("ALREADY_LOGGED_IN", f"this connection speaks for {session.name}; log out first")
+    def create_account(self, session: S, request: CreateAccount, password_hash: str = "") -> Outcome[S]:
+        """`password_hash` is made by the caller, without the lock: the service never stores a password."""
+        if session.id:
+            raise ChatError("ALREADY_LOGGED_IN", f"this connection is logged in as {session.name}; log out first")
         name = checked_name(request.name)
         if self.password_required and not request.password:
             raise ChatError("PASSWORD_REQUIRED")
         if self.store.by_name(name) is not None:
-            raise ChatError("NAME_TAKEN", f"somebody has an account named {cut(name)}")
+            raise ChatError("NAME_TAKEN", f"the name {cut(name)} is taken")
         _require_password_hash(request, password_hash)
         return self._welcome(session, self.store.create(name, password_hash)), []
 
-    def log_in(self, session: Session, request: LogIn, password_hash: str = ""):
-        """`password_hash` is the stored hash that the password was found to match, or empty where it matched none."""
+    def log_in(self, session: S, request: LogIn, password_hash: str = "") -> Outcome[S]:
+        """`password_hash` is the stored hash that the caller found the password to match, or empty if it did not."""
         record = self._find(request.account)
-        if session.id not in (None, record.id):
-            raise ChatError("ALREADY_LOGGED_IN", f"this connection speaks for {session.name}; log out first")
+        if session.id not in (0, record.id):
+            raise ChatError("ALREADY_LOGGED_IN", f"this connection is logged in as {session.name}; log out first")
         if record.password_hash and record.password_hash != password_hash:
             raise ChatError("WRONG_PASSWORD", f"that is not the password of {cut(record.name)}")
         return self._welcome(session, record), []
 
     def password_hash_of(self, name_or_id: str) -> str:
-        """The stored hash to check a password against; empty where there is no such account or it has none."""
+        """The stored hash to check a password against; empty where there is no such account or it has no password."""
         record = self._lookup(name_or_id)
         return record.password_hash if record is not None else ""
 
-    def log_out(self, session: Session, request: LogOut):
+    def log_out(self, session: S, request: LogOut) -> Outcome[S]:
         return Done(), self.end_session(session)
 
-    def list_accounts(self, session: Session, request: ListAccounts):
+    def list_accounts(self, session: S, request: ListAccounts) -> Outcome[S]:
         limit = checked_limit(request.limit)
         pattern = unicodedata.normalize("NFC", request.pattern)
         if len(pattern) > 256:
@@ -171,8 +170,7 @@ class Chat:
         matches = matcher(pattern)
         prefix = pattern[: min((pattern.find(c) for c in "*?" if c in pattern), default=len(pattern))]
         # A piece with a `?` may be compared at every place of a name, one character after the other.
-        slow = "*" in pattern and "?" in pattern
-        cost = (lambda name: len(name) * len(pattern)) if slow else (lambda name: len(name) + len(pattern))
+        factor = len(pattern) if "*" in pattern and "?" in pattern else 1
         found: list[str] = []
         steps = 0
         last = ""
@@ -182,14 +180,14 @@ class Chat:
             if matches(name):
                 found.append(name)
             last = name
-            steps += cost(name)
+            steps += len(name) * factor + len(pattern)
         return Accounts(tuple(found)), []
 
-    def delete_account(self, session: Session, request: DeleteAccount):
+    def delete_account(self, session: S, request: DeleteAccount) -> Outcome[S]:
         id, name = session.id, session.name
-        deliveries: Deliveries = []
-        for letter in list(self.store.mail(id)):
-            deliveries += self._bounce(letter, id, name)
+        deliveries: Deliveries[S] = []
+        for message in list(self.store.mail(id)):
+            deliveries += self._bounce(message, id, name)
         paid_out = self.store.balance(id)
         self.store.delete(id)
         for other in list(self._online[id]):
@@ -200,7 +198,7 @@ class Chat:
 
     # ---- mail
 
-    def send(self, session: Session, request: Send):
+    def send(self, session: S, request: Send) -> Outcome[S]:
         text = request.text
         if len(text) * 4 > self.limits.text:  # no character takes more than four bytes
             self._check_text(text)
@@ -208,7 +206,7 @@ class Chat:
             return self._idempotent(session, request, self._send)
         return self._send(session, request)
 
-    def _send(self, session: Session, request: Send):
+    def _send(self, session: S, request: Send) -> Outcome[S]:
         store = self.store
         record = store.by_name(request.to) or self._find(request.to)
         if store.unread(record.id) >= self.limits.mailbox:
@@ -218,27 +216,27 @@ class Chat:
         if online is None:
             return Sent(number, False), []
         event = Arrived(number, session.name, request.text)
-        deliveries = []
+        deliveries: Deliveries[S] = []
         for other in online:  # a comprehension costs twice as much where there is one
             deliveries.append((other, event))
         return Sent(number, True), deliveries
 
-    def unread(self, session: Session, request: Unread):
+    def unread(self, session: S, request: Unread) -> Outcome[S]:
         limit = checked_limit(request.limit)
         page: list[Arrived] = []
         size = 0
-        for letter in self.store.mail(session.id, min(request.after, MAX_NUMBER)):
-            size += len(letter.text.encode())
+        for message in self.store.mail(session.id, min(request.after, MAX_NUMBER)):
+            size += len(message.text.encode())
             if page and (len(page) == limit or size > PAGE_BYTES):
                 return Mail(tuple(page), more=True), []
-            page.append(Arrived(letter.number, letter.sender, letter.text, letter.returned))
+            page.append(Arrived(message.number, message.sender, message.text, message.returned))
         return Mail(tuple(page)), []
 
-    def acknowledge(self, session: Session, request: Acknowledge):
+    def acknowledge(self, session: S, request: Acknowledge) -> Outcome[S]:
         self.store.acknowledge(session.id, min(request.number, MAX_NUMBER))
         return Done(), []
 
-    def delete_messages(self, session: Session, request: DeleteMessages):
+    def delete_messages(self, session: S, request: DeleteMessages) -> Outcome[S]:
         if len(request.numbers) > PAGE:
             raise ChatError("BAD_VALUE", f"at most {PAGE} messages at once, not {len(request.numbers)}")
         numbers = [number for number in request.numbers if 0 < number <= MAX_NUMBER]
@@ -246,13 +244,13 @@ class Chat:
 
     # ---- balance
 
-    def deposit(self, session: Session, request: Deposit):
-        return self._idempotent(session, request, self._move)
+    def deposit(self, session: S, request: Deposit) -> Outcome[S]:
+        return self._idempotent(session, request, self._change_balance)
 
-    def withdraw(self, session: Session, request: Withdraw):
-        return self._idempotent(session, request, self._move)
+    def withdraw(self, session: S, request: Withdraw) -> Outcome[S]:
+        return self._idempotent(session, request, self._change_balance)
 
-    def _move(self, session: Session, request: Deposit | Withdraw):
+    def _change_balance(self, session: S, request: Deposit | Withdraw) -> Outcome[S]:
         self._must_own(session, request.account)
         amount = request.amount
         if not 1 <= amount <= MAX_NUMBER:
@@ -260,19 +258,19 @@ class Chat:
         before = self.store.balance(session.id)
         after = before + amount if isinstance(request, Deposit) else before - amount
         if after < 0:
-            raise ChatError("OVERDRAFT", f"there are {before} credits, {amount} cannot be taken")
+            raise ChatError("OVERDRAFT", f"the balance is {before}, too low to withdraw {amount}")
         if after > MAX_NUMBER:
-            raise ChatError("OVERFLOW", f"there are {before} credits, a balance cannot pass {MAX_NUMBER}")
+            raise ChatError("OVERFLOW", f"the balance is {before} and cannot pass {MAX_NUMBER}")
         self.store.set_balance(session.id, after)
         return Balance(after), []
 
-    def view_balance(self, session: Session, request: ViewBalance):
+    def view_balance(self, session: S, request: ViewBalance) -> Outcome[S]:
         self._must_own(session, request.account)
         return Balance(self.store.balance(session.id)), []
 
     # ---- rooms
 
-    def join(self, session: Session, request: Join):
+    def join(self, session: S, request: Join) -> Outcome[S]:
         room = checked_name(request.room or LOBBY, what="a room's name", digits_alone=True)
         deliveries = self._leave_room(session) if session.room != room else []
         members = self._rooms.setdefault(room, {})
@@ -285,34 +283,36 @@ class Chat:
         names = sorted(sessions[0].name for sessions in members.values())
         return Joined(room, tuple(names[:MEMBERS_SHOWN]), len(names)), deliveries
 
-    def say(self, session: Session, request: Say):
+    def say(self, session: S, request: Say) -> Outcome[S]:
         if not session.room:
             raise ChatError("NOT_IN_ROOM")
         self._check_text(request.text)
         return self._idempotent(session, request, self._say)
 
-    def _say(self, session: Session, request: Say):
+    def _say(self, session: S, request: Say) -> Outcome[S]:
         event = Heard(session.room, session.name, request.text)
         members = self._rooms[session.room].values()
-        deliveries = [(other, event) for sessions in members for other in sessions if other is not session]
+        deliveries: Deliveries[S] = [
+            (other, event) for sessions in members for other in sessions if other is not session
+        ]
         return Said(len(deliveries)), deliveries
 
-    def leave(self, session: Session, request: Leave):
+    def leave(self, session: S, request: Leave) -> Outcome[S]:
         if not session.room:
             raise ChatError("NOT_IN_ROOM")
         return Done(), self._leave_room(session)
 
     # ---- neither
 
-    def ping(self, session: Session, request: Ping):
+    def ping(self, session: S, request: Ping) -> Outcome[S]:
         return Pong(), []
 
-    def malformed(self, session: Session, request: Malformed):
+    def malformed(self, session: S, request: Malformed) -> NoReturn:
         raise ChatError("MALFORMED", request.text)
 
     # ---- what several verbs need
 
-    def _lookup(self, name_or_id: str) -> AccountRecord | None:
+    def _lookup(self, name_or_id: str) -> StoredAccount | None:
         record = self.store.by_name(name_or_id)
         if record is not None:
             return record
@@ -320,57 +320,58 @@ class Chat:
             return self.store.by_id(int(name_or_id))
         return self.store.by_name(unicodedata.normalize("NFC", name_or_id))
 
-    def _find(self, name_or_id: str) -> AccountRecord:
+    def _find(self, name_or_id: str) -> StoredAccount:
         record = self._lookup(name_or_id)
         if record is None:
-            raise ChatError("NO_SUCH_ACCOUNT", f"nobody is called {cut(name_or_id)}")
+            raise ChatError("NO_SUCH_ACCOUNT", f"there is no account {cut(name_or_id)}")
         return record
 
-    def _welcome(self, session: Session, record: AccountRecord) -> Account:
-        if session.id is None:
+    def _welcome(self, session: S, record: StoredAccount) -> Account:
+        """Log the session in."""
+        if not session.id:
             session.id, session.name = record.id, record.name
             self._online.setdefault(record.id, []).append(session)
         return Account(record.id, record.name, self.store.unread(record.id), self.store.acknowledged(record.id))
 
-    def _idempotent(self, session: Session, request, act) -> tuple[Reply, Deliveries]:
-        """Carry out a request that may carry a request id: a repeat gets the first answer and does nothing."""
+    def _idempotent(self, session: S, request: Any, act: Callable[[S, Any], Outcome[S]]) -> Outcome[S]:
+        """Carry out a request that may have a request id: a repeat gets the first reply and changes nothing."""
         request_id = request.request_id
         if not request_id:
             return act(session, request)
         if len(request_id) > 64:
             raise ChatError("BAD_VALUE", f"a request id has at most 64 characters, not {len(request_id)}")
-        before = self.store.saved_reply(session.id, request_id)
-        if before is None:
+        saved = self.store.saved_reply(session.id, request_id)
+        if saved is None:
             reply, deliveries = act(session, request)
             self.store.save_reply(session.id, request_id, request, reply)
             return reply, deliveries
-        if before[0] != request:
-            raise ChatError("REQUEST_ID_REUSED", f"the request id {cut(request_id)} stands for another request")
-        return before[1], []
+        if saved[0] != request:
+            raise ChatError("REQUEST_ID_REUSED", f"the request id {cut(request_id)} was used for another request")
+        return saved[1], []
 
-    def _bounce(self, letter: StoredMessage, id: int, name: str) -> Deliveries:
-        """Put an unread letter of a mailbox that ends back into its sender's; a notice is not returned again."""
-        if letter.returned or letter.sender_id == id or self.store.by_id(letter.sender_id) is None:
+    def _bounce(self, message: StoredMessage, id: int, name: str) -> Deliveries[S]:
+        """Return an unread message of a deleted account to its sender's mailbox. A returned one is dropped."""
+        if message.returned or message.sender_id == id or self.store.by_id(message.sender_id) is None:
             return []
-        number = self.store.put(letter.sender_id, id, name, letter.text, returned=True)
-        event = Arrived(number, name, letter.text, returned=True)
-        return [(other, event) for other in self._online.get(letter.sender_id, ())]
+        number = self.store.put(message.sender_id, id, name, message.text, returned=True)
+        event = Arrived(number, name, message.text, returned=True)
+        return [(other, event) for other in self._online.get(message.sender_id, ())]
 
-    def _leave_room(self, session: Session) -> Deliveries:
+    def _leave_room(self, session: S) -> Deliveries[S]:
         room, session.room = session.room, ""
         if not room:
             return []
         members = self._rooms[room]
         members[session.id].remove(session)
         if members[session.id]:
-            return []
+            return []  # another session of the account is still there
         del members[session.id]
         if not members:
             del self._rooms[room]
         event = Left(room, session.name)
         return [(other, event) for sessions in members.values() for other in sessions]
 
-    def _must_own(self, session: Session, account: str) -> None:
+    def _must_own(self, session: S, account: str) -> None:
         if account and self._find(account).id != session.id:
             raise ChatError("NOT_YOUR_ACCOUNT", f"{cut(account)} is not the account you are logged in to")
 
@@ -385,7 +386,7 @@ _ALLOWED_WITHOUT_LOGIN = {CreateAccount, LogIn, Ping, Malformed}
 
 def _require_password_hash(request: CreateAccount, password_hash: str) -> None:
     if request.password and not password_hash:
-        raise TypeError("hash the password before the turn and pass it as password_hash (Hub.ask does)")
+        raise TypeError("hash the password before calling create_account, and pass password_hash (Hub.ask does)")
 
 
 def checked_name(name: str, what: str = "a name", digits_alone: bool = False) -> str:

@@ -1,9 +1,8 @@
 """The same store in an SQLite file: what was accepted outlives the process.
 
-It answers every question of `MemoryStore` in the same way. What a turn wrote is committed when the turn ends, all of
-it or nothing. The file is in WAL mode with `synchronous=NORMAL`: a killed process loses nothing that was answered; a
-power cut may lose the last moments before it (https://sqlite.org/pragma.html#pragma_synchronous).
-"""
+It has the methods of `MemoryStore`, with the same results. Everything that one request writes is committed together,
+or not at all. The file is in WAL mode with `synchronous=NORMAL`: a killed process loses nothing for which a reply was
+sent; a power cut may lose the last moments before it (https://sqlite.org/pragma.html#pragma_synchronous)."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -106,7 +105,9 @@ class SqliteStore:
 
     def create(self, name: str, password_hash: str = "") -> Row:
         return Row(
-            self._write("insert into accounts (name, password_hash) values (?, ?)", name, password_hash).lastrowid, name, password_hash
+            self._write("insert into accounts (name, password_hash) values (?, ?)", name, password_hash).lastrowid,
+            name,
+            password_hash,
         )
 
     def by_name(self, name: str) -> Row | None:
@@ -137,7 +138,8 @@ class SqliteStore:
 
     def mail(self, id: int, after: int = 0) -> Iterator[StoredMessage]:
         found = self._db.execute(
-            "select number, sender_id, sender, text, returned from mail where account = ? and number > ? order by number",
+            "select number, sender_id, sender, text, returned from mail where account = ? and number > ?"
+            " order by number",
             (id, after),
         )
         return (StoredMessage(*row[:4], bool(row[4])) for row in found)

@@ -2,9 +2,18 @@
 
 from .binary import BinaryCodec
 from .connection import Connection
-from .interface import BatchCodec, Codec
+from .interface import AnnotatedCodec, BatchCodec, Codec
 from .json_lines import JsonCodec
 from .protobuf import ProtobufCodec
 from .text import TextCodec
 
-__all__ = ["BinaryCodec", "Codec", "Connection", "JsonCodec", "ProtobufCodec", "BatchCodec", "TextCodec"]
+__all__ = [
+    "AnnotatedCodec",
+    "BatchCodec",
+    "BinaryCodec",
+    "Codec",
+    "Connection",
+    "JsonCodec",
+    "ProtobufCodec",
+    "TextCodec",
+]

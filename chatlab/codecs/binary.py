@@ -1,4 +1,4 @@
-r"""The compact protocol: what both sides know already does not travel.
+r"""The compact protocol: what both sides know already is not sent.
 
     08 46 07 03 62 6f 62 68 69      Send("bob", "hi") with the tag 7
     |  |  |  |  b  o  b  h  i
@@ -9,21 +9,26 @@ r"""The compact protocol: what both sides know already does not travel.
 
 A connection opens with `CLB` and the version. A frame is its length, one byte that says which message it is, a tag and
 a request id where there are any, and the fields in the order of the schema, without names. Whole numbers are varints
-(LEB128, as in protobuf and DWARF) in their shortest form. A yes or no is a bit of the second byte.
+(LEB128, as in protobuf and DWARF) in their shortest form. A boolean is a bit of the
+second byte.
 """
 
-from ..messages import EVENTS, REPLIES, REQUESTS, Arrived, Message, ProtocolError, Request
+from collections.abc import Callable
+from typing import Any
 
-#: The number of a message is its place here. Append only: the places are the protocol.
+from ..messages import EVENTS, REPLIES, REQUESTS, Arrived, Message, ProtocolError, Request
+from .interface import Span, Tagged
+
+#: The number of a message is its place here. Only append: the places are part of the protocol.
 MESSAGE_TYPES: tuple[type[Message], ...] = (*REQUESTS, *REPLIES, *EVENTS)
 MESSAGE_NUMBERS = {message: number for number, message in enumerate(MESSAGE_TYPES)}
 HAS_TAG = 0x40
-FLAG = 0x80  # of a request: a request id follows; of any other message: its yes-or-no field is yes
+FLAG = 0x80  # of a request: a request id follows; of any other message: its boolean field is true
 MAX_LENGTH_BYTES = 5
 
 
-def _shape(message: type[Message]) -> tuple[tuple[tuple[str, type], ...], str]:
-    """The fields that travel in their own bytes, and the one that travels as `FLAG` (or an empty name)."""
+def _shape(message: type[Message]) -> tuple[tuple[tuple[str, Any], ...], str]:
+    """The fields that are sent in bytes of their own, with their types, and the one that is sent as `FLAG` (or "")."""
     fields = [(name, kind) for name, kind in message.__annotations__.items() if name != "request_id"]
     flag = next((name for name, kind in fields if kind is bool), "")
     return tuple((name, kind) for name, kind in fields if kind is not bool), flag
@@ -49,35 +54,39 @@ def varint(number: int) -> bytes:
     return bytes(digits)
 
 
-def _led(text: str) -> bytes:
+def _sized(text: str) -> bytes:
     raw = text.encode()
     return varint(len(raw)) + raw
 
 
-def _spell_letter(letter: Arrived) -> bytes:
-    return varint(letter.number) + _led(letter.sender) + bytes((letter.returned,)) + _led(letter.text)
+def _encode_arrived(message: Arrived) -> bytes:
+    return varint(message.number) + _sized(message.sender) + bytes((message.returned,)) + _sized(message.text)
 
 
-#: How one element of a list is spelled, by the list's type.
-_ELEMENT = {tuple[int, ...]: varint, tuple[str, ...]: _led, tuple[Arrived, ...]: _spell_letter}
+#: How one element of a list is encoded, by the type of the list.
+_ELEMENT: dict[Any, Callable[[Any], bytes]] = {
+    tuple[int, ...]: varint,
+    tuple[str, ...]: _sized,
+    tuple[Arrived, ...]: _encode_arrived,
+}
 
 
-def _spell(kind: type, value, last: bool) -> bytes:
+def _encode_field(kind: Any, value: Any, last: bool) -> bytes:
     if kind is int:
         return varint(value)
     if kind is str:
-        return value.encode() if last else _led(value)
+        return value.encode() if last else _sized(value)
     elements = b"".join(map(_ELEMENT[kind], value))
     return elements if last else varint(len(value)) + elements
 
 
 class _Reader:
-    """One frame, read from left to right. With `spans` it also notes which bytes said what."""
+    """One frame, read from left to right. With `spans` it also notes which bytes mean what."""
 
-    def __init__(self, frame: bytes, spans: list | None = None):
+    def __init__(self, frame: bytes, spans: list[Span] | None = None):
         self.frame, self.at, self.spans = frame, 0, spans
 
-    def note(self, start: int, name: str, value) -> None:
+    def note(self, start: int, name: str, value: object) -> None:
         if self.spans is not None:
             self.spans.append((start, self.at, name, value))
 
@@ -113,7 +122,7 @@ class _Reader:
             self.note(start, name, value)
         return value
 
-    def letter(self, name: str) -> Arrived:
+    def arrived(self, name: str) -> Arrived:
         number, sender, start = self.varint(f"{name} number"), self.text(f"{name} sender"), self.at
         returned = self.byte(f"{name} returned")
         if returned > 1:
@@ -121,13 +130,18 @@ class _Reader:
         self.note(start, f"{name} returned", bool(returned))
         return Arrived(number, sender, self.text(f"{name} text"), bool(returned))
 
-    def field(self, name: str, kind: type, last: bool):
+    def field(self, name: str, kind: Any, last: bool) -> Any:
         if kind is int:
             return self.varint(name)
         if kind is str:
             return self.text(name, len(self.frame) - self.at if last else None)
-        element = {tuple[int, ...]: self.varint, tuple[str, ...]: self.text, tuple[Arrived, ...]: self.letter}[kind]
-        elements = []
+        readers: dict[Any, Callable[[str], object]] = {
+            tuple[int, ...]: self.varint,
+            tuple[str, ...]: self.text,
+            tuple[Arrived, ...]: self.arrived,
+        }
+        element = readers[kind]
+        elements: list[object] = []
         if last:
             while self.at < len(self.frame):
                 elements.append(element(f"{name}[{len(elements)}]"))
@@ -136,7 +150,7 @@ class _Reader:
                 elements.append(element(f"{name}[{index}]"))
         return tuple(elements)
 
-    def message(self) -> tuple[int | None, Message]:
+    def message(self) -> Tagged:
         self.varint("length")
         start, kind = self.at, self.byte("message")
         number = kind & 0x3F
@@ -151,7 +165,7 @@ class _Reader:
 
     def _body(self, message: type[Message], flagged: bool, tag: int | None) -> Message:
         shape, flag = SHAPE[message]
-        values = {}
+        values: dict[str, Any] = {}
         try:
             if issubclass(message, Request):
                 if flagged and "request_id" not in message.__annotations__:
@@ -161,14 +175,14 @@ class _Reader:
             elif flag:
                 values[flag] = flagged
             elif flagged:
-                raise ValueError(f"{message.__name__} has nothing that is yes or no")
+                raise ValueError(f"{message.__name__} has no boolean field")
             for name, kind in shape:
                 values[name] = self.field(name, kind, name == shape[-1][0])
             if self.at < len(self.frame):
                 raise ValueError(f"{len(self.frame) - self.at} bytes follow the last field of {message.__name__}")
             return message(**values)
         except ValueError as error:
-            raise ProtocolError(f"not a message in binary: {error}", tag, fatal=False) from error
+            raise ProtocolError(f"not a valid binary message: {error}", tag, fatal=False) from error
 
 
 class BinaryCodec:
@@ -180,7 +194,7 @@ class BinaryCodec:
     """
 
     name = "binary"
-    preface = b"CLB\x01"  # what a client says first, once: which protocol, and the version
+    preface = b"CLB\x01"  # the protocol and its version
 
     def encode(self, tag: int | None, message: Message) -> bytes:
         kind = MESSAGE_NUMBERS[type(message)]
@@ -192,14 +206,14 @@ class BinaryCodec:
         request_id = getattr(message, "request_id", "")
         if request_id:
             kind |= FLAG
-            head += _led(request_id)
+            head += _sized(request_id)
         elif flag and getattr(message, flag):
             kind |= FLAG
         last = shape[-1][0] if shape else ""
-        body = head + b"".join([_spell(of, getattr(message, name), name == last) for name, of in shape])
+        body = head + b"".join([_encode_field(field, getattr(message, name), name == last) for name, field in shape])
         return varint(len(body) + 1) + bytes((kind,)) + body
 
-    def frame_end(self, buffer: bytes, start: int, searched: int) -> int:
+    def frame_end(self, buffer: bytes | bytearray, start: int, searched: int) -> int:
         size = shift = 0
         for at in range(start, min(len(buffer), start + MAX_LENGTH_BYTES)):
             digit = buffer[at]
@@ -213,14 +227,14 @@ class BinaryCodec:
             raise ProtocolError(f"a frame's length has at most {MAX_LENGTH_BYTES} bytes")
         return 0
 
-    def decode(self, frame: bytes) -> tuple[int | None, Message]:
+    def decode(self, frame: bytes) -> Tagged:
         try:
             return _Reader(frame).message()
         except ValueError as error:
-            raise ProtocolError(f"not a message in binary: {error}", fatal=False) from error
+            raise ProtocolError(f"not a valid binary message: {error}", fatal=False) from error
 
-    def spans(self, frame: bytes) -> list[tuple[int, int, str, object]]:
-        """Which bytes of the frame say what: (start, end, name, value), without gaps, as the decoder read them."""
-        spans: list[tuple[int, int, str, object]] = []
+    def spans(self, frame: bytes) -> list[Span]:
+        """Which bytes of the frame mean what: (start, end, name, value), without gaps, as the decoder reads them."""
+        spans: list[Span] = []
         _Reader(frame, spans).message()
         return spans

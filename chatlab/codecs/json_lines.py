@@ -3,46 +3,48 @@
     {"op":"Send","tag":7,"to":"bob","text":"hi"}
     {"op":"Sent","tag":7,"number":3,"delivered":true}
 
-Everybody can read it and every language has a parser for it; the price is the names of all the keys, every time.
-A field that holds its default is left out, and a key that nobody knows is refused by name. JSON itself keeps a line
-end out of a line: inside a string it is `\\n`.
-"""
+People can read it and every language has a parser for it; in exchange every line spells out the names of its keys. A
+field that holds its default is left out, and an unknown key is refused by name. A line end never occurs inside a line,
+because in a JSON string it is `\\n`."""
 
 import json
 import re
-from typing import Annotated, Union
+from collections.abc import Callable
+from typing import Annotated, Any, Union, cast
 
 import msgspec
 from msgspec.structs import astuple
 
 from ..messages import EVENTS, REPLIES, REQUESTS, DeleteMessages, Mail, Message, ProtocolError, cut
+from .interface import Span, Tagged
 
 _MESSAGES = {message.__name__: message for message in (*REQUESTS, *REPLIES, *EVENTS)}
 _Tag = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)] | None
 
 
 class _Head(msgspec.Struct):
-    """What every line has in common. Of a line that cannot be read it is read alone, to know whom to tell."""
+    """What every line has. Of a line that cannot be decoded, only this is decoded, to refuse it under its tag."""
 
     op: str
     tag: _Tag = None
 
 
 def _line_of(message: type[Message]) -> type[Message]:
-    """The message as it stands on a line: with its name in `op`, and its tag behind its own fields."""
-    return msgspec.defstruct(
+    """The message as a line has it: with its name in `op`, and its tag after its own fields."""
+    line = msgspec.defstruct(
         message.__name__, [("tag", _Tag, None)], bases=(message,), kw_only=True,
         tag_field="op", tag=message.__name__, forbid_unknown_fields=True,
     )  # fmt: skip
+    return cast(type[Message], line)
 
 
-_MEANT = {_line_of(message): message for message in _MESSAGES.values()}
-_LINE = msgspec.json.Decoder(Union[tuple(_MEANT)])
+_MESSAGE_OF = {_line_of(message): message for message in _MESSAGES.values()}
+_LINE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[tuple(_MESSAGE_OF)])
 _HEAD = msgspec.json.Decoder(_Head)
 _NUMBERS = {message: [f for f, of in message.__annotations__.items() if of is int] for message in _MESSAGES.values()}
-_LISTS = {
+_NUMBER_LISTS: dict[type[Message], Callable[[Any], Any]] = {
     DeleteMessages: lambda message: message.numbers,
-    Mail: lambda message: [each.number for each in message.messages],
+    Mail: lambda mail: [message.number for message in mail.messages],
 }
 _encode = msgspec.json.Encoder().encode
 _TOKEN = re.compile(rb'[ \t\r\n]+|[{}\[\],:]|"(?:[^"\\]|\\.)*"|[^ \t\r\n{}\[\],:"]+|.', re.DOTALL)
@@ -52,17 +54,18 @@ _PUNCTUATION = {
 }  # fmt: skip
 
 
-class _Walk:
-    """A line that was read already, walked once more to note which bytes said what."""
+class _Annotator:
+    """Goes through a line that was decoded already, and notes which bytes mean what."""
 
-    def __init__(self):
-        self.spans: list[tuple[int, int, str, object]] = []
-        self.open: list[list] = []  # of each object or list around here: its name, and the index or the key inside it
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+        #: For each object or array that is open here: its name, and the key or the index inside it.
+        self.open: list[list[Any]] = []
         self.awaits_key = False
 
-    def line(self, frame: bytes) -> list:
-        for found in _TOKEN.finditer(frame):
-            token, start, end = found[0], found.start(), found.end()
+    def line(self, frame: bytes) -> list[Span]:
+        for match in _TOKEN.finditer(frame):
+            token, start, end = match[0], match.start(), match.end()
             if token.isspace():
                 self.note(start, end, "line end" if end == len(frame) else "space", token.decode())
             elif token in _PUNCTUATION:
@@ -77,13 +80,13 @@ class _Walk:
         self.spans.append((start, end, name, value))
 
     def name(self) -> str:
-        """What is being read, in the words of messages.py."""
+        """The field at this place, in the words of messages.py."""
         if not self.open:
             return ""
         around, inside = self.open[-1]
         if isinstance(inside, int):
             return f"{around}[{inside}]"
-        return f"{around} {inside}" if around else {"op": "message"}.get(inside, inside)
+        return f"{around} {inside}" if around else {"op": "message"}.get(inside, str(inside))
 
     def punctuation(self, token: bytes, start: int, end: int) -> None:
         if token == b":" and self.spans[-1][2].startswith("key of "):
@@ -116,7 +119,7 @@ class _Walk:
         self.note(end - 1, end, "quote", '"')
 
 
-def _loaded(token: bytes):
+def _loaded(token: bytes) -> object:
     value = json.loads(token)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -138,33 +141,33 @@ class JsonCodec:
         comma = b"," if len(body) > 2 else b""
         return head.encode() + comma + body[1:] + b"\n"
 
-    def frame_end(self, buffer: bytes, start: int, searched: int) -> int:
+    def frame_end(self, buffer: bytes | bytearray, start: int, searched: int) -> int:
         return buffer.find(b"\n", searched) + 1
 
-    def decode(self, frame: bytes) -> tuple[int | None, Message]:
+    def decode(self, frame: bytes) -> Tagged:
         try:
             line = _LINE.decode(frame)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise _explained(frame, error) from error
         *values, tag = astuple(line)
-        message = _MEANT[type(line)](*values)
+        message = _MESSAGE_OF[type(line)](*values)
         kind = type(message)
         for field in _NUMBERS[kind]:
-            if not -(2**63) <= getattr(message, field) < 2**63:  # JSON has no end of numbers; the other protocols do
+            if not -(2**63) <= getattr(message, field) < 2**63:  # the other protocols cannot hold it
                 raise _too_long(field, getattr(message, field), tag)
-        for number in _LISTS[kind](message) if kind in _LISTS else ():
+        for number in _NUMBER_LISTS[kind](message) if kind in _NUMBER_LISTS else ():
             if not -(2**63) <= number < 2**63:
                 raise _too_long("number", number, tag)
         return tag, message
 
-    def spans(self, frame: bytes) -> list[tuple[int, int, str, object]]:
-        """Which bytes of the line say what: (start, end, name, value), without gaps, as the decoder read them."""
+    def spans(self, frame: bytes) -> list[Span]:
+        """Which bytes of the line mean what: (start, end, name, value), without gaps, as the decoder reads them."""
         self.decode(frame)
-        return _Walk().line(frame)
+        return _Annotator().line(frame)
 
 
 def _too_long(field: str, number: int, tag: int | None) -> ProtocolError:
-    return ProtocolError(f"{field} is a whole number of at most 63 bits, not {cut(number)}", tag, fatal=False)
+    return ProtocolError(f"{field} is a signed 64-bit integer, not {cut(number)}", tag, fatal=False)
 
 
 def _explained(frame: bytes, error: Exception) -> ProtocolError:
@@ -172,17 +175,15 @@ def _explained(frame: bytes, error: Exception) -> ProtocolError:
     try:
         keys = json.loads(frame)
         line = json.dumps(keys, ensure_ascii=False)
-        head = _HEAD.decode(
-            line.encode("utf-8", "replace")
-        )  # msgspec reads no halves of characters, as "\ud800" is one
+        head = _HEAD.decode(line.encode("utf-8", "replace"))  # msgspec decodes no lone surrogates
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return ProtocolError(f"not a message in JSON: {error}", fatal=False)
+        return ProtocolError(f"not a valid JSON message: {error}", fatal=False)
     message = _MESSAGES.get(head.op)
     if message is None:
-        return ProtocolError(f"no message is called {cut(head.op)}", head.tag, fatal=False)
+        return ProtocolError(f"unknown message {cut(head.op)}", head.tag, fatal=False)
     unknown = [cut(key) for key in keys if key not in ("op", "tag", *message.__struct_fields__)]
     if unknown:
         return ProtocolError(f"{head.op} has no {' and no '.join(unknown)} in version 1", head.tag, fatal=False)
-    if half := re.search("[\ud800-\udfff]", line):
-        return ProtocolError(f"a text holds half a character, {cut(half[0])}", head.tag, fatal=False)
-    return ProtocolError(f"not a message in JSON: {error}", head.tag, fatal=False)
+    if surrogate := re.search("[\ud800-\udfff]", line):
+        return ProtocolError(f"a text holds a lone surrogate, {cut(surrogate[0])}", head.tag, fatal=False)
+    return ProtocolError(f"not a valid JSON message: {error}", head.tag, fatal=False)

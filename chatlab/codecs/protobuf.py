@@ -8,12 +8,14 @@ here it tells which of the two follows. So the difference between this and `"grp
 """
 
 from struct import Struct
+from typing import cast
 
 from google.protobuf.message import DecodeError
 
-from ..messages import Message, ProtocolError, Request
+from ..messages import Event, Message, ProtocolError, Reply, Request
 from ..proto import chat_pb2, convert
-from ..proto import spans as walk
+from ..proto import spans as proto_spans
+from .interface import Span, Tagged
 
 PREFIX = Struct(">BI")
 ASK, TOLD = 0, 1
@@ -28,42 +30,42 @@ class ProtobufCodec:
     """
 
     name = "protobuf"
-    preface = b"CLP\x01"  # what a client says first, once: which protocol, and the version
+    preface = b"CLP\x01"  # the protocol and its version
 
     def encode(self, tag: int | None, message: Message) -> bytes:
         if isinstance(message, Request):
             which, wrapped = ASK, convert.to_ask(tag, message)
         else:
-            which, wrapped = TOLD, convert.to_told(tag, message)
-        body = wrapped.SerializeToString()
+            which, wrapped = TOLD, convert.to_told(tag, cast(Reply | Event, message))
+        body: bytes = wrapped.SerializeToString()
         return PREFIX.pack(which, len(body)) + body
 
-    def frame_end(self, buffer: bytes, start: int, searched: int) -> int:
+    def frame_end(self, buffer: bytes | bytearray, start: int, searched: int) -> int:
         if len(buffer) - start < PREFIX.size:
             return 0
         which, size = PREFIX.unpack_from(buffer, start)
         if which not in (ASK, TOLD):
             raise ProtocolError(f"a frame begins with 0 (Ask) or 1 (Told), not with {which}")
-        return start + PREFIX.size + size
+        return start + PREFIX.size + int(size)
 
-    def decode(self, frame: bytes) -> tuple[int | None, Message]:
+    def decode(self, frame: bytes) -> Tagged:
         try:
             if frame[:1] == b"\0":
                 return convert.from_ask(chat_pb2.Ask.FromString(frame[PREFIX.size :]))
             return convert.from_told(chat_pb2.Told.FromString(frame[PREFIX.size :]))
         except DecodeError as error:
-            raise ProtocolError(f"not a message in protobuf: {error}", fatal=False) from error
+            raise ProtocolError(f"not a valid protobuf message: {error}", fatal=False) from error
 
-    def spans(self, frame: bytes) -> list[tuple[int, int, str, object]]:
-        """Which bytes of the frame say what: (start, end, name, value), without gaps, as the decoder read them."""
+    def spans(self, frame: bytes) -> list[Span]:
+        """Which bytes of the frame mean what: (start, end, name, value), without gaps, as the decoder reads them."""
         self.decode(frame)
         which = (chat_pb2.Told, chat_pb2.Ask)[frame[:1] == b"\0"].DESCRIPTOR
         head = [(0, 1, "which", which.name), (1, PREFIX.size, "length", len(frame) - PREFIX.size)]
-        return head + [_plain(span) for span in walk.spans(frame, which, PREFIX.size)]
+        return head + [_plain(span) for span in proto_spans.spans(frame, which, PREFIX.size)]
 
 
-def _plain(span: tuple) -> tuple[int, int, str, object]:
-    """The field's name as the message has it: `send.to` is `to`, and the key of `send` is what says which message."""
+def _plain(span: Span) -> Span:
+    """The span with the field's name as the message has it: `send.to` is `to`, and the key of `send` is `message`."""
     start, end, name, value = span
     head, of, path = name.rpartition(" of ")
     word, dot, rest = path.partition(".")

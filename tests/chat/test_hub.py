@@ -98,7 +98,7 @@ def test_an_answer_carries_the_tag_of_its_request_whatever_the_tag_is(hub, ada):
 
 def test_a_refusal_is_an_answer(ada):
     ada.asks(Send("nobody", "hi"))
-    assert ada.hears(1) == [(2, Refused("NO_SUCH_ACCOUNT", "nobody is called 'nobody'"))]
+    assert ada.hears(1) == [(2, Refused("NO_SUCH_ACCOUNT", "there is no account 'nobody'"))]
 
 
 def test_what_could_not_be_read_is_answered_in_its_place(ada):

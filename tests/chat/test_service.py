@@ -47,12 +47,19 @@ from chatlab.messages import (
 )
 
 
+class ListeningSession(Session):
+    """A session that keeps the events delivered to it."""
+
+    def __init__(self):
+        super().__init__()
+        self.events = []
+
+
 class Voice:
-    """One session: `asks` gives the reply, `heard` what was posted to it since it was last looked at."""
+    """One client: `asks` gives the reply, `heard` the events delivered to it since it was last looked at."""
 
     def __init__(self, chat, name=""):
-        self.chat, self.session, self._heard = chat, Session(), []
-        self.session.outbox = self._heard  # where this voice hears; the service never looks there
+        self.chat, self.session = chat, ListeningSession()
         if name:
             self.asks(CreateAccount(name))
 
@@ -65,7 +72,7 @@ class Voice:
         except ChatError as error:
             return Refused(error.code, error.text)
         for session, event in deliveries:
-            session.outbox.append(event)
+            session.events.append(event)
         return reply
 
     def is_refused(self, request):
@@ -74,12 +81,12 @@ class Voice:
 
     def departs(self):
         for session, event in self.chat.end_session(self.session):
-            session.outbox.append(event)
+            session.events.append(event)
 
     @property
     def heard(self):
-        heard, self._heard[:] = list(self._heard), []
-        return heard
+        events, self.session.events = self.session.events, []
+        return events
 
 
 @pytest.fixture

@@ -267,7 +267,7 @@ def test_msg_to_somebody_away_says_that_it_waits(talk):
 
 def test_msg_to_nobody_says_what_to_do(talk):
     assert talk("/msg nobody hi")[-1] == (
-        "Not done (NO_SUCH_ACCOUNT): nobody is called 'nobody'. /search lists the names there are."
+        "Not done (NO_SUCH_ACCOUNT): there is no account 'nobody'. /search lists the names there are."
     )
 
 
@@ -307,7 +307,7 @@ def test_credits_come_and_go(talk):
         "Your balance is 7 credits.",
         "Your balance is 1 credit.",
         "Your balance is 1 credit.",
-        "Not done (OVERDRAFT): there are 1 credits, 2 cannot be taken. /balance shows what there is.",
+        "Not done (OVERDRAFT): the balance is 1, too low to withdraw 2. /balance shows what there is.",
     ]
 
 
@@ -340,7 +340,7 @@ def test_ping_tells_how_long_the_answer_took(talk):
 
 def test_one_can_log_out_and_be_somebody_else(talk):
     lines = talk("/login other", "/logout", "hello?", "/login other", "/who", name="first")
-    assert "Not done (ALREADY_LOGGED_IN): this connection speaks for first; log out first. First /logout." in lines
+    assert "Not done (ALREADY_LOGGED_IN): this connection is logged in as first; log out first. First /logout." in lines
     assert "Not done (NOT_LOGGED_IN): Create an account or log in first. /login NAME does both." in lines
     assert lines[-1] == "In lobby: other"
 

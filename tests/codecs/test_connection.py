@@ -102,20 +102,20 @@ def test_a_frame_that_would_be_too_long_is_not_sent():
 def test_a_server_takes_no_answers_and_a_client_no_requests():
     for end, line in [(server(), b"pong\n"), (client(), b"14\n")]:
         assert end.receive(line) == []
-        assert "may not come from this side" in end.error.text
+        assert "does not accept" in end.error.text
 
 
 def test_a_client_does_not_step_over_nonsense():
     connection = client()
     assert connection.receive(b"#1|pong\n#2|oops\n#3|pong\n") == [(1, Pong())]
-    assert "no operation" in connection.error.text
+    assert "unknown operation" in connection.error.text
 
 
 def test_a_line_without_its_end_is_never_carried_out():
     connection = server()
     connection.receive(b"2||10")
     ((tag, refusal),) = connection.end()
-    assert tag is None and isinstance(refusal, Malformed) and "last 5 bytes" in refusal.text
+    assert tag is None and isinstance(refusal, Malformed) and "first 5 bytes" in refusal.text
 
 
 def test_an_end_between_frames_is_no_error():

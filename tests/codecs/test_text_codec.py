@@ -92,7 +92,7 @@ LITERALLY = [
     (Said(4), b"said|4"),
     (Done(), b"done"),
     (Pong(), b"pong"),
-    (Refused("NO_SUCH_ACCOUNT", "nobody is called 'x'"), b"!|NO_SUCH_ACCOUNT|nobody is called 'x'"),
+    (Refused("NO_SUCH_ACCOUNT", "there is no account 'x'"), b"!|NO_SUCH_ACCOUNT|there is no account 'x'"),
     (Arrived(1, "ada", "hi"), b"arrived|1|ada|no|hi"),
     (Entered("den", "ada"), b"entered|den|ada"),
     (Left("den", "ada"), b"left|den|ada"),
@@ -185,7 +185,7 @@ def test_an_empty_field_that_is_sent_is_empty_and_not_the_default():
 def test_tag_and_request_id_stand_before_the_operation_in_this_order():
     assert text.decode(b"#7|@rent|2||50\n") == (7, Deposit(50, request_id="rent"))
     assert text.encode(7, Deposit(50, request_id="a|b")) == b"#7|@a\\pb|2||50\n"
-    with pytest.raises(ProtocolError, match="no operation"):
+    with pytest.raises(ProtocolError, match="unknown operation"):
         text.decode(b"@rent|#7|2||50\n")
 
 
@@ -195,11 +195,11 @@ def test_tag_and_request_id_stand_before_the_operation_in_this_order():
 @pytest.mark.parametrize(
     "line, wrong",
     [
-        ("", "no operation is called ''"),
-        ("hello", "no operation is called 'hello'; a line begins with a number from 0 to 15"),
-        ("16", "no operation"),
-        ("#7", "no operation"),
-        ("@x", "no operation"),
+        ("", "unknown operation ''"),
+        ("hello", "unknown operation 'hello'; a line begins with a number from 0 to 15"),
+        ("16", "unknown operation"),
+        ("#7", "unknown operation"),
+        ("@x", "unknown operation"),
         ("1", "1 needs a name"),
         ("6|bob", "6 needs a text"),
         ("6", "6 needs a recipient"),

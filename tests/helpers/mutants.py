@@ -538,7 +538,7 @@ class StripsControls(StudentCodec):
 class OneMissing(StudentCodec):
     def decode(self, frame):
         if frame[4:].startswith(b'["LoggedOut"'):
-            raise ProtocolError("no message is called LoggedOut", fatal=False)
+            raise ProtocolError("unknown message LoggedOut", fatal=False)
         return super().decode(frame)
 
 

@@ -156,7 +156,7 @@ def test_a_peer_that_ends_in_mid_line_is_told_and_the_line_is_not_carried_out(ho
     ada.ask("2||100")
     ada.send_bytes(b"3||1")
     ada.end()
-    assert ada.rest() == ["!|MALFORMED|the last 4 bytes are not a whole frame and were not carried out"]
+    assert ada.rest() == ["!|MALFORMED|the connection ended inside a frame; the first 4 bytes of it were ignored"]
     other.ask("0|ada")
     assert other.ask("4") == "balance|100"
 
@@ -357,7 +357,7 @@ def test_create_delete_create_inherits_nothing(house):
 
 def test_an_unknown_recipient_is_an_error_and_says_so(house):
     """Unknown recipient silently accepted; failure text with status "success"."""
-    assert house.raw("ada").ask("6|nobody|hi") == "!|NO_SUCH_ACCOUNT|nobody is called 'nobody'"
+    assert house.raw("ada").ask("6|nobody|hi") == "!|NO_SUCH_ACCOUNT|there is no account 'nobody'"
 
 
 def test_an_account_is_deleted_only_by_its_owner(house):

@@ -34,11 +34,11 @@ CLAIMS: dict[str, dict[str, Whose]] = {
     "codecs/interface.py": {REST: Whose("spelling", SOCKETS)},
     "codecs/text.py": {
         REST: Whose("spelling", TEXT),
-        "_Walk TextCodec.spans": Whose("dissection", TEXT),
+        "_Annotator TextCodec.spans": Whose("dissection", TEXT),
     },
     "codecs/json_lines.py": {
         REST: Whose("spelling", JSON),
-        "_Walk _loaded _TOKEN _PUNCTUATION JsonCodec.spans": Whose("dissection", JSON),
+        "_Annotator _loaded _TOKEN _PUNCTUATION JsonCodec.spans": Whose("dissection", JSON),
     },
     "codecs/binary.py": {
         REST: Whose("spelling", BINARY),
