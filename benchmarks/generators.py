@@ -24,6 +24,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import chatlab
+from chatlab.measurement.baselines.baseline import Baseline
 from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.process_stats import cpu_ns
 from chatlab.measurement.results.environment import cores, environment
@@ -46,15 +47,15 @@ class Result(NamedTuple):
 
 def ours(generator: str, protocol: str, args) -> Result:
     """One of our generators, in a process of its own."""
-    kind = "echo" if generator == "light" and "grpc" not in protocol else "answers"
+    kind = "echo" if generator == "light" and "grpc" not in protocol else "canned-replies"
     load = Workload(
         clients=args.clients, in_flight=args.in_flight, seconds=args.seconds, warm_up_s=0.2, operations="ping"
     )
     with Bench(
-        protocol,
+        chatlab.resolve(protocol),
         generator=generator,
         crew=Crew(),
-        null=f"chatlab.measurement.baselines.baseline:{kind}:{protocol}",
+        baseline=Baseline(kind, chatlab.resolve(protocol)),
     ) as bench:
         found = bench.carry_out(load)
     return Result(found.rate, found.generator_cpu_s / found.messages * 1e6, found.server_cpu_us)
@@ -66,9 +67,7 @@ def h2load(args) -> Result:
     with tempfile.NamedTemporaryFile() as body, on_core(own[:1]):
         body.write(bytes(5))  # an empty message with its prefix
         body.flush()
-        server = chatlab.serve(
-            "chatlab.measurement.baselines.baseline:answers:grpc", where="process", name="for h2load"
-        )
+        server = chatlab.serve(Baseline("canned-replies", chatlab.resolve("grpc")), where="process", name="for h2load")
         with server:
             calls = int(2000 * args.seconds)
             url = "http://{}:{}/chatlab.v1.Chat/Ping".format(*server.address)

@@ -133,7 +133,9 @@ def comparisons(wanted: list[str], args) -> dict[str, bool]:
         try:
             for number in range(args.trials):
                 load = _load(args, args.seed + number)
-                found = chatlab.compare(_named(others), load, 1, args.rounds, generator="light", turn_s=TURN_S)
+                found = chatlab.compare(
+                    _named(others), workload=load, clients=1, rounds=args.rounds, generator="light", turn_s=TURN_S
+                )
                 for name, tally in tallies.items():
                     tally.add(found, name)
                 done += not found.partial
@@ -183,7 +185,9 @@ def plant(args) -> None:
     """
     os.environ[DOSE] = f"{TRIED_DOSE}"
     load = _load(args, args.seed - 1)
-    compared = chatlab.compare(_named(["slower"]), load, 1, TRIED_ROUNDS, generator="light", turn_s=TURN_S)
+    compared = chatlab.compare(
+        _named(["slower"]), workload=load, clients=1, rounds=TRIED_ROUNDS, generator="light", turn_s=TURN_S
+    )
     found = compared.ratio("slower", "one", of=NUMBERS[0])
     if not found.differs:
         raise RuntimeError(

@@ -214,9 +214,9 @@ SYSTEMS = {"loop": ChatlabLoop, "threads": ChatlabThreads, "redis": Redis, "mosq
 
 SERVE = """
 import sys
-from chatlab import Hub, implementation
+from chatlab import Hub, resolve
 
-implementation("text").serve(Hub(), sys.argv[1], port=int(sys.argv[2]))
+resolve("text").serve(Hub(), sys.argv[1], port=int(sys.argv[2]))
 sys.stdin.read()
 """
 

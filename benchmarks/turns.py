@@ -26,6 +26,7 @@ from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.results.environment import cores, environment
 from chatlab.measurement.stats.intervals import typical
 from chatlab.measurement.testbed import Bench, SideBySide, on_core
+from chatlab.transport.registry import resolve
 
 TURNS_S = (0.005, 0.01, 0.02, 0.05, 0.1)
 COLD_S = TURNS_S[1:]  # shorter ones do not answer a client of gRPC eight times, and are made longer
@@ -88,7 +89,9 @@ def tell_cold(rounds: int, seed: int) -> None:
     shuffled, load = random.Random(seed), Workload(clients=1, seconds=EACH_S)
     cpu_us: dict[tuple[str, float], list[float]] = {}
     for _ in range(rounds):
-        benches = [Bench(protocol, generator="light") for protocol in shuffled.sample(PROTOCOLS, len(PROTOCOLS))]
+        benches = [
+            Bench(resolve(protocol), generator="light") for protocol in shuffled.sample(PROTOCOLS, len(PROTOCOLS))
+        ]
         with contextlib.ExitStack() as opened:
             stand = opened.enter_context(SideBySide(benches))
             for turn_s in shuffled.sample(COLD_S, len(COLD_S)):

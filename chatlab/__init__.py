@@ -30,22 +30,9 @@ import types
 # looks for this variable when it is loaded, so no module of ours may load it before.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from .transport import registry as _registry
-
 __version__ = "0.1.0"
 
-_registry.PROTOCOLS.update({
-    "text": "chatlab.codecs.text:TextCodec",
-    "json": "chatlab.codecs.json_lines:JsonCodec",
-    "binary": "chatlab.codecs.binary:BinaryCodec",
-    "protobuf": "chatlab.codecs.protobuf:ProtobufCodec",
-    "grpc": "chatlab.grpc_impl:unary",
-    "grpc-stream": "chatlab.grpc_impl:stream",
-})  # fmt: skip
-_registry.PORTS.update(zip(["text", "grpc", "grpc-stream", "json", "binary", "protobuf"], range(2428, 2434)))
-_registry.CARRIER[:] = ["chatlab.socket_impl:SocketImplementation"]
-
-_HOMES = {'harness': ['serve', 'connect', 'stop_all', 'simulate'], 'transport.registry': ['implementation', 'PROTOCOLS', 'PORTS'], 'messages': ['ChatError', 'ProtocolError', 'ConnectionLost', 'CODES', 'Limits', 'Message', 'Request', 'Reply', 'Event', 'CreateAccount', 'LogIn', 'LogOut', 'ListAccounts', 'Send', 'Unread', 'Acknowledge', 'DeleteMessages', 'DeleteAccount', 'Deposit', 'Withdraw', 'ViewBalance', 'Join', 'Say', 'Leave', 'Ping', 'Account', 'Accounts', 'Sent', 'Mail', 'Deleted', 'Closed', 'Balance', 'Joined', 'Said', 'Done', 'Pong', 'Refused', 'Arrived', 'Entered', 'Left', 'Heard', 'LoggedOut', 'Goodbye'], 'chat.service': ['Chat', 'Session'], 'chat.storage': ['MemoryStore'], 'chat.hub': ['Hub', 'Outbox'], 'codecs.interface': ['Codec'], 'codecs.text': ['TextCodec'], 'codecs.connection': ['Connection'], 'capture.dissection': ['spelled', 'dissect', 'dissect_tape'], 'capture.fields': ['Field', 'Frame', 'Frames'], 'capture.layers': ['account', 'information', 'LAYERS'], 'capture.wireshark': ['to_pcapng', 'lua_dissector'], 'capture.tcp_relay': ['relay', 'Relay'], 'capture.traffic': ['Chunk', 'Traffic'], 'measurement.load.workload': ['Workload'], 'measurement.byte_counts': ['count_bytes', 'ByteTable'], 'measurement.sizes': ['count_sizes', 'count_overhead', 'SizeTable'], 'capture.tcp_info': ['tcp_bytes'], 'measurement.rates': ['measure', 'compare'], 'measurement.calibration': ['calibrate'], 'measurement.testbed': ['MeasurementFailed'], 'measurement.saturation': ['saturate', 'Saturation'], 'measurement.breakdown': ['ladder', 'Ladder'], 'measurement.code_complexity.tables': ['complexity', 'Complexity'], 'capture.trace': ['Trace'], 'measurement.results.runs': ['Run', 'Comparison'], 'conformance.runner': ['check'], 'conformance.report': ['Report'], 'transport.external': ['Foreign'], 'cli.jupyter': ['open_notebooks'], 'display.notebook': ['claim', 'exercise', 'show'], 'display.source_diff': ['side_by_side']}  # fmt: skip
+_HOMES = {'harness': ['serve', 'connect', 'stop_all', 'simulate'], 'transport.registry': ['resolve', 'PROTOCOLS', 'PORTS'], 'messages': ['ChatError', 'ProtocolError', 'ConnectionLost', 'CODES', 'Limits', 'Message', 'Request', 'Reply', 'Event', 'CreateAccount', 'LogIn', 'LogOut', 'ListAccounts', 'Send', 'Unread', 'Acknowledge', 'DeleteMessages', 'DeleteAccount', 'Deposit', 'Withdraw', 'ViewBalance', 'Join', 'Say', 'Leave', 'Ping', 'Account', 'Accounts', 'Sent', 'Mail', 'Deleted', 'Closed', 'Balance', 'Joined', 'Said', 'Done', 'Pong', 'Refused', 'Arrived', 'Entered', 'Left', 'Heard', 'LoggedOut', 'Goodbye'], 'chat.service': ['Chat', 'Session'], 'chat.storage': ['MemoryStore'], 'chat.hub': ['Hub', 'Outbox'], 'codecs.interface': ['Codec'], 'codecs.text': ['TextCodec'], 'codecs.connection': ['Connection'], 'capture.dissection': ['spelled', 'dissect', 'dissect_tape'], 'capture.fields': ['Field', 'Frame', 'Frames'], 'capture.layers': ['account', 'information', 'LAYERS'], 'capture.wireshark': ['to_pcapng', 'lua_dissector'], 'capture.tcp_relay': ['relay', 'Relay'], 'capture.traffic': ['Chunk', 'Traffic'], 'measurement.load.workload': ['Workload'], 'measurement.byte_counts': ['count_bytes', 'ByteTable'], 'measurement.sizes': ['count_sizes', 'count_overhead', 'SizeTable'], 'capture.tcp_info': ['tcp_bytes'], 'measurement.rates': ['measure', 'compare'], 'measurement.calibration': ['calibrate'], 'measurement.testbed': ['MeasurementFailed'], 'measurement.saturation': ['saturate', 'Saturation'], 'measurement.breakdown': ['ladder', 'Ladder'], 'measurement.code_complexity.tables': ['complexity', 'Complexity'], 'capture.trace': ['Trace'], 'measurement.results.runs': ['Run', 'Comparison'], 'conformance.runner': ['check'], 'conformance.report': ['Report'], 'transport.external': ['Foreign'], 'cli.jupyter': ['open_notebooks'], 'display.notebook': ['claim', 'exercise', 'show'], 'display.source_diff': ['side_by_side']}  # fmt: skip
 
 
 class _Map(types.ModuleType):

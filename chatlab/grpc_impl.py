@@ -61,7 +61,7 @@ from .transport.grpc_common import (
     _target,
     _value,
 )
-from .transport.interface import Address
+from .transport.interface import ENGINES, Address
 from .transport.serving import Patience, label
 
 SPARE_THREADS = 16  # of a thread server, for calls, while every stream that it takes holds one
@@ -74,6 +74,9 @@ class GrpcImplementation:
 
     def __init__(self, name: str, client: type["GrpcClient"], async_client: type["AsyncGrpcClient"]):
         self.name = name
+        self.codec = None  # gRPC and protobuf encode the messages themselves
+        self.verbs: frozenset[str] | None = None
+        self.engines = ENGINES
         self._client, self._async_client = client, async_client
 
     def __repr__(self):

@@ -17,7 +17,7 @@ from .messages import ChatError, ConnectionLost, Limits, cut
 from .transport.client import AsyncClient, Client
 from .transport.hosting import Log, _Child, _Here
 from .transport.interface import Address, Implementation
-from .transport.registry import check_protocols, implementation
+from .transport.registry import one_by_one, resolve
 
 ENGINES = ("loop", "threads")
 LAST_PORT = 65535
@@ -67,14 +67,14 @@ class Server:
 
     def connect(self, protocol: str | None = None) -> Client:
         """A blocking client, connected and logged in to nothing yet. Raises `ConnectionLost`, `ValueError`."""
-        name, implementation = self._door(protocol)
+        name, implementation = self.endpoint(protocol)[:2]
         guest = implementation.connect(self.addresses[name])
         self._guests.append(guest)
         return guest
 
     async def connect_async(self, protocol: str | None = None) -> AsyncClient:
         """An async client for the running event loop."""
-        name, implementation = self._door(protocol)
+        name, implementation = self.endpoint(protocol)[:2]
         return await implementation.connect_async(self.addresses[name])
 
     def users(self, *names: str, protocol: str | Mapping[str, str] | None = None) -> list[Client]:
@@ -113,13 +113,17 @@ class Server:
         _entered.discard(self)
         self.close()
 
-    def _door(self, protocol: str | None) -> tuple[str, Implementation]:
+    def endpoint(self, protocol: str | None = None) -> tuple[str, Implementation, Address]:
+        """Where a protocol (the first where none is named) is answered: its name, Implementation and address.
+
+        Raises `ValueError` for a protocol that this server does not speak, and `ConnectionLost` where it is closed.
+        """
         name = next(iter(self._implementations)) if protocol is None else protocol
         if name not in self._implementations:
-            raise ValueError(f"this server has no door for {name!r}; it has {', '.join(self._implementations)}")
+            raise ValueError(f"this server does not speak {name!r}; it speaks {', '.join(self._implementations)}")
         if not self.running:
             raise ConnectionLost("this server is closed")
-        return name, self._implementations[name]
+        return name, self._implementations[name], self.addresses[name]
 
 
 _servers: dict[str, Server] = {}
@@ -148,15 +152,14 @@ def serve(
     """
     _check_choice("engine", engine, ENGINES)
     _check_choice("where", where, ("thread", "process"))
-    protocols = protocols or ("text",)
-    check_protocols("serve", protocols)
+    protocols = one_by_one(protocols) or ("text",)
     _check_host(host)
     _check_store(store, where)
     if not isinstance(limits, Limits):
         raise ValueError(f"limits is a Limits, not {cut(limits)}")
     if not isinstance(name, str | None):
         raise ValueError(f"name is a str or None, not {cut(name)}")
-    implementations = {each.name: each for each in map(implementation, protocols)}
+    implementations = {each.name: each for each in map(resolve, protocols)}
     if len(implementations) < len(protocols):
         raise ValueError(f"each protocol has one door: {', '.join(map(str, protocols))}")
     _check_ports(port, implementations)
@@ -165,7 +168,7 @@ def serve(
         _servers[name].close()
     settings = dict(engine=engine, host=host, port=port, store=store, limits=limits)
     settings["password_required"] = password_required
-    home = _Here(implementations, **settings) if where == "thread" else _Child(protocols, settings)
+    home = _Here(implementations, **settings) if where == "thread" else _Child(implementations.values(), settings)
     _servers[name] = Server(name, implementations, home)
     return _servers[name]
 
@@ -193,7 +196,7 @@ def connect(host: str, port: int, protocol="text") -> Client:
     """
     _check_host(host)
     _check_port(port, least=1)
-    return implementation(protocol).connect((host, port))
+    return resolve(protocol).connect((host, port))
 
 
 def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:

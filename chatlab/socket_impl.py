@@ -21,7 +21,7 @@ from .codecs.connection import SERVER_ACCEPTS, Connection
 from .codecs.interface import Codec
 from .messages import ChatError, Message, ProtocolError, Refused, Reply
 from .transport.event_loop import background_loop, run, start_thread
-from .transport.interface import Address
+from .transport.interface import ENGINES, Address
 from .transport.serving import Patience, _receive, label
 from .transport.socket_client import AsyncSocketClient, SocketClient
 
@@ -38,6 +38,8 @@ class SocketImplementation:
     def __init__(self, codec: Codec):
         self.codec = codec
         self.name = codec.name
+        self.verbs: frozenset[str] | None = None
+        self.engines = ENGINES
 
     def __repr__(self):
         return f"<{self.name} over sockets>"

@@ -108,7 +108,7 @@ SAID = [
 
 
 def vectors() -> list[dict]:
-    codecs = {name: chatlab.implementation(name).codec for name in CODECS}
+    codecs = {name: chatlab.resolve(name).codec for name in CODECS}
     return [
         {
             "message": type(message).__name__,

@@ -3,7 +3,7 @@ r"""Every byte belongs to a named field, and every field to a layer: what a fram
 Bytes go in and frames come out; no socket is opened and no clock is read. A codec that offers `spans` is shown field by
 field, one that does not in one piece. HTTP/2 is read in `http2.py`. What cannot be read is shown too, as what it is.
 
->>> from chatlab.codecs.interface import TextCodec
+>>> from chatlab.codecs.text import TextCodec
 >>> for field in dissect(TextCodec(), b"#7|sent|3|yes\n"):
 ...     print(field.start, field.end, field.name, "=", field.meaning)
 0 1 mark of tag = '#'
@@ -24,6 +24,7 @@ from msgspec.structs import fields as fields_of
 
 from .. import messages
 from ..messages import Message, ProtocolError, cut
+from ..transport.registry import resolve
 from .fields import Field, Frame, Frames, in_words, said, shown, tiled
 from .layers import ENCODING, FRAMING, information, information_of
 
@@ -48,7 +49,7 @@ def dissect(codec, frame: bytes) -> tuple[Field, ...]:
 def spelled(codec, message: Message, tag: int | None = None) -> Frame:
     """The frame that says a message, taken apart; it never travels, it is there to be looked at.
 
-    >>> from chatlab.codecs.interface import TextCodec
+    >>> from chatlab.codecs.text import TextCodec
     >>> spelled(TextCodec(), messages.Send("bob", "hi"), tag=7)
     <Send up on 7, 12 bytes: Send to='bob' text='hi'>
     """
@@ -79,30 +80,33 @@ def dissect_tape(tape: Iterable, protocol) -> Frames:
     `protocol` is a codec, an Implementation, or "grpc" for anything over HTTP/2. What is neither spoken with a codec nor
     HTTP/2 is shown chunk by chunk. Nothing is raised, whatever the bytes.
     """
-    codec = getattr(protocol, "codec", protocol)
-    is_codec = hasattr(codec, "frame_end") and not hasattr(codec, "serve")
-    if not (is_codec or hasattr(codec, "serve") or codec in ("grpc", "grpc-stream", "http2")):
+    if protocol == "http2":
+        protocol = "grpc"
+    try:
+        implementation = resolve(protocol)
+    except (TypeError, ValueError):
         raise TypeError(
-            f'a tape is read with a codec, as an Implementation has it, or as "grpc", not with {cut(codec)}'
-        )
+            f'a tape is read with a codec, as an Implementation has it, or as "grpc", not with {cut(protocol)}'
+        ) from None
+    codec = implementation.codec
     conversations: dict[int, list] = {}
     for chunk in tape:
         conversations.setdefault(chunk[1], []).append(chunk)
     frames = []
     for connection, chunks in conversations.items():
-        conversation = _Spoken(codec, connection) if is_codec else _unspoken(codec, connection, chunks)
+        conversation = _Spoken(codec, connection) if codec else _unspoken(implementation, protocol, connection, chunks)
         for at_s, _, direction, data in chunks:
             conversation.feed(at_s, direction, data)
         frames += conversation.finish()
     return Frames(sorted(frames, key=lambda frame: frame.at_s))
 
 
-def _unspoken(implementation, connection: int, chunks: list):
+def _unspoken(implementation, protocol, connection: int, chunks: list):
     """For a connection of which only the Implementation is known: HTTP/2, if it looks like it."""
     from .http2 import PREFACE, Conversation
 
     up = b"".join([data for _, _, direction, data in chunks if direction == "up"])[: len(PREFACE)]
-    if isinstance(implementation, str) or up and PREFACE.startswith(up):
+    if isinstance(protocol, str) or up and PREFACE.startswith(up):
         return Conversation(connection)
     return _Unknown(implementation.name, connection)
 

@@ -27,10 +27,10 @@ def relay(server, protocol: str | None = None, tape_bytes: int = TAPE_BYTES) -> 
     The tape takes at most about `tape_bytes` of memory: when it is full the counting goes on and the taping stops.
     Raises `ValueError` where the server has no such door, `TypeError` where it is no server.
     """
-    if not hasattr(server, "_door"):
+    if not callable(getattr(server, "endpoint", None)):
         raise TypeError(f"a relay stands before a server, as serve() returns it, not before {cut(server)}")
-    name, implementation = server._door(protocol)
-    return Relay(server.addresses[name], implementation, name, tape_bytes)
+    name, implementation, address = server.endpoint(protocol)
+    return Relay(address, implementation, name, tape_bytes)
 
 
 class Relay:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..display.plots import style as plots
+from ..display import plots
 from ..display.plots.rates import cost_by_clients, overview, rate_by_clients
 from ..display.plots.style import figure
 from ..display.plots.traffic import bytes_per_operation
@@ -22,7 +22,7 @@ from ..measurement.results.environment import environment
 from ..measurement.results.result import Shown
 from ..measurement.results.runs import Comparison
 from ..measurement.saturation import TRIES, Saturation, Try, why_not
-from ..transport.registry import implementation
+from ..transport.registry import resolve
 from . import report
 
 SWEEP = (500, 1_000, 2_000, 4_000, 8_000, 16_000)  # requests a second that fall due
@@ -69,7 +69,7 @@ def main_comparison(
     found = _measure_all(protocols, quick, seed, rounds)
     data = _write_data(out, found)
     pictures = _write_pictures(out, found)
-    again = report.Again({implementation(each).name: each for each in protocols}, _folders(protocols))
+    again = report.Again({resolve(each).name: each for each in protocols}, _folders(protocols))
     all_again = again.command("compare", *protocols, *["--quick"] * quick, "--seed", f"{seed}")
     if rounds != ROUNDS:  # which the command line has no word for
         call = f"main_comparison({list(protocols)!r}, quick={quick!r}, seed={seed!r}, rounds={rounds!r})"
@@ -100,7 +100,9 @@ def _folders(protocols: Sequence[str]) -> tuple[str, ...]:
 
 def _measure_all(protocols: Sequence[str], quick: bool, seed: int, rounds: int) -> Found:
     counted, failed = _told(count_bytes(*protocols)), {}
-    compared = _tried(RATES, lambda: compare(protocols, Workload(seed=seed), rounds=rounds, quick=quick), failed)
+    compared = _tried(
+        RATES, lambda: compare(protocols, workload=Workload(seed=seed), rounds=rounds, quick=quick), failed
+    )
     was_interrupted = compared is not None and compared.partial and not failed
     climbed, interrupted = (None, True) if was_interrupted else _climb(protocols, quick, seed, failed)
     if quick:
@@ -213,7 +215,7 @@ def _climb(
 
 def _is_spoken_lightly(protocol: str) -> bool:
     try:
-        return wire_for(implementation(protocol)) is not None
+        return wire_for(resolve(protocol)) is not None
     except ValueError:
         return False
 
@@ -228,12 +230,12 @@ def _sweep(
     light generator has not failed."""
     found, left_out = [], {}
     for protocol in protocols:
-        name, tries = implementation(protocol).name, []
+        name, tries = resolve(protocol).name, []
         if INTERRUPTED in left_out.values():
             left_out[name] = INTERRUPTED
             continue
         try:
-            wire_for(implementation(protocol))  # or nobody could ask it anything
+            wire_for(resolve(protocol))  # or nobody could ask it anything
             for each in _tries(protocol, replace(SWEPT, seed=seed)):
                 tries.append(each)
         except ValueError as error:

@@ -73,7 +73,7 @@ def _implementation(name: str, options) -> Implementation:
     if ":" in name and "" not in sys.path:
         sys.path.insert(0, "")  # a reader's own module lies where they stand
     try:
-        return registry.implementation(name)
+        return registry.resolve(name)
     except (ValueError, TypeError, ImportError, AttributeError) as error:
         options.fail(f"{error}")
 

@@ -9,15 +9,18 @@ import time
 from ..messages import Arrived, ChatError, Deposit, Entered, Heard, Left, LoggedOut, ViewBalance, Withdraw
 from ..transport import event_loop as loops
 from ..transport.client import Client
-from .fixtures import CASES, WAIT_S, at_once, chat_case, expect, next_event, nothing_more, refused, texts, until
-from .report import Wrong, clipped
+from .fixtures import WAIT_S, at_once, chat_case, expect, next_event, nothing_more, refused, texts, until
+from .report import Case, Wrong, clipped
+
+CASES: list[Case] = []
+_FIRST: list[Case] = []  # tried before all others, which without it are not
 
 TRICKY = "a|b,c;d \"e\" 'f' {g} [h] \\ \n\r\t\0 <i> %s &amp; é 中文 🙂"
 
 # ---- accounts ---------------------------------------------------------------------------------------------------
 
 
-@chat_case("The server does not start, does not say where it listens, or does not answer.", "")
+@chat_case(_FIRST, "The server does not start, does not say where it listens, or does not answer.", "")
 def a_server_starts_and_answers(scene):
     """The server starts on a free port and a first account can be created."""
     ada = scene.stranger()
@@ -25,10 +28,12 @@ def a_server_starts_and_answers(scene):
     expect("create_account: the name in the answer", ada.create_account(name).name, name)
 
 
-STARTS = CASES.pop()  # tried before all others, which without it are not
+(STARTS,) = _FIRST
 
 
-@chat_case("Only the blocking client was written, and those who measure use the async one.", "send receive async")
+@chat_case(
+    CASES, "Only the blocking client was written, and those who measure use the async one.", "send receive async"
+)
 def an_async_client_speaks_too(scene):
     """What `connect_async` gives has the same verbs, awaited, and meets the others in the chat."""
     ada, name = scene.user("ada"), scene.name("bob")
@@ -46,7 +51,9 @@ def an_async_client_speaks_too(scene):
     expect("a message from it", texts(ada, 1), ["hi"])
 
 
-@chat_case("A second account of the same name: the rule is enforced only in the client, or checked without a lock.")
+@chat_case(
+    CASES, "A second account of the same name: the rule is enforced only in the client, or checked without a lock."
+)
 def names_are_unique(scene):
     """A name is given once, also when many ask for it at the same moment."""
     name, wins = scene.name("ada"), []
@@ -62,6 +69,7 @@ def names_are_unique(scene):
 
 
 @chat_case(
+    CASES,
     "Names that cannot be told from numbers, or hold what a terminal obeys; or a refusal that quotes them raw.",
     "list_accounts",
 )
@@ -76,7 +84,7 @@ def impossible_names_are_refused(scene):
 
 
 @chat_case(
-    "Replies made in ASCII: a non-ASCII name is created, and then the reply fails.", "list_accounts send receive"
+    CASES, "Replies made in ASCII: a non-ASCII name is created, and then the reply fails.", "list_accounts send receive"
 )
 def names_in_every_script(scene):
     """Names in any script are created, listed, written to, and shown as senders."""
@@ -88,7 +96,7 @@ def names_in_every_script(scene):
         expect(f"send as {base} and a number", (event.sender, event.text), (one.name, f"hi {other.name}"))
 
 
-@chat_case("An account found by a wrong key, or a failure reported with success.", "log_in log_out send")
+@chat_case(CASES, "An account found by a wrong key, or a failure reported with success.", "log_in log_out send")
 def logging_in_and_out(scene):
     """By name or by id; unknown names are refused; after log_out one speaks for nobody; the connection lives on."""
     ada = scene.user("ada")
@@ -101,7 +109,7 @@ def logging_in_and_out(scene):
     expect("log_in by name: the id", ada.log_in(name).id, id)
 
 
-@chat_case("The sender is whoever the request says, or nobody at all: requests are believed before anybody logged in.",
+@chat_case(CASES, "The sender is whoever the request says, or nobody at all: requests are believed before anybody logged in.",
            "log_in send unread deposit balance join")  # fmt: skip
 def strangers_may_do_nothing(scene):
     """Who has not logged in can neither send, read, pay, look, nor join."""
@@ -110,7 +118,7 @@ def strangers_may_do_nothing(scene):
         refused("NOT_LOGGED_IN", f"{verb} without log-in", getattr(stranger, verb), *given)
 
 
-@chat_case("A password that is not asked, or not compared with what was given.", "log_in passwords")
+@chat_case(CASES, "A password that is not asked, or not compared with what was given.", "log_in passwords")
 def passwords_are_checked(scene):
     """An account with a password opens with that password and with no other."""
     name, ada = scene.name("ada"), scene.stranger()
@@ -133,6 +141,7 @@ MATCHES = {
 
 
 @chat_case(
+    CASES,
     "A wildcard that means a regular expression, fnmatch, SQL LIKE or a substring: only * and ? are special.",
     "list_accounts",
 )
@@ -147,6 +156,7 @@ def only_star_and_question_mark_are_wildcards(scene):
 
 
 @chat_case(
+    CASES,
     "A pattern compiled as a regular expression: (a+)+b against a row of a's stops everybody for seconds.",
     "list_accounts",
 )
@@ -167,7 +177,7 @@ def no_pattern_stops_the_others(scene):
         )
 
 
-@chat_case("A list that comes in one piece, or whose pages overlap or leave names out.", "list_accounts paging")
+@chat_case(CASES, "A list that comes in one piece, or whose pages overlap or leave names out.", "list_accounts paging")
 def names_come_in_pages(scene):
     """Page after page, each name comes once, in order, and no page is longer than asked."""
     base = scene.name("p")
@@ -192,7 +202,7 @@ def names_come_in_pages(scene):
 # ---- messages ---------------------------------------------------------------------------------------------------
 
 
-@chat_case("An unknown recipient that is silently accepted, or a failure text with status success.", "send")
+@chat_case(CASES, "An unknown recipient that is silently accepted, or a failure text with status success.", "send")
 def an_unknown_recipient_is_refused(scene):
     """A message to nobody is refused, and the connection lives on."""
     ada, bob = scene.users("ada", "bob")
@@ -200,7 +210,9 @@ def an_unknown_recipient_is_refused(scene):
     ada.send(bob.name, "hi")
 
 
-@chat_case("A push that waits for a poll, goes to the wrong connection, or carries another sender.", "send receive")
+@chat_case(
+    CASES, "A push that waits for a poll, goes to the wrong connection, or carries another sender.", "send receive"
+)
 def who_is_on_line_is_told_at_once(scene):
     """A message to somebody on-line is pushed, with its sender's name and its text."""
     ada, bob = scene.users("ada", "bob")
@@ -211,7 +223,7 @@ def who_is_on_line_is_told_at_once(scene):
     nothing_more(ada, "a message to somebody else")
 
 
-@chat_case("A message to oneself that is acknowledged and never delivered.", "send receive")
+@chat_case(CASES, "A message to oneself that is acknowledged and never delivered.", "send receive")
 def a_message_to_oneself_arrives(scene):
     """Who writes to the own name gets the message."""
     ada = scene.user("ada")
@@ -220,27 +232,27 @@ def a_message_to_oneself_arrives(scene):
     expect("send to oneself", (event.sender, event.text), (ada.name, "note"))
 
 
-@chat_case("Mail for somebody off-line that is lost, or emptied before it was shown.", "send log_in unread")
-def mail_waits_for_who_is_off_line(scene):
+@chat_case(CASES, "Mail for somebody off-line that is lost, or emptied before it was shown.", "send log_in unread")
+def mail_waits_for_who_isoff_line(scene):
     """What was sent to somebody off-line is counted at log-in, shown in order, once, and then gone."""
     ada, bob = scene.users("ada", "bob")
     bob.close()
-    _off_line(ada, bob.name)
+    off_line(ada, bob.name)
     sent = [f"letter {number}" for number in range(5)]
     for text in sent:
         ada.send(bob.name, text)
     with scene.stranger() as back:
         account = back.log_in(bob.name)
-        mail = [m for m in _unread(back) if m.text != "?"]
+        mail = [m for m in unread(back) if m.text != "?"]
         expect("unread of what came while off-line", [m.text for m in mail], sent)
         expect("the senders", {m.sender for m in mail}, {ada.name})
         if account.unread < 5:
             raise Wrong("five letters to somebody off-line, then log_in", f"unread={account.unread}")
-        expect("unread once more", _unread(back), [])
+        expect("unread once more", unread(back), [])
     expect("log_in once more: unread", scene.again(bob.name).account.unread, 0)
 
 
-def _off_line(sender: Client, name: str) -> None:
+def off_line(sender: Client, name: str) -> None:
     """Wait until a message to that name is no longer pushed. Leaves some "?" in the mailbox."""
     until(
         lambda: not sender.send(name, "?").delivered,
@@ -249,7 +261,7 @@ def _off_line(sender: Client, name: str) -> None:
     )
 
 
-def _unread(client: Client, limit: int = 100) -> list[Arrived]:
+def unread(client: Client, limit: int = 100) -> list[Arrived]:
     """All pages of the unread mail."""
     mail, after = [], 0
     for _ in range(1000):
@@ -261,7 +273,9 @@ def _unread(client: Client, limit: int = 100) -> list[Arrived]:
     raise Wrong("unread, page after page", "a thousand pages, and still more")
 
 
-@chat_case("Redelivered for ever, shown twice, or in another order than it was sent.", "send receive log_in unread")
+@chat_case(
+    CASES, "Redelivered for ever, shown twice, or in another order than it was sent.", "send receive log_in unread"
+)
 def each_message_is_shown_once_and_in_order(scene):
     """Two senders, a hundred messages, a recipient who leaves and comes back: each is shown once, in its sender's order."""
     ada, eve, bob = scene.users("ada", "eve", "bob")
@@ -270,7 +284,7 @@ def each_message_is_shown_once_and_in_order(scene):
     seen = [next_event(bob) for _ in range(50)]
     bob.close()
     at_once(lambda: send(ada, 25, 50), lambda: send(eve, 25, 50))
-    seen += _unread(scene.again(bob.name))
+    seen += unread(scene.again(bob.name))
     for who in (ada, eve):
         expect(
             "a hundred messages by two senders; those of one",
@@ -280,6 +294,7 @@ def each_message_is_shown_once_and_in_order(scene):
 
 
 @chat_case(
+    CASES,
     "Mail dropped when it was pushed, not when it was shown: what a lost connection swallowed never comes again.",
     "send receive log_in unread",
 )
@@ -294,13 +309,15 @@ def what_was_not_shown_comes_again(scene):
     path.cut()
     expect(
         "ten messages into a connection that broke, then log_in and unread",
-        [m.text for m in _unread(scene.again(bob.name))],
+        [m.text for m in unread(scene.again(bob.name))],
         sent,
     )
 
 
 @chat_case(
-    "A page that is longer than asked, or pages that overlap or leave something out.", "send log_in unread paging"
+    CASES,
+    "A page that is longer than asked, or pages that overlap or leave something out.",
+    "send log_in unread paging",
 )
 def mail_comes_in_pages(scene):
     """The user says how many messages to read at a time, and each is shown once."""
@@ -312,12 +329,14 @@ def mail_comes_in_pages(scene):
     bob = scene.again(name)
     page = bob.unread(limit=10)
     expect("unread(limit=10) of 23: messages, more", (len(page.messages), page.more), (10, True))
-    rest = _unread(bob, limit=10)
+    rest = unread(bob, limit=10)
     expect("all the pages", [m.text for m in (*page.messages, *rest)], sent)
 
 
 @chat_case(
-    "A delimiter, quote, control character or letter in the body that the transport takes for its own.", "send receive"
+    CASES,
+    "A delimiter, quote, control character or letter in the body that the transport takes for its own.",
+    "send receive",
 )
 def every_text_arrives_unchanged(scene):
     """Empty, long, multi-line, non-ASCII, command-like texts arrive as they were sent, one message each."""
@@ -348,6 +367,7 @@ def every_text_arrives_unchanged(scene):
 
 
 @chat_case(
+    CASES,
     "A buffer of fixed size, or a length field too narrow, for the longest text; a text too long that ends the connection.",
     "send receive big_texts",
 )
@@ -364,6 +384,7 @@ def the_longest_text_arrives(scene):
 
 
 @chat_case(
+    CASES,
     "Mail that anyone can read or delete: the mailbox is chosen by the request and not by who asks.",
     "send delete_messages unread log_in",
 )
@@ -372,20 +393,20 @@ def a_foreign_mailbox_stays_closed(scene):
     ada, bob, eve = scene.users("ada", "bob", "eve")
     name = bob.name
     bob.close()
-    _off_line(ada, name)
+    off_line(ada, name)
     number = ada.send(name, "secret").number
     expect("eve deletes the numbers of bob's mail: how many were deleted", eve.delete_messages(range(1, number + 1)), 0)
-    expect("eve's unread mail", _unread(eve), [])
-    expect("bob's last letter", [m.text for m in _unread(scene.again(name))][-1:], ["secret"])
+    expect("eve's unread mail", unread(eve), [])
+    expect("bob's last letter", [m.text for m in unread(scene.again(name))][-1:], ["secret"])
 
 
-@chat_case("A deletion that deletes more, less or others than asked.", "send log_in delete_messages unread")
+@chat_case(CASES, "A deletion that deletes more, less or others than asked.", "send log_in delete_messages unread")
 def messages_are_deleted_by_number(scene):
     """The numbers that are there are deleted and counted; the others are passed over; the rest stays."""
     ada, bob = scene.users("ada", "bob")
     name = bob.name
     bob.close()
-    _off_line(ada, name)
+    off_line(ada, name)
     numbers = [ada.send(name, f"letter {n}").number for n in range(4)]
     bob = scene.again(name)
     expect(
@@ -394,10 +415,10 @@ def messages_are_deleted_by_number(scene):
         2,
     )
     expect("delete them again", bob.delete_messages([numbers[0], numbers[2]]), 0)
-    expect("unread after it", [m.text for m in _unread(bob) if m.text != "?"], ["letter 1", "letter 3"])
+    expect("unread after it", [m.text for m in unread(bob) if m.text != "?"], ["letter 1", "letter 3"])
 
 
-@chat_case("What happens to unread mail and to the name of a deleted account was never decided: mail is lost, or inherited.",
+@chat_case(CASES, "What happens to unread mail and to the name of a deleted account was never decided: mail is lost, or inherited.",
            "send receive delete_account deposit balance log_in unread")  # fmt: skip
 def a_deleted_account_is_gone(scene):
     """The balance is paid out, unread mail goes back as a notice, the name is free, and a newcomer inherits nothing."""
@@ -421,13 +442,14 @@ def a_deleted_account_is_gone(scene):
     heir = scene.stranger()
     expect("create_account of the free name: unread", heir.create_account(name).unread, 0)
     expect("the newcomer's balance", heir.balance(), 0)
-    expect("the newcomer's mail", _unread(heir), [])
+    expect("the newcomer's mail", unread(heir), [])
 
 
 # ---- balances ---------------------------------------------------------------------------------------------------
 
 
 @chat_case(
+    CASES,
     "No rule against overdraft, negative or huge amounts: or something was changed although it was refused.",
     "deposit withdraw balance",
 )
@@ -445,6 +467,7 @@ def a_balance_obeys_its_rules(scene):
 
 
 @chat_case(
+    CASES,
     "A foreign balance: the account is taken from the request, and not from who asks.",
     "deposit withdraw balance foreign_balance",
 )
@@ -463,6 +486,7 @@ def a_foreign_balance_is_not_touched(scene):
 
 
 @chat_case(
+    CASES,
     "An operation that happens twice when it is repeated, or a request id that another user's request can meet.",
     "deposit withdraw balance request_ids",
 )
@@ -484,6 +508,7 @@ def a_repeated_request_is_done_once(scene):
 
 
 @chat_case(
+    CASES,
     "Somebody in the room who does not hear, somebody outside who does, or a sender who hears the own words.",
     "join say leave receive",
 )
@@ -506,6 +531,7 @@ def a_room_hears_what_is_said(scene):
 
 
 @chat_case(
+    CASES,
     "A second log-in overwrites the first one's place: when it closes it takes the first's pushes along.",
     "log_in send receive",
 )

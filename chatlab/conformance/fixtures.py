@@ -21,7 +21,6 @@ from ..transport.interface import Address
 from .codec_cases import same
 from .report import Case, NotTried, Wrong, case, clipped
 
-CASES: list[Case] = []
 WAIT_S = 5.0
 NO_MORE_S = 0.05  # how long nothing must come for "nothing came"
 
@@ -174,8 +173,8 @@ def _readable(source: socket.socket) -> bool:
 # ---- what the cases ask -----------------------------------------------------------------------------------------
 
 
-def chat_case(hint: str, verbs: str = ""):
-    """A case that is played as a scene. `verbs` are those that it needs besides create_account."""
+def chat_case(cases: list[Case], hint: str, verbs: str = ""):
+    """Add a case that is played as a scene to `cases`. `verbs` are those that it needs besides create_account."""
 
     def add(function):
         @functools.wraps(function)
@@ -183,7 +182,7 @@ def chat_case(hint: str, verbs: str = ""):
             with Scene(stage) as scene:
                 function(scene)
 
-        return case(CASES, hint, f"create_account {verbs}")(play)
+        return case(cases, hint, f"create_account {verbs}")(play)
 
     return add
 

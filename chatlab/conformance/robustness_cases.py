@@ -6,26 +6,29 @@ import time
 from contextlib import ExitStack
 
 from ..messages import ConnectionLost, Heard
-from .chat_cases import _off_line, _unread
+from .chat_cases import off_line, unread
 from .fixtures import WAIT_S, at_once, chat_case, expect, next_event, texts
-from .report import Wrong
+from .report import Case, Wrong
+
+CASES: list[Case] = []
 
 # ---- connections ------------------------------------------------------------------------------------------------
 
 
-@chat_case("A dead client still on-line: nobody noticed that it left.", "send log_in unread")
-def who_vanishes_goes_off_line(scene):
+@chat_case(CASES, "A dead client still on-line: nobody noticed that it left.", "send log_in unread")
+def who_vanishes_goesoff_line(scene):
     """A client whose connection breaks without a word is soon off-line, and its mail waits."""
     ada, path = scene.user("ada"), scene.path()
     bob = scene.user("bob", path.address)
     name = bob.name
     path.cut()
-    _off_line(ada, name)
+    off_line(ada, name)
     ada.send(name, "later")
-    expect("the mail of who vanished", [m.text for m in _unread(scene.again(name))][-1:], ["later"])
+    expect("the mail of who vanished", [m.text for m in unread(scene.again(name))][-1:], ["later"])
 
 
 @chat_case(
+    CASES,
     "One recv taken for one message, or a read loop that fails on a fragment: any fragmented client is disconnected.",
     "send receive",
 )
@@ -40,7 +43,9 @@ def one_byte_in_each_segment(scene):
 
 
 @chat_case(
-    "Two requests in one segment: the second is lost, waits for the next wake-up, or both are merged.", "send receive"
+    CASES,
+    "Two requests in one segment: the second is lost, waits for the next wake-up, or both are merged.",
+    "send receive",
 )
 def many_requests_in_one_segment(scene):
     """Requests of several threads of one client, gathered into one segment, are all answered, each by its own answer."""
@@ -54,6 +59,7 @@ def many_requests_in_one_segment(scene):
 
 
 @chat_case(
+    CASES,
     "Length and data in two writes, or two threads that write at once without a lock: frames interleave.",
     "send receive",
 )
@@ -74,7 +80,7 @@ def frames_do_not_interleave(scene):
         expect("whether each is whole", got == wanted, True)
 
 
-@chat_case("A push that is written while a reply is pending makes the reply vanish.", "send receive")
+@chat_case(CASES, "A push that is written while a reply is pending makes the reply vanish.", "send receive")
 def pushes_and_replies_do_not_meet(scene):
     """Under a storm of pushes every request is still answered, and no push is lost."""
     ada, bob, eve = scene.users("ada", "bob", "eve")
@@ -87,7 +93,9 @@ def pushes_and_replies_do_not_meet(scene):
 
 
 @chat_case(
-    "A pool of threads that the subscribers use up, or an accept loop that serves one client at a time.", "send receive"
+    CASES,
+    "A pool of threads that the subscribers use up, or an accept loop that serves one client at a time.",
+    "send receive",
 )
 def many_clients_at_once(scene):
     """Forty connected clients, each with its pushes open, are all served."""
@@ -98,7 +106,9 @@ def many_clients_at_once(scene):
         expect("forty clients, each to the next", texts(client, 1), [neighbour.name])
 
 
-@chat_case("An accept loop that waits for the newcomer's first byte: one silent connection stops all.", "send receive")
+@chat_case(
+    CASES, "An accept loop that waits for the newcomer's first byte: one silent connection stops all.", "send receive"
+)
 def silent_connections_stop_nobody(scene):
     """Twenty connections that never say a word do not keep others from coming in."""
     with ExitStack() as silent:
@@ -109,7 +119,7 @@ def silent_connections_stop_nobody(scene):
         expect("a message beside twenty silent connections", texts(bob, 1), ["hi"])
 
 
-@chat_case("Nonsense from one peer that stops the server, or everybody else.", "send receive")
+@chat_case(CASES, "Nonsense from one peer that stops the server, or everybody else.", "send receive")
 def nonsense_hurts_nobody_else(scene):
     """Whatever bytes a peer sends, half a frame and a reset included, the others are served as before."""
     ada, bob = scene.users("ada", "bob")
@@ -131,6 +141,7 @@ def nonsense_hurts_nobody_else(scene):
 
 
 @chat_case(
+    CASES,
     "A slow reader that blocks the sender: after some megabytes the broadcast stands still for everybody.",
     "join say receive big_texts",
 )
@@ -151,7 +162,7 @@ def a_slow_reader_stalls_nobody(scene):
     path.cut()  # before the slow client is closed, or it would wait for the server's last word
 
 
-@chat_case("A sleep between sends or answers as the fix for messages that stick together.", "send")
+@chat_case(CASES, "A sleep between sends or answers as the fix for messages that stick together.", "send")
 def no_answer_waits_for_the_clock(scene):
     """The quickest of twenty answers comes within 20 ms: nothing sleeps, polls or waits for a delayed acknowledgement."""
     ada, bob = scene.users("ada", "bob")
@@ -165,7 +176,9 @@ def no_answer_waits_for_the_clock(scene):
     raise Wrong("twenty times send", f"the quickest answer took {min(took) * 1000:.0f} ms")
 
 
-@chat_case("A client that waits for ever, or answers as if nothing had happened, when the connection is over.", "send")
+@chat_case(
+    CASES, "A client that waits for ever, or answers as if nothing had happened, when the connection is over.", "send"
+)
 def a_lost_connection_is_said_to_be_lost(scene):
     """After its connection broke every verb of a client raises ConnectionLost, at once."""
     path = scene.path()
@@ -180,6 +193,7 @@ def a_lost_connection_is_said_to_be_lost(scene):
 
 
 @chat_case(
+    CASES,
     "The port is not free when the server has closed, or a restart fails: a fixed port, or no SO_REUSEADDR.",
     "fixed_port",
 )

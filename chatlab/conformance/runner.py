@@ -2,7 +2,7 @@
 
 A case is a function whose docstring is the rule that it tries; it says nothing when the rule holds and raises `Wrong`
 when it does not. Whatever the tried code raises is that case's failure and never ours, and one failure hides no other.
-The cases are in `codec_cases`, `framing_cases` and `server_cases`. Nothing here knows a socket: it sees a Codec or an Implementation.
+The cases are in `codec_cases`, `framing_cases`, `chat_cases` and `robustness_cases`. Nothing here knows a socket: it sees a Codec or an Implementation.
 """
 
 import ctypes
@@ -12,18 +12,17 @@ import traceback
 from collections.abc import Iterable
 from dataclasses import replace
 
-from .. import harness
 from ..display.progress import progress
 from ..messages import cut
 from ..transport import registry
-from . import chat_cases as server_cases
-from . import framing_cases
+from . import chat_cases, framing_cases, robustness_cases
 from .chat_cases import STARTS
 from .codec_cases import Watched
 from .fixtures import Stage
 from .report import Case, NotTried, Report, Result, Wrong, clipped
 
 PATIENCE_S = 10.0  # for one case; ours need a fraction of a second
+SERVER_CASES = [*chat_cases.CASES, *robustness_cases.CASES]
 IMPATIENCE_S = 1.0  # for each case after the first that did not end
 
 
@@ -37,14 +36,14 @@ def check(subject, only: str = "", patience_s: float = PATIENCE_S) -> Report:
     out the cases whose name does not contain it. A case that has not ended after `patience_s` seconds fails. Raises
     `ValueError` or `TypeError` for what is neither, and `ValueError` where no case is called like `only`.
     """
-    carried = registry.implementation(subject)
-    codec = getattr(carried, "codec", None)
+    carried = registry.resolve(subject)
+    codec = carried.codec
     spelling, behaving = (
-        [each for each in cases if only in each.name] for cases in (framing_cases.CASES, server_cases.CASES)
+        [each for each in cases if only in each.name] for cases in (framing_cases.CASES, SERVER_CASES)
     )
     if not behaving and (codec is None or not spelling):  # nothing tried would be nothing wrong
         raise ValueError(f"no case is called {cut(only)}")
-    engines = getattr(carried, "engines", harness.ENGINES) if behaving else ()
+    engines = carried.engines if behaving else ()
     with progress(len(spelling) * (codec is not None) + len(engines) * len(behaving), "checking", "cases") as bar:
         report = Report(str(carried.name), ())
         if codec is not None:
@@ -57,7 +56,7 @@ def check(subject, only: str = "", patience_s: float = PATIENCE_S) -> Report:
 
 
 def _served(cases: list[Case], carried, engine: str, patience_s: float, bar) -> Report:
-    verbs, where = getattr(carried, "verbs", None), f" ({engine})"
+    verbs, where = carried.verbs, f" ({engine})"
     with Stage(carried, engine) as stage:
         start = _trial([STARTS], stage, patience_s, bar, where=where)
         if start.results[0].outcome != "passed":

@@ -18,14 +18,17 @@ calls are shared, and all parts are smaller. Parts of one ladder lead to its top
 """
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from typing import Any
 
 from ..display import tables
 from ..display.progress import progress
 from ..harness import ENGINES
-from ..transport.registry import implementation, portable
+from ..transport.interface import Implementation
+from ..transport.registry import one_by_one, resolve
+from .baselines.baseline import Baseline
 from .load.wire_clients import wire_for
 from .load.workload import Workload
 from .rates import check_rounds
@@ -40,10 +43,9 @@ ROUNDS, SECONDS, WARM_UP_S = 6, 0.2, 0.05
 QUICK_ROUNDS, QUICK_SECONDS, QUICK_WARM_UP_S = 3, 0.1, 0.03
 PATIENCE = 8  # times as long are rungs measured once more, if on one of them nothing was done
 GROUND = "echo"
-NULL = "chatlab.measurement.baselines.baseline"
 NOT_FOUND = "no detectable difference"
 #: For sockets and for gRPC the rungs above the ground: the name, the part that it adds, and the null server; none is the chat.
-_SOCKET_RUNGS = (("frames", "framing", "frames"), ("codec", "codec", "answers"), ("chat", "chat", ""))
+_SOCKET_RUNGS = (("frames", "framing", "frame-echo"), ("codec", "codec", "canned-replies"), ("chat", "chat", ""))
 _GRPC_RUNGS = (("bytes", "HTTP/2 and grpcio", "bytes"), ("messages", "protobuf", "messages"), ("chat", "chat", ""))
 MEASURES = ("cpu_us", "latency_us")  #: what can be attributed
 
@@ -212,9 +214,9 @@ def _centre(values: Series, level: float = LEVEL) -> Interval | None:
 
 
 def ladder(
-    protocols=PROTOCOLS,
-    rounds: int = ROUNDS,
-    seconds: float = SECONDS,
+    *protocols: Any,
+    rounds: int | None = None,
+    seconds: float | None = None,
     engine: str = "loop",
     clients: int = 1,
     text_bytes: int = 32,
@@ -226,19 +228,19 @@ def ladder(
     Each of the `clients` has one message of `text_bytes` bytes on its way, for `seconds` in each round. With one of them
     each request is one wake-up, one read and one write on every rung, and the response time is that of a server without
     a queue. `engine` is "loop" (one event loop; over gRPC, grpc.aio) or "threads" (one for each connection, the chat two;
-    gRPC's pool). `seed` decides texts and order. `quick` is for tests and notebooks. An interrupt ends it with what is measured.
+    gRPC's pool). `seed` decides texts and order. `quick` is for tests and notebooks: fewer and shorter rounds, where these are not given. An interrupt ends it with what is measured.
 
     Raises `ValueError` for a wrong argument or a protocol of which no light generator knows the bytes, and `MeasurementFailed`,
     a `RuntimeError`, where a server does not answer as it must, or at all: what was measured before is its `finished`.
     """
-    protocols = list(protocols) if isinstance(protocols, Iterable) and not isinstance(protocols, str) else [protocols]
     if engine not in ENGINES:
         raise ValueError(f"engine is {' or '.join(map(repr, ENGINES))}, not {engine!r}")
+    rounds = (QUICK_ROUNDS if quick else ROUNDS) if rounds is None else rounds
+    seconds = (QUICK_SECONDS if quick else SECONDS) if seconds is None else seconds
     check_rounds(rounds)
-    load = Workload(clients, seconds, WARM_UP_S, None, text_bytes, seed, operations="say", rooms=clients)
-    if quick:
-        rounds, load = min(rounds, QUICK_ROUNDS), replace(load, seconds=QUICK_SECONDS, warm_up_s=QUICK_WARM_UP_S)
-    servers = _servers(protocols, engine)
+    warm_up_s = QUICK_WARM_UP_S if quick else WARM_UP_S
+    load = Workload(clients, seconds, warm_up_s, None, text_bytes, seed, operations="say", rooms=clients)
+    servers = _servers(list(one_by_one(protocols) if protocols else PROTOCOLS), engine)
     before, busy = stolen_and_all(), load_average()
     found = _Found(servers)
     ended = _climb(found, load, rounds, engine)
@@ -251,20 +253,22 @@ def ladder(
     return measured
 
 
-def _servers(protocols: list, engine: str) -> dict[Rung, str]:
+def _servers(protocols: list, engine: str) -> dict[Rung, Implementation]:
     """Each rung and what is served on it, the ground first. Raises `ValueError`."""
     if not protocols:
         raise ValueError("there is no protocol whose ladder to measure")
-    servers = {Rung("", GROUND, "socket and loop", _runs_on(engine, True, False)): f"{NULL}:raw:text"}
+    servers = {
+        Rung("", GROUND, "socket and loop", _runs_on(engine, True, False)): Baseline("raw-echo", resolve("text"))
+    }
     for protocol in protocols:
-        carried = implementation(protocol)
+        carried = resolve(protocol)
         wire_for(carried)  # or nobody could ask it anything
-        is_socket = hasattr(carried, "codec")
+        is_socket = carried.codec is not None
         for name, part, null in _SOCKET_RUNGS if is_socket else _GRPC_RUNGS:
             rung = Rung(carried.name, name, part, _runs_on(engine, is_socket, not null))
             if rung in servers:
                 raise ValueError(f"{carried.name} has one ladder, and is named twice")
-            servers[rung] = f"{NULL}:{null}:{portable(protocol)}" if null else portable(protocol)
+            servers[rung] = Baseline(null, carried) if null else carried
     return servers
 
 
@@ -278,7 +282,7 @@ def _runs_on(engine: str, is_socket: bool, is_chat: bool) -> str:
 class _Found:
     """What was measured so far: for each rung and round the processor time, the response time and whose limit it was."""
 
-    def __init__(self, servers: dict[Rung, str]):
+    def __init__(self, servers: dict[Rung, Implementation]):
         self.servers = servers
         self._values: dict[Rung, list[tuple]] = {rung: [] for rung in servers}
 

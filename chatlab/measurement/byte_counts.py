@@ -20,7 +20,7 @@ from ..display.tables import Table, table
 from ..harness import serve
 from ..messages import ChatError, Unread
 from ..transport.client import Client
-from ..transport.registry import PROTOCOLS, check_protocols, implementation
+from ..transport.registry import PROTOCOLS, one_by_one, resolve
 from .results.environment import Environment, environment
 from .results.result import Shown, _there
 
@@ -181,7 +181,7 @@ class Scene:
     def __init__(self, protocol, stack: ExitStack):
         self.server = stack.enter_context(serve(protocol, name=f"counting bytes {next(_numbers)}"))
         # Over a socket of ours nothing is said after the answer to a ping; gRPC's remarks on flow control come when they come.
-        quiet_s = 0.0005 if hasattr(implementation(protocol), "codec") else 0.005
+        quiet_s = 0.0005 if resolve(protocol).codec is not None else 0.005
         pings = not missing(protocol, ["ping"])
         self.users = {name: User(self.server, name, quiet_s, pings) for name in ("ann", "bob")}
         for user in self.users.values():
@@ -234,8 +234,7 @@ def count_bytes(*protocols) -> ByteTable:
     Operations for which a server lacks a verb are left out. Raises `Restless` for a protocol that talks unasked, so that
     nothing can be counted exactly.
     """
-    check_protocols("count_bytes", protocols)
-    protocols, rows = protocols or PROTOCOLS, []
+    protocols, rows = one_by_one(protocols) if protocols else tuple(PROTOCOLS), []
     with progress(len(protocols) * (len(OPERATIONS) + 1), "counting bytes", "operations") as bar:
         for protocol in protocols:
             for row in _count(protocol):
@@ -245,7 +244,7 @@ def count_bytes(*protocols) -> ByteTable:
 
 
 def _count(protocol):
-    name = implementation(protocol).name
+    name = resolve(protocol).name
     has_ping = not missing(protocol, ["ping", "balance"])
     first_ping, ping = agreed(lambda: _count_ping(protocol)) if has_ping else (Traffic(), Traffic())
     for operation in (each for each in OPERATIONS if not missing(protocol, each.verbs.split())):
@@ -259,7 +258,7 @@ def _count(protocol):
 
 def missing(protocol, verbs: Iterable[str]) -> list[str]:
     """Which of the verbs a server lacks that says which it has."""
-    has = getattr(implementation(protocol), "verbs", None)
+    has = resolve(protocol).verbs
     return [] if has is None else [verb for verb in verbs if verb not in has]
 
 

@@ -3,7 +3,9 @@
 from dataclasses import replace
 
 from ..transport import registry
-from ..transport.registry import implementation, portable
+from ..transport.interface import Implementation
+from ..transport.registry import resolve
+from .baselines.baseline import Baseline
 from .load.workload import Workload
 from .testbed import Bench, Crew, _check_generator, _check_workload
 
@@ -44,7 +46,7 @@ def calibrate(
     load = replace(
         _to_calibrate(workload), seconds=seconds, **{name: each for name, each in chosen.items() if each is not None}
     )
-    return _calibrate(protocol, generator, Crew(workers), [load])
+    return _calibrate(resolve(protocol), generator, Crew(workers), [load])
 
 
 #: How many messages a second each generator can do on this machine, by `_shape`. None: it cannot be told.
@@ -63,13 +65,12 @@ def _to_calibrate(load: Workload) -> Workload:
     return replace(same, seconds=CALIBRATE_S, warm_up_s=CALIBRATE_WARM_UP_S)
 
 
-def _calibrate(protocol, generator: str, crew: Crew, loads: list[Workload]) -> float:
+def _calibrate(protocol: Implementation, generator: str, crew: Crew, loads: list[Workload]) -> float:
     """Calibrate these loads of the same operations, on one null server. Returns what the last can do."""
     pings = {name for name, _ in loads[0].operations} == {"ping"}
-    kind = "echo" if pings and generator == "light" and hasattr(implementation(protocol), "codec") else "mirror"
-    null = f"chatlab.measurement.baselines.baseline:{kind}:{portable(protocol)}"
+    kind = "echo" if pings and generator == "light" and protocol.codec is not None else "stub-chat"
     most = dict.fromkeys(loads, 0.0)
-    with Bench(protocol, generator=generator, crew=crew, null=null) as bench:
+    with Bench(protocol, generator=generator, crew=crew, baseline=Baseline(kind, protocol)) as bench:
         for _ in range(CALIBRATED_TIMES):
             for load in loads:
                 most[load] = max(most[load], bench.carry_out(load).rate)
@@ -77,12 +78,11 @@ def _calibrate(protocol, generator: str, crew: Crew, loads: list[Workload]) -> f
     return most[loads[-1]]
 
 
-def _calibrate_once(protocol, generator: str, crew: Crew, loads: list[Workload]) -> None:
+def _calibrate_once(protocol: Implementation, generator: str, crew: Crew, loads: list[Workload]) -> None:
     """Calibrate what is not yet, where there is a null server that speaks the protocol and the workers are on this machine."""
-    carried = implementation(protocol)
-    if crew.executor is not None or not hasattr(carried, "codec") and carried.name not in registry.PROTOCOLS:
+    if crew.executor is not None or (protocol.codec is None and protocol.name not in registry.PROTOCOLS):
         return
-    shapes = {_shape(carried.name, generator, crew, load): _to_calibrate(load) for load in loads}
+    shapes = {_shape(protocol.name, generator, crew, load): _to_calibrate(load) for load in loads}
     missing = {shape: load for shape, load in shapes.items() if shape not in _calibrated}
     try:
         if missing:

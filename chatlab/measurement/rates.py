@@ -12,12 +12,13 @@ import random
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
+from typing import Any
 
 from ..display.progress import progress
 from ..harness import Server
 from ..messages import cut
-from ..transport import registry
-from ..transport.registry import implementation
+from ..transport.interface import Implementation
+from ..transport.registry import one_by_one, resolve
 from .calibration import CALIBRATED_FROM_S, _calibrate_once, _capacity
 from .load.workload import Workload
 from .results.environment import Environment, environment, load_average, stolen_and_all, stolen_since
@@ -98,15 +99,16 @@ def _bench(protocol_or_server, engine: str, generator: str, crew: Crew) -> "Benc
     return Bench(_protocol_of(protocol_or_server), engine, server, generator, crew)
 
 
-def _protocol_of(protocol_or_server):
-    return _first_door(protocol_or_server) if isinstance(protocol_or_server, Server) else protocol_or_server
+def _protocol_of(protocol_or_server: object) -> Implementation:
+    """The protocol itself, or that of the server's first endpoint."""
+    return protocol_or_server.endpoint()[1] if isinstance(protocol_or_server, Server) else resolve(protocol_or_server)
 
 
 def compare(
-    protocols: Iterable = PROTOCOLS,
-    workload: Workload = Workload(),
-    clients: int | Iterable[int] = CLIENTS,
-    rounds: int = ROUNDS,
+    *protocols: Any,
+    workload: Workload | None = None,
+    clients: int | Iterable[int] | None = None,
+    rounds: int | None = None,
     engine: str = "loop",
     quick: bool = False,
     generator: str = "clients",
@@ -117,7 +119,8 @@ def compare(
 ) -> Comparison:
     """Measure several protocols side by side, each with each number of clients, in interleaved rounds.
 
-    `quick` is for notebooks and tests: fewer clients, rounds and seconds. `workload.seed` decides the order, and each
+    `quick` is for notebooks and tests: fewer clients, rounds and seconds, where these are not given. With a `workload` and no
+    `clients`, its number of clients is measured; with neither, a range of them. `workload.seed` decides the order, and each
     second round runs backwards, so that whatever drifts in the machine drifts for all. In a closed loop that lasts `seconds`,
     without `think_s` or an `executor`, the protocols of a round take turns: each has `seconds` in all, in parts of `turn_s` or
     8 mean response times of the slowest (two parts at the least), and its clock stands still meanwhile (`Round.turns`).
@@ -127,30 +130,27 @@ def compare(
     ends it, and the processes with it; what was done by then is the result, marked as partial. Raises `ValueError` for no
     protocol or one named twice, and `MeasurementFailed`, as `measure` does, where the clients fail.
     """
-    _check_workload(workload)
+    loads = _loads(workload, clients, quick)
+    rounds = (QUICK_ROUNDS if quick else ROUNDS) if rounds is None else rounds
     check_rounds(rounds)
     if not 0.001 <= turn_s <= 60:
         raise ValueError(f"turn_s is from 0.001 to 60 s, not {turn_s!r}")
-    if quick:
-        clients, rounds = QUICK_CLIENTS, min(rounds, QUICK_ROUNDS)
-        workload = replace(workload, seconds=QUICK_SECONDS, warm_up_s=QUICK_WARM_UP_S)
-    protocols = _listed(protocols)
-    _check_compared([implementation(each).name for each in protocols])
-    loads = [replace(workload, clients=each) for each in dict.fromkeys(_listed(clients))]
-    if not loads:
-        raise ValueError("there is no number of clients to measure with")
+    if any(isinstance(protocol, Workload) for protocol in protocols):
+        raise TypeError('a Workload is given by its name: compare("text", "grpc", workload=Workload(...))')
+    implementations = [resolve(protocol) for protocol in (one_by_one(protocols) if protocols else PROTOCOLS)]
+    _check_compared([protocol.name for protocol in implementations])
     _check_generator(generator)
     before, load, crew = stolen_and_all(), load_average(), Crew(workers, executor, host)
     done: dict[tuple[str, int], list[Round]] = {
-        (implementation(p).name, w.clients): [] for w in loads for p in protocols
+        (protocol.name, load.clients): [] for load in loads for protocol in implementations
     }
     failed: MeasurementFailed | None = None
     try:
         with progress(rounds * len(done), "comparing") as bar:
-            for protocol in protocols:
+            for protocol in implementations:
                 _calibrate_once(protocol, generator, crew, loads)
-            for number, order in enumerate(_orders(protocols, loads, rounds, workload.seed)):
-                for side_by_side in [order] if _can_take_turns(workload, crew) else [[each] for each in order]:
+            for number, order in enumerate(_orders(implementations, loads, rounds, loads[0].seed)):
+                for side_by_side in [order] if _can_take_turns(loads[0], crew) else [[each] for each in order]:
                     benches = [Bench(protocol, engine, None, generator, crew) for protocol, _ in side_by_side]
                     with SideBySide(benches, turn_s, number) as stand:
                         for each in side_by_side[0][1]:
@@ -178,6 +178,19 @@ def _listed(one_or_several) -> list:
     return [one_or_several] if single else list(one_or_several)
 
 
+def _loads(workload: Workload | None, clients: int | Iterable[int] | None, quick: bool) -> list[Workload]:
+    """One load for each number of clients. What was given explicitly, `quick` leaves as it is."""
+    if workload is not None:
+        _check_workload(workload)
+    base = workload or (Workload(seconds=QUICK_SECONDS, warm_up_s=QUICK_WARM_UP_S) if quick else Workload())
+    if clients is None:
+        clients = base.clients if workload is not None else QUICK_CLIENTS if quick else CLIENTS
+    loads = [replace(base, clients=count) for count in dict.fromkeys(_listed(clients))]
+    if not loads:
+        raise ValueError("there is no number of clients to measure with")
+    return loads
+
+
 def _orders(
     protocols: list, loads: list[Workload], rounds: int, seed: int
 ) -> Iterator[list[tuple[object, list[Workload]]]]:
@@ -190,12 +203,6 @@ def _orders(
         else:
             turns = [(protocol, each[::-1]) for protocol, each in reversed(turns)]
         yield turns
-
-
-def _first_door(server: Server):
-    """What another process can speak with at the server's first door: a name, a codec or an Implementation."""
-    name, found = server._door(None)
-    return name if name in registry.PROTOCOLS else getattr(found, "codec", found)
 
 
 def check_rounds(rounds: int) -> None:

@@ -14,7 +14,7 @@ from ..capture.layers import LAYERS, Account
 from ..display.progress import progress
 from ..display.tables import Table, table
 from ..messages import Unread
-from ..transport.registry import PROTOCOLS, check_protocols, implementation
+from ..transport.registry import PROTOCOLS, one_by_one, resolve
 from .byte_counts import Operation, Scene, agreed, count_in, mail_waits, missing
 from .results.environment import Environment, environment
 from .results.result import Shown, _there
@@ -228,8 +228,7 @@ def count_sizes(*protocols, operations: Iterable[tuple[str, Operation]] = OPERAT
     Operations for which a server lacks a verb are left out. Raises `Restless` for a protocol that talks unasked, so that
     nothing can be counted exactly.
     """
-    check_protocols("count_sizes", protocols)
-    protocols, operations = protocols or tuple(PROTOCOLS), tuple(operations)
+    protocols, operations = one_by_one(protocols) if protocols else tuple(PROTOCOLS), tuple(operations)
     rows = []
     with progress(len(protocols) * len(operations), "counting bytes", "operations") as bar:
         for protocol in protocols:
@@ -261,9 +260,9 @@ def in_lines(size: int, width: int = 40) -> str:
 
 
 def _row(protocol, size: str, operation: Operation) -> SizeRow:
-    carried = implementation(protocol)
+    carried = resolve(protocol)
     # A codec spells a message the same every time; gRPC joins frames where they happen to meet, so there two servers must agree.
-    is_certain = hasattr(carried, "codec")
+    is_certain = carried.codec is not None
     up, down = _layers(protocol, operation) if is_certain else agreed(lambda: _layers(protocol, operation))
     return SizeRow(carried.name, operation.name, size, up, down)
 

@@ -14,7 +14,9 @@ import msgspec
 
 from ..harness import Server, serve
 from ..messages import cut
-from ..transport.registry import implementation, portable
+from ..transport.interface import Implementation
+from ..transport.registry import pack
+from .baselines.baseline import Baseline
 from .load.control import SideFailed, Turn
 from .load.coordinator import OwnProcesses, in_turns, together
 from .load.samples import read_times
@@ -75,21 +77,22 @@ class Bench:
 
     def __init__(
         self,
-        protocol,
+        protocol: Implementation,
         engine="loop",
         server: Server | None = None,
         generator="clients",
         crew=Crew(),
-        null="",
+        baseline: Baseline | None = None,
         called="",
     ):
-        self.name = implementation(protocol).name
+        self.name = protocol.name
         self.called = called or self.name  # in errors
-        self._portable = portable(protocol)
+        self._protocol = protocol
+        self._packed = pack(protocol)
         self._engine, self._server = engine, server
         self._is_guest = server is not None
         self._generator, self._crew = generator, crew
-        self._null = null  # what is served in its place
+        self._baseline = baseline  # what is served in its place
         self._own: OwnProcesses | None = None
         self.pinned = ""
 
@@ -109,7 +112,7 @@ class Bench:
                 with on_core(own[:1]):
                     name = f"measured {next(_numbers)}"
                     self._server = serve(
-                        self._null or self._portable,
+                        self._baseline or self._protocol,
                         engine=self._engine,
                         where="process",
                         host=self._crew.host,
@@ -163,10 +166,10 @@ class Bench:
         workers = self._crew.workers
         address = tuple(self._server.addresses[self.name])
         path = sys.path if isinstance(self._own or self._crew.executor, OwnProcesses) else []
-        echo = self._null.startswith("chatlab.measurement.baselines.baseline:echo:")
+        echo = self._baseline is not None and self._baseline.kind == "echo"
         return [
             Trial(
-                self._portable,
+                self._packed,
                 address,
                 workload.share(n, workers),
                 f"w{os.urandom(3).hex()}c",

@@ -37,7 +37,7 @@ from ..messages import (
     ViewBalance,
     cut,
 )
-from .interface import Address
+from .interface import Address, Engine
 from .socket_client import AsyncSocketClient, SocketClient
 
 START_TIMEOUT_S = 15.0
@@ -88,7 +88,8 @@ class Foreign:
     announces = ""
     #: The verbs that it has, in words; "receive" where it pushes; and its `ABILITIES`. `check` leaves out what needs another.
     verbs = "create_account send"
-    engines = ("loop",)
+    engines: tuple[Engine, ...] = ("loop",)
+    codec = None  # its frames depend on what was asked: only its own clients can read them
 
     def encode(self, request: Request) -> bytes:
         """The bytes that ask for it."""

@@ -6,12 +6,12 @@ import pickle
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from ..chat.hub import Hub
 from ..chat.service import Chat
 from .interface import Implementation
-from .registry import implementation, portable
+from .registry import pack, unpack
 from .worker_process import Worker, answer_questions
 
 
@@ -101,8 +101,8 @@ class _Here:
 class _Child:
     """Doors served by a process of their own, which ends when this process does."""
 
-    def __init__(self, protocols, settings: dict):
-        spec = {"path": sys.path, "protocols": [portable(each) for each in protocols], "settings": settings}
+    def __init__(self, implementations: Iterable[Implementation], settings: dict):
+        spec = {"path": sys.path, "protocols": [pack(each) for each in implementations], "settings": settings}
         self._worker = Worker("chatlab.transport.hosting:_live_as_child")
         self.pid = self._worker.pid
         self.log = _ChildsLog(self)
@@ -173,9 +173,7 @@ def _live_as_child() -> None:
         spec = pickle.loads(base64.b64decode(question))
         sys.path[:] = spec["path"]
         try:
-            homes.append(
-                _Here({each.name: each for each in map(implementation, spec["protocols"])}, **spec["settings"])
-            )
+            homes.append(_Here({each.name: each for each in map(unpack, spec["protocols"])}, **spec["settings"]))
         except (OSError, ValueError, TypeError, ImportError, AttributeError) as error:
             return {"error": f"{error}"}
         return {"addresses": homes[0].addresses}

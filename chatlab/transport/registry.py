@@ -1,72 +1,150 @@
-"""Protocols by name: what a name, a "module:NAME", a codec or an Implementation stands for."""
+"""Protocols by name: what a name, a "module:NAME", a codec or an Implementation stands for.
+
+A protocol is resolved once, by the function that a user calls; from there on it is an `Implementation`, whose abilities are
+declared. The names below are strings, so that looking one up loads nothing of a protocol that nobody asked for.
+"""
 
 import importlib
+import pickle
+from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import Any
 
+from ..codecs.interface import Codec
 from ..messages import cut
-from .interface import Implementation
+from .interface import ENGINES, Address, Endpoint, Engine, Implementation
 
+#: What carries a bare codec; it is called with the codec.
+CODEC_TRANSPORT = "chatlab.socket_impl:SocketImplementation"
+#: The entry point group in which an installed package names protocols of its own.
+ENTRY_POINTS = "chatlab.protocols"
+
+_paths: dict[str, str] = {}
+_ports: dict[str, int] = {}
 #: What a protocol's name stands for: the "module:NAME" of an Implementation, a codec, or a maker of either.
-PROTOCOLS: dict[str, str] = {}
-#: The "module:NAME" of what carries a bare codec; it is called with the codec.
-CARRIER: list[str] = []
-#: The port at which a protocol is served and looked for where none is named, by `chatlab serve` and `chatlab chat` alike.
-PORTS: dict[str, int] = {}
+PROTOCOLS: Mapping[str, str] = MappingProxyType(_paths)
+#: The port at which a protocol is served and looked for by default, by `chatlab serve` and `chatlab chat` alike.
+PORTS: Mapping[str, int] = MappingProxyType(_ports)
 
 
-# ---- protocols by name ------------------------------------------------------------------------------------------
+def register(name: str, path: str, port: int) -> None:
+    """Make a protocol known by a name. `path` is the `"module:NAME"` of an Implementation, a codec, or a maker of either."""
+    _paths[name], _ports[name] = path, port
 
 
-def implementation(protocol) -> Implementation:
+register("text", "chatlab.codecs.text:TextCodec", 2428)
+register("json", "chatlab.codecs.json_lines:JsonCodec", 2431)
+register("binary", "chatlab.codecs.binary:BinaryCodec", 2432)
+register("protobuf", "chatlab.codecs.protobuf:ProtobufCodec", 2433)
+register("grpc", "chatlab.grpc_impl:unary", 2429)
+register("grpc-stream", "chatlab.grpc_impl:stream", 2430)
+
+
+def resolve(protocol: Any) -> Implementation:
     """The Implementation that a protocol's name, a `"module:NAME"`, a codec or an Implementation stands for.
 
-    Raises `ValueError` for a name that nobody knows and `TypeError` for an object that is none of these.
+    What an Implementation of somebody's own does not declare is filled in: no codec, all verbs, both engines. Raises
+    `ValueError` for an unknown name and `TypeError` for an object that is none of these.
+
+    >>> resolve("text")
+    <text over sockets>
     """
     found = _load(protocol) if isinstance(protocol, str) else protocol
-    if isinstance(found, type) or not _carries(found) and not _spells(found) and callable(found):
+    if isinstance(found, type) or (not _is_implementation(found) and not _is_codec(found) and callable(found)):
         found = found()
-    if _carries(found):
-        return found
-    if _spells(found):
-        return _load(CARRIER[0])(found)
+    if _is_implementation(found):
+        return found if _declares_all(found) else Adopted(found)
+    if _is_codec(found):
+        implementation: Implementation = _load(CODEC_TRANSPORT)(found)
+        return implementation
     raise TypeError(
         f"{protocol!r} is neither an Implementation (serve, connect) nor a Codec (encode, decode, frame_end)"
     )
 
 
-def _carries(thing) -> bool:
+def one_by_one(protocols: Iterable[Any]) -> tuple[Any, ...]:
+    """The protocols of a call that takes them side by side; a single list or tuple of them is understood too."""
+    given = tuple(protocols)
+    if len(given) == 1 and isinstance(given[0], list | tuple | set | frozenset):
+        return tuple(given[0])
+    for protocol in given:
+        if isinstance(protocol, list | tuple | set | frozenset):
+            raise ValueError(
+                f"protocols are given side by side, or as one list; {cut(protocol)} is a list among others"
+            )
+    return given
+
+
+class Adopted:
+    """An Implementation of somebody's own that offers `serve` and `connect`; what it does not declare is filled in."""
+
+    def __init__(self, original: Any):
+        self.original = original
+        self.name: str = getattr(original, "name", type(original).__name__)
+        self.codec: Codec | None = getattr(original, "codec", None)
+        verbs = getattr(original, "verbs", None)
+        self.verbs: frozenset[str] | None = None if verbs is None else frozenset(verbs)
+        self.engines: tuple[Engine, ...] = tuple(getattr(original, "engines", ENGINES))
+
+    def __repr__(self) -> str:
+        return repr(self.original)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Adopted, (self.original,)
+
+    def serve(self, hub: Any, engine: Engine = "loop", host: str = "127.0.0.1", port: int = 0) -> Endpoint:
+        endpoint: Endpoint = self.original.serve(hub, engine=engine, host=host, port=port)
+        return endpoint
+
+    def connect(self, address: Address) -> Any:
+        return self.original.connect(address)
+
+    async def connect_async(self, address: Address) -> Any:
+        return await self.original.connect_async(address)
+
+
+def pack(implementation: Implementation) -> bytes:
+    """What another process can load the Implementation from, with `unpack`. Raises `ValueError` for what lives only here."""
+    for made in (implementation, implementation.codec, getattr(implementation, "original", None)):
+        if type(made).__module__ == "__main__":
+            raise ValueError(
+                f"{type(made).__name__} is defined in this notebook or script, where another process cannot import it; "
+                'write it to a file and name it "module:NAME"'
+            )
+    try:
+        return pickle.dumps(implementation)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f'{implementation!r} cannot be handed to another process: {error}; name it "module:NAME"'
+        ) from error
+
+
+def unpack(packed: bytes) -> Implementation:
+    """The Implementation that another process of ours has packed. Never for bytes from anywhere else: it is a pickle."""
+    implementation: Implementation = pickle.loads(packed)
+    return implementation
+
+
+def _is_implementation(thing: Any) -> bool:
     return not isinstance(thing, type) and hasattr(thing, "serve") and hasattr(thing, "connect")
 
 
-def _spells(thing) -> bool:
+def _is_codec(thing: Any) -> bool:
     return not isinstance(thing, type) and all(hasattr(thing, verb) for verb in ("encode", "decode", "frame_end"))
 
 
-def _load(name: str):
+def _declares_all(implementation: Any) -> bool:
+    return all(hasattr(implementation, ability) for ability in ("name", "codec", "verbs", "engines"))
+
+
+def _load(name: str) -> Any:
     path = PROTOCOLS.get(name, name)
-    module, colon, attribute = path.partition(":")
-    if not colon:
-        raise ValueError(f'no protocol is called {name!r}; there are {", ".join(PROTOCOLS)}, and "module:NAME"')
+    if ":" not in path:
+        installed = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+        if name in installed:
+            return installed[name].load()
+        known = ", ".join([*PROTOCOLS, *installed])
+        raise ValueError(f'no protocol is called {name!r}; there are {known}, and "module:NAME"')
+    module, _, attribute = path.partition(":")
     return getattr(importlib.import_module(module), attribute)
-
-
-def check_protocols(verb: str, protocols: tuple) -> None:
-    """Raises `ValueError` for a list where its members were to be given one by one, as `verb` takes them."""
-    for each in protocols:
-        if isinstance(each, list | tuple | set | frozenset):
-            meant = ", ".join(
-                f'"{one}"' if isinstance(one, str) else getattr(one, "__name__", repr(one)) for one in each
-            )
-            raise ValueError(f"a protocol is not {cut(each)}; did you mean {verb}({meant})?")
-
-
-def portable(protocol) -> str:
-    """What another process can load the protocol by. Raises `ValueError` for what lives only in this one."""
-    if isinstance(protocol, str):
-        return protocol
-    made = protocol if isinstance(protocol, type) else type(protocol)
-    if made.__module__ == "__main__":
-        raise ValueError(
-            f"{made.__name__} is defined in this notebook or script, where another process cannot import it; "
-            'write it to a file and name it "module:NAME"'
-        )
-    return f"{made.__module__}:{made.__qualname__}"

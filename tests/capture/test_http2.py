@@ -152,7 +152,7 @@ def chat(protocol):
             alice.send("nobody", "hi")
         settled(tap, alice, bob)
         counted = tap.bytes_up + tap.bytes_down
-        return tap.tape, counted, chatlab.implementation(protocol)
+        return tap.tape, counted, chatlab.resolve(protocol)
 
 
 @pytest.fixture(scope="module", params=["grpc", "grpc-stream"])

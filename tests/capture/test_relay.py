@@ -35,8 +35,8 @@ class Upstream:
         self.listener.settimeout(DEADLINE_S)
         self.addresses = {"raw": self.listener.getsockname()}
 
-    def _door(self, protocol):
-        return "raw", self
+    def endpoint(self, protocol):
+        return "raw", self, self.addresses["raw"]
 
     def connect(self, address):
         return Raw(address)
@@ -79,7 +79,7 @@ def test_it_goes_to_the_door_that_was_named(quiet):
 
 
 def test_a_door_that_is_not_there_is_refused(server):
-    with pytest.raises(ValueError, match="no door"):
+    with pytest.raises(ValueError, match="does not speak"):
         relay(server, "grpc")
 
 

@@ -23,6 +23,7 @@ from chatlab.capture.traffic import Traffic
 from chatlab.cli import comparison, report
 from chatlab.cli.comparison import SWEEP, SWEPT, main_comparison
 from chatlab.display.tables import Table
+from chatlab.measurement.baselines.baseline import Baseline
 from chatlab.measurement.breakdown import QUICK_SECONDS, SECONDS
 from chatlab.measurement.byte_counts import ByteRow, ByteTable
 from chatlab.measurement.code_complexity.tables import complexity
@@ -583,10 +584,7 @@ def test_a_module_of_ones_own_is_looked_for_where_it_was_found():
 
 
 def test_what_is_installed_is_found_by_everybody():
-    assert (
-        comparison._folders(["text", "chatlab.measurement.baselines.baseline:answers:text", "json:JSONDecoder"])
-        == ()
-    )
+    assert comparison._folders(["text", Baseline("canned-replies", chatlab.resolve("text")), "json:JSONDecoder"]) == ()
 
 
 @pytest.mark.parametrize("seconds, quick", [(QUICK_SECONDS, ", quick=True"), (SECONDS, "")])

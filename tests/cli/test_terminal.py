@@ -11,7 +11,7 @@ from chatlab.cli.screen import visible
 from chatlab.cli.terminal import COMMANDS, TOLD
 from chatlab.harness import serve
 from chatlab.messages import EVENTS, Entered, Goodbye, Heard
-from chatlab.transport.registry import implementation
+from chatlab.transport.registry import resolve
 
 # ---- real windows -----------------------------------------------------------------------------------------------
 
@@ -67,7 +67,7 @@ def test_what_others_say_appears_above_the_line_being_typed(host):
 def test_a_flood_of_messages_harms_no_letter_of_the_line_being_typed(host):
     sentence = "the quick brown fox jumps over the lazy dog"
     port = int(host[1]["text"])
-    with joined(host, "calm") as calm, implementation("text").connect(("127.0.0.1", port)) as flood:
+    with joined(host, "calm") as calm, resolve("text").connect(("127.0.0.1", port)) as flood:
         flood.create_account("flood")
         flood.join()
         for number, letter in enumerate(sentence * 2):
@@ -90,7 +90,7 @@ def test_nothing_that_others_write_can_act_on_the_terminal(host):
     nasty = "a\x1b[2J\x1b[H\x1b]0;owned\x07\rYou: \u202eevil\u2028\x9b5n\nbob: forged\x7f"
     with joined(host, "cautious") as cautious, joined(host, "hostile", "grpc") as hostile:
         port = int(host[1]["text"])
-        with implementation("text").connect(("127.0.0.1", port)) as other:
+        with resolve("text").connect(("127.0.0.1", port)) as other:
             other.log_in("hostile")
             other.send("cautious", nasty)
             other.join()
@@ -183,7 +183,7 @@ def talk(server, tmp_path, monkeypatch, capsys):
     def talk(*lines: str, name: str = "tesla", protocol: str = "text") -> list[str]:
         typed = tmp_path / "typed"
         typed.write_text("".join(f"{line}\n" for line in (name, *lines)))
-        dial = implementation(protocol).connect_async(server.addresses[protocol])
+        dial = resolve(protocol).connect_async(server.addresses[protocol])
         with typed.open() as stdin:
             monkeypatch.setattr("sys.stdin", stdin)
             assert asyncio.run(asyncio.wait_for(terminal.chat(dial), 20)) == 0

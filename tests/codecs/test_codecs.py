@@ -10,7 +10,7 @@ from chatlab.codecs.connection import CLIENT_ACCEPTS, SERVER_ACCEPTS, Connection
 from chatlab.codecs.json_lines import JsonCodec
 from chatlab.messages import Message, ProtocolError, Send
 
-CODECS = [chatlab.implementation(name).codec for name in ("text", "json", "binary", "protobuf")]
+CODECS = [chatlab.resolve(name).codec for name in ("text", "json", "binary", "protobuf")]
 each_codec = pytest.mark.parametrize("codec", CODECS, ids=lambda codec: codec.name)
 CONVERSATIONS = st.tuples(st.just(SERVER_ACCEPTS), st.lists(st.tuples(TAGS, ANY_REQUEST), max_size=8)) | st.tuples(
     st.just(CLIENT_ACCEPTS), st.lists(st.tuples(TAGS, ANY_ANSWER), max_size=8)

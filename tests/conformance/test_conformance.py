@@ -30,14 +30,14 @@ from chatlab.codecs.text import TextCodec
 from chatlab.conformance import fixtures as scenes
 from chatlab.conformance import runner as conformance
 from chatlab.conformance.codec_cases import CASES as CODEC_CASES
-from chatlab.conformance.fixtures import CASES as SERVER_CASES
 from chatlab.conformance.framing_cases import _Counted
+from chatlab.conformance.runner import SERVER_CASES
 from chatlab.messages import Acknowledge, Arrived, Balance, Deleted, Done, Mail, ProtocolError, Sent
 from chatlab.socket_impl import SocketImplementation
 from chatlab.transport.socket_client import SocketClient
 
 TESTS = Path(__file__).parents[1] / "helpers"
-DOC = TESTS.parent / "docs" / "bring_your_own.md"
+DOC = Path(__file__).parents[2] / "docs" / "bring_your_own.md"
 
 
 # ---- ours pass --------------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ class OneRecv(Connection):
 @pytest.mark.parametrize("case", ["many requests in one segment", "one byte in each segment"])
 def test_one_recv_taken_for_one_message_is_caught_in_a_server(monkeypatch, soon_certain, case):
     monkeypatch.setattr(socket_impl, "Connection", OneRecv)
-    monkeypatch.setattr(socket_impl, "CLOSE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("chatlab.transport.socket_client.CLOSE_TIMEOUT_S", 0.1)
     carried = Carried()
     carried.engines = ("threads",)
     result = chatlab.check(carried, only=case)[f"{case} (threads)"]
@@ -559,6 +559,6 @@ def test_the_command_line_checks_a_module_of_the_readers(tmp_path):
 
 
 def test_the_command_line_fails_where_a_case_fails():
-    words = [sys.executable, "-m", "chatlab", "check", "planted:WrappingTag", "--only", "tags"]
+    words = [sys.executable, "-m", "chatlab", "check", "mutants:WrappingTag", "--only", "tags"]
     done = subprocess.run(words, cwd=TESTS, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "✗ tags of every size" in done.stdout and not done.stderr

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from chatlab.codecs.text import TextCodec
 from chatlab.messages import Arrived, Done, Sent
-from chatlab.transport.registry import implementation
+from chatlab.transport.registry import resolve
 
 
 class WrongNumber(TextCodec):
@@ -43,5 +43,5 @@ class Codecless:
     name = "codecless"
 
     def __init__(self):
-        text = implementation("text")
+        text = resolve("text")
         self.serve, self.connect, self.connect_async = text.serve, text.connect, text.connect_async

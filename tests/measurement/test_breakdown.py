@@ -15,6 +15,7 @@ import chatlab
 from chatlab.codecs.text import TextCodec
 from chatlab.display.plots.latency import LIMITED
 from chatlab.harness import serve
+from chatlab.measurement.baselines.baseline import Baseline
 from chatlab.measurement.baselines.socket_servers import Echoed
 from chatlab.measurement.breakdown import Ladder, Rung, _orders, _servers
 from chatlab.measurement.load.light import LightGenerator
@@ -24,7 +25,7 @@ from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.results.environment import Environment
 from chatlab.measurement.testbed import MeasurementFailed, NothingDone, SideBySide
 from chatlab.messages import Ping, Said, Say
-from chatlab.transport.registry import implementation
+from chatlab.transport.registry import pack, resolve
 
 ladder_room = importlib.import_module("chatlab.measurement.breakdown")
 HERE = Environment("3.11.7", "Linux", "a processor", 2, (("grpcio", "1.85.1"),))
@@ -79,9 +80,11 @@ def test_each_rung_answers_what_is_asked(protocol, name, engine):
         for rung, s in _servers(["text", "grpc", "grpc-stream"], engine).items()
         if (rung.protocol, rung.name) == (protocol, name)
     ]
-    carried = implementation(server)
+    carried = resolve(server)
     with serve(server, engine=engine, name="a rung") as door:
-        generator = LightGenerator(Trial(server, tuple(door.addresses[carried.name]), ALONE, "w000000c", "light"))
+        generator = LightGenerator(
+            Trial(pack(resolve(server)), tuple(door.addresses[carried.name]), ALONE, "w000000c", "light")
+        )
         generator.run(0)
         generator.leave()
         generator.close()
@@ -101,17 +104,14 @@ def listened(server, engine, pieces, size):
 
 
 def test_the_ground_says_back_whatever_it_hears(engine):
-    assert (
-        listened("chatlab.measurement.baselines.baseline:raw:text", engine, [b"\x00|no frame"], 10)
-        == b"\x00|no frame"
-    )
+    assert listened(Baseline("raw-echo", chatlab.resolve("text")), engine, [b"\x00|no frame"], 10) == b"\x00|no frame"
 
 
 def test_whole_frames_come_back_and_no_others(engine):
     whole = TextCodec().encode(1, Ping()) + TextCodec().encode(2, Say("hi"))
     assert (
         listened(
-            "chatlab.measurement.baselines.baseline:frames:text",
+            Baseline("frame-echo", chatlab.resolve("text")),
             engine,
             [whole[:3], whole[3:] + b"#3|1"],
             len(whole),
@@ -144,13 +144,13 @@ def test_what_is_answered_without_a_chat_is_byte_for_byte_what_the_chat_answers(
     protocol, wire, kind, engine, monkeypatch
 ):
     answers = []
-    for server in (f"chatlab.measurement.baselines.baseline:{kind}:{protocol}", protocol):
+    for server in (Baseline(kind, chatlab.resolve(protocol)), protocol):
         taps = []
         monkeypatch.setattr(
             "chatlab.measurement.load.light.wire_for", lambda carried: taps.append(Tapped(wire())) or taps[-1].wire
         )
         with serve(server, engine=engine, name="a rung") as door:
-            generator = LightGenerator(Trial(server, tuple(door.address), ALONE, "w000000c", "light"))
+            generator = LightGenerator(Trial(pack(resolve(server)), tuple(door.address), ALONE, "w000000c", "light"))
             introduced = len(taps[0].heard)
             generator.run(0)
             answers.append(taps[0].heard[introduced:])
@@ -159,11 +159,13 @@ def test_what_is_answered_without_a_chat_is_byte_for_byte_what_the_chat_answers(
 
 
 @pytest.mark.parametrize("name, why", [
-    ("bytes:text", "not carried by gRPC"), ("frames:grpc", "no frames of ours"), ("raw:binary", "begins with its preface"),
+    ("bytes:text", "a baseline of text is echo, .*, not 'bytes'"), ("frame-echo:grpc", "of grpc is .*, not 'frame-echo'"),
+    ("raw-echo:binary", "begins with its preface"),
 ])  # fmt: skip
-def test_a_null_server_that_makes_no_sense_is_refused(name, why):
+def test_a_baseline_that_makes_no_sense_is_refused(name, why):
+    kind, _, protocol = name.partition(":")
     with pytest.raises(ValueError, match=why):
-        implementation(f"chatlab.measurement.baselines.baseline:{name}")
+        Baseline(kind, resolve(protocol))
 
 
 # ---- measuring --------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from chatlab.measurement.load.workload import NS, Workload
 from chatlab.measurement.process_stats import _Watch
 from chatlab.measurement.rates import compare
 from chatlab.measurement.testbed import TURN_S, SideBySide, _round_of_turns
+from chatlab.transport.registry import pack, resolve
 
 GENERATORS = pytest.mark.parametrize("generator", ["light", "clients"])
 BRIEF = Workload(clients=2, seconds=0.1, warm_up_s=0.02, in_flight=2)
@@ -63,7 +64,10 @@ def mortal():
 def tasks(executor, servers, generator="light", workload=BRIEF):
     """What each of the servers' clients has to do."""
     return [
-        (executor, Trial(name, tuple(server.addresses[name]), workload, f"w{side:06x}c", generator, side=side))
+        (
+            executor,
+            Trial(pack(resolve(name)), tuple(server.addresses[name]), workload, f"w{side:06x}c", generator, side=side),
+        )
         for side, (server, name) in enumerate(zip(servers, ("text", "grpc")))
     ]
 
@@ -248,7 +252,12 @@ def test_of_several_nobody_has_two_turns_in_a_row_and_all_have_as_many():
 
 def test_shorter_turns_are_more_turns():
     found = compare(
-        ["text", "json"], replace(BRIEF, seconds=0.2, in_flight=1), clients=1, rounds=1, generator="light", turn_s=0.01
+        ["text", "json"],
+        workload=replace(BRIEF, seconds=0.2, in_flight=1),
+        clients=1,
+        rounds=1,
+        generator="light",
+        turn_s=0.01,
     )
     assert {run.rounds[0].turns for run in found.runs} == {20}
 
@@ -259,7 +268,7 @@ def test_a_turn_that_is_no_time_is_refused():
 
 
 def test_a_closed_loop_is_compared_in_turns():
-    found = compare(["text", "json"], replace(BRIEF, seconds=0.4), clients=2, rounds=1, generator="light")
+    found = compare(["text", "json"], workload=replace(BRIEF, seconds=0.4), clients=2, rounds=1, generator="light")
     assert {run.rounds[0].turns for run in found.runs} == {8}
 
 
@@ -267,21 +276,25 @@ def test_a_closed_loop_is_compared_in_turns():
     "load", [replace(BRIEF, in_flight=1, rate=200), replace(BRIEF, messages=20), replace(BRIEF, think_s=0.01)]
 )
 def test_what_cannot_stop_and_go_on_is_measured_one_protocol_at_a_time(load):
-    found = compare(["text", "json"], load, clients=2, rounds=1, generator="light")
+    found = compare(["text", "json"], workload=load, clients=2, rounds=1, generator="light")
     assert {run.rounds[0].turns for run in found.runs} == {1}
 
 
 @GENERATORS
 def test_every_protocol_of_ours_can_take_turns(generator):
     found = compare(
-        ["text", "json", "binary", "protobuf", "grpc", "grpc-stream"], BRIEF, clients=2, rounds=1, generator=generator
+        ["text", "json", "binary", "protobuf", "grpc", "grpc-stream"],
+        workload=BRIEF,
+        clients=2,
+        rounds=1,
+        generator=generator,
     )
     assert [(run.rounds[0].turns, run.rounds[0].samples.unanswered) for run in found.runs] == [(2, 0)] * 6
 
 
 def test_a_round_of_turns_counts_what_was_done_after_the_warm_up_and_no_time_of_the_others():
     found = compare(
-        ["text", "json"], replace(BRIEF, seconds=0.2, warm_up_s=0.1), clients=2, rounds=1, generator="light"
+        ["text", "json"], workload=replace(BRIEF, seconds=0.2, warm_up_s=0.1), clients=2, rounds=1, generator="light"
     )
     for run in found.runs:
         (only,) = run.rounds
@@ -292,14 +305,14 @@ def test_a_round_of_turns_counts_what_was_done_after_the_warm_up_and_no_time_of_
 
 def test_slow_clients_have_fewer_and_longer_turns():
     found = compare(
-        ["text", "json"], replace(BRIEF, in_flight=16, seconds=0.4), clients=64, rounds=1, generator="light"
+        ["text", "json"], workload=replace(BRIEF, in_flight=16, seconds=0.4), clients=64, rounds=1, generator="light"
     )
     assert {run.rounds[0].turns for run in found.runs} <= {2, 4}
 
 
 @GENERATORS
 def test_several_workers_of_a_protocol_have_their_turn_together(generator):
-    found = compare(["text", "json"], BRIEF, clients=4, rounds=1, workers=2, generator=generator)
+    found = compare(["text", "json"], workload=BRIEF, clients=4, rounds=1, workers=2, generator=generator)
     assert [(run.rounds[0].workers, run.rounds[0].samples.unanswered) for run in found.runs] == [(2, 0), (2, 0)]
 
 
@@ -313,7 +326,7 @@ def told(stand, load):
     return carry_out(stand, load)
 SideBySide.carry_out = told
 try:
-    chatlab.compare(["text", "json"], chatlab.Workload(seconds=60))
+    chatlab.compare(["text", "json"], workload=chatlab.Workload(seconds=60))
 except KeyboardInterrupt:
     print("ended", flush=True)
 input()

@@ -13,6 +13,7 @@ import pytest
 from raw_client import until
 
 import chatlab
+from chatlab.measurement.baselines.baseline import Baseline
 from chatlab.measurement.calibration import _calibrated, calibrate
 from chatlab.measurement.load import coordinator as workers
 from chatlab.measurement.load import trial as trials
@@ -65,7 +66,7 @@ def test_a_run_with_wrong_answers_is_no_result(codec, told, generator, monkeypat
     monkeypatch.setattr(trials, "DRAIN_S", 0.5)
     load = Workload(clients=2, in_flight=8, seconds=0.2, warm_up_s=0)
     with pytest.raises(RuntimeError, match=f"Untrue: .*{told}"):
-        measure(f"lying_codec:{codec}", load, generator=generator, executor=Here())
+        measure(f"faulty_codecs:{codec}", load, generator=generator, executor=Here())
 
 
 @GENERATORS
@@ -78,11 +79,11 @@ def test_the_server_is_left_as_it_was(generator):
 
 def test_a_protocol_without_a_codec_has_no_light_generator():
     with pytest.raises(RuntimeError, match="no light generator speaks it"):
-        measure("lying_codec:Codecless", Workload(messages=1), generator="light", executor=Here())
+        measure("faulty_codecs:Codecless", Workload(messages=1), generator="light", executor=Here())
 
 
 def test_a_protocol_without_a_codec_has_realistic_clients():
-    assert measure("lying_codec:Codecless", Workload(messages=3)).rounds[0].messages == 6
+    assert measure("faulty_codecs:Codecless", Workload(messages=3)).rounds[0].messages == 6
 
 
 def test_an_unknown_generator_is_refused():
@@ -359,7 +360,7 @@ def test_a_result_tells_what_share_its_rate_is():
 @PROTOCOLS
 def test_a_mirror_answers_every_operation_truly(protocol, generator):
     (only,) = measure(
-        f"chatlab.measurement.baselines.baseline:mirror:{protocol}", MIXED, generator=generator, executor=Here()
+        Baseline("stub-chat", chatlab.resolve(protocol)), MIXED, generator=generator, executor=Here()
     ).rounds
     assert (only.messages, only.samples.completed, only.samples.unanswered) == (120, 120, 0)
 
@@ -368,9 +369,7 @@ def test_a_mirror_answers_every_operation_truly(protocol, generator):
 def test_a_mirror_serves_who_writes_to_itself(protocol):
     load = Workload(clients=1, messages=10, in_flight=4, text_bytes=20_000)
     assert (
-        measure(
-            f"chatlab.measurement.baselines.baseline:mirror:{protocol}", load, generator="light", executor=Here()
-        )
+        measure(Baseline("stub-chat", chatlab.resolve(protocol)), load, generator="light", executor=Here())
         .rounds[0]
         .messages
         == 10
@@ -380,7 +379,7 @@ def test_a_mirror_serves_who_writes_to_itself(protocol):
 @PROTOCOLS
 def test_a_mirror_forgets_whose_connection_is_gone(protocol):
     with (
-        chatlab.serve(f"chatlab.measurement.baselines.baseline:mirror:{protocol}", name="a mirror") as server,
+        chatlab.serve(Baseline("stub-chat", chatlab.resolve(protocol)), name="a mirror") as server,
         server.connect() as ada,
     ):
         ada.create_account("ada")
@@ -392,8 +391,8 @@ def test_a_mirror_forgets_whose_connection_is_gone(protocol):
 
 
 def test_a_mirror_is_served_by_a_loop_alone():
-    with pytest.raises(ValueError, match="a mirror is served by a loop, not by 'threads'"):
-        chatlab.serve("chatlab.measurement.baselines.baseline:mirror:text", engine="threads")
+    with pytest.raises(ValueError, match="a stub chat is served by a loop, not by 'threads'"):
+        chatlab.serve(Baseline("stub-chat", chatlab.resolve("text")), engine="threads")
 
 
 @pytest.fixture
@@ -404,7 +403,7 @@ def uncalibrated(monkeypatch):
 
 
 def test_a_comparison_calibrates_by_itself_and_once(uncalibrated):
-    first, second = (compare(["text", "grpc"], Workload(messages=5), clients=2, rounds=1) for _ in range(2))
+    first, second = (compare(["text", "grpc"], workload=Workload(messages=5), clients=2, rounds=1) for _ in range(2))
     assert all(run.capacity > 0 for run in first.runs)
     assert [run.capacity for run in first.runs] == [run.capacity for run in second.runs]
     assert "the same clients did with a server that does next to nothing" in str(first)
@@ -415,7 +414,7 @@ def test_a_short_measurement_is_not_made_longer_by_a_calibration(uncalibrated):
 
 
 def test_a_protocol_without_a_null_server_is_compared_all_the_same(uncalibrated):
-    (run,) = compare("lying_codec:Codecless", Workload(messages=3), clients=2, rounds=1).runs
+    (run,) = compare("faulty_codecs:Codecless", workload=Workload(messages=3), clients=2, rounds=1).runs
     assert run.rounds and run.capacity is None
 
 
@@ -425,8 +424,8 @@ def test_what_one_worker_can_do_is_not_what_two_can(uncalibrated):
 
 
 def test_grpc_has_no_echo():
-    with pytest.raises(ValueError, match="no frames of ours to echo"):
-        chatlab.implementation("chatlab.measurement.baselines.baseline:echo:grpc")
+    with pytest.raises(ValueError, match="a baseline of grpc is .*, not 'echo'"):
+        Baseline("echo", chatlab.resolve("grpc"))
 
 
 # ---- workers ----------------------------------------------------------------------------------------------------
@@ -477,7 +476,7 @@ def test_any_executor_will_do():
 
 
 def test_fewer_workers_than_asked_for_is_an_error(monkeypatch):
-    monkeypatch.setattr(workers, "COME_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("chatlab.measurement.load.control.COME_TIMEOUT_S", 0.3)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         with pytest.raises(RuntimeError, match="2 workers were asked for, and [01] came within 0.3 s"):
             measure("text", Workload(clients=4, messages=10), generator="light", workers=2, executor=pool)
@@ -511,7 +510,7 @@ def lose(spec: bytes):
 
 @pytest.mark.parametrize("act, kind", [
     (lambda pool: measure("text", Workload(messages=5), rounds=3, executor=pool), Run),
-    (lambda pool: compare("text", Workload(messages=5), clients=2, rounds=3, executor=pool), Comparison),
+    (lambda pool: compare("text", workload=Workload(messages=5), clients=2, rounds=3, executor=pool), Comparison),
 ])  # fmt: skip
 def test_the_error_of_a_later_round_has_the_rounds_that_were_finished(act, kind):
     with pytest.raises(RuntimeError, match="the worker's machine is gone") as failed:
@@ -555,6 +554,6 @@ def test_an_interrupt_leaves_the_rounds_that_are_done(monkeypatch):
         rounds.append(1)
         return real(*args)
 
-    monkeypatch.setattr(sys.modules["chatlab.measurement.rates"], "together", interrupted)
+    monkeypatch.setattr(sys.modules["chatlab.measurement.testbed"], "together", interrupted)
     run = measure("text", Workload(messages=5), rounds=3)
     assert run.partial and len(run.rounds) == 1 and ", 1 round, partial" in repr(run)

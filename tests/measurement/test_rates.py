@@ -222,14 +222,14 @@ def test_clients_that_fail_are_heard():
 
 
 def test_a_comparison_has_a_run_for_each_protocol_and_load():
-    found = chatlab.compare(BOTH, Workload(messages=10), clients=(1, 2), rounds=2)
+    found = chatlab.compare(BOTH, workload=Workload(messages=10), clients=(1, 2), rounds=2)
     assert [(run.protocol, run.workload.clients, len(run.rounds)) for run in found.runs] == [
         ("text", 1, 2), ("grpc", 1, 2), ("text", 2, 2), ("grpc", 2, 2),
     ]  # fmt: skip
 
 
 def test_measuring_prints_nothing(capfd):
-    chatlab.compare(["text"], Workload(messages=5), clients=[1], rounds=1)
+    chatlab.compare(["text"], workload=Workload(messages=5), clients=[1], rounds=1)
     assert capfd.readouterr() == ("", "")
 
 
@@ -256,7 +256,7 @@ def test_the_number_of_rounds_is_whole(act, rounds):
 
 @pytest.mark.parametrize("one", ["text", TextCodec, TextCodec()])
 def test_one_protocol_is_enough(one):
-    assert chatlab.compare(one, Workload(messages=5), clients=1, rounds=1).protocols == ("text",)
+    assert chatlab.compare(one, workload=Workload(messages=5), clients=1, rounds=1).protocols == ("text",)
 
 
 def test_a_comparison_needs_a_number_of_clients():
@@ -277,7 +277,7 @@ def test_a_load_is_a_workload():
 
 def test_one_number_of_clients_is_enough():
     assert [
-        run.workload.clients for run in chatlab.compare("text", Workload(messages=5), clients=1, rounds=1).runs
+        run.workload.clients for run in chatlab.compare("text", workload=Workload(messages=5), clients=1, rounds=1).runs
     ] == [1]
 
 
@@ -301,7 +301,7 @@ def told(bench, load):
     return carry_out(bench, load)
 Bench.carry_out = told
 try:
-    chatlab.compare(["text"], chatlab.Workload(seconds=60))
+    chatlab.compare(["text"], workload=chatlab.Workload(seconds=60))
 except KeyboardInterrupt:
     print("ended", flush=True)
 input()
@@ -325,11 +325,11 @@ HALF_DONE = """
 import chatlab, sys
 from dataclasses import replace
 from importlib import import_module
-measure = import_module("chatlab.measurement.rates")
+measure = import_module("chatlab.measurement.testbed")
 carry_out, left = measure.Bench.carry_out, int(sys.argv[1])
 def told(bench, load):
     global left
-    left -= not bench._null
+    left -= bench._baseline is None
     if left < 0:
         print("in the midst of it", flush=True)
         load = replace(load, seconds=60, messages=None)
@@ -339,7 +339,7 @@ result = eval(sys.argv[2])
 print(repr(result), "partial" in str(result), result.partial, type(result).load(result.save(sys.argv[3])) == result, flush=True)
 """
 BOTH_COMPARED = (
-    "chatlab.compare(['text', 'json'], chatlab.Workload(messages=5), clients=2, rounds=3, generator='light')"
+    "chatlab.compare(['text', 'json'], workload=chatlab.Workload(messages=5), clients=2, rounds=3, generator='light')"
 )
 SEARCHED = "chatlab.saturate('text', chatlab.Workload(clients=2, rate=50, seconds=0.2), close=1.01)"
 
@@ -370,9 +370,15 @@ def test_an_interrupted_search_keeps_the_rates_that_were_tried(tmp_path):
 
 @LINUX
 def test_of_an_interrupted_calibration_nothing_is_kept():
-    script = HALF_DONE.replace("not bench._null", "1").replace("result =", "try:\n    result =").split("print(repr")[0]
+    script = (
+        HALF_DONE.replace("bench._baseline is None", "1")
+        .replace("result =", "try:\n    result =")
+        .split("print(repr")[0]
+    )
     said = interrupted(
-        script + "except KeyboardInterrupt:\n    print(measure._calibrated)", 0, "chatlab.calibrate('text')"
+        script + "except KeyboardInterrupt:\n    print(import_module('chatlab.measurement.calibration')._calibrated)",
+        0,
+        "chatlab.calibrate('text')",
     )
     assert said == "{}\n"
 
@@ -433,7 +439,7 @@ def test_a_foreign_server_is_measured_like_ours():
 
 @LINUX
 def test_a_foreign_server_is_compared_with_ours():
-    compared = chatlab.compare(["text", Bazaar], BRIEF, clients=[2], rounds=2)
+    compared = chatlab.compare(["text", Bazaar], workload=BRIEF, clients=[2], rounds=2)
     assert compared.ratio("bazaar", "text", 2, "server_cpu_us").interval.value > 0
 
 

@@ -1,9 +1,11 @@
 """Files: a result comes back equal, raw samples and all, from JSON and from Parquet; what is none of ours is named."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pandas
 import pyarrow
@@ -142,7 +144,12 @@ def test_without_pyarrow_it_says_what_to_install(tmp_path):
         "except ModuleNotFoundError as error: print(error)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=__file__.rpartition("/")[0]
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).parents[1] / "helpers",
+        env=os.environ | {"PYTHONPATH": str(Path(chatlab.__file__).parents[1])},
     )
     assert done.stdout == "Parquet files take pyarrow, which is not installed: pip install 'chatlab[parquet]'\n", (
         done.stderr

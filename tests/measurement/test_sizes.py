@@ -97,7 +97,7 @@ def test_a_pushed_message_is_counted_without_its_acknowledgement(table):
 
 
 def test_a_codecs_frames_are_what_is_counted():
-    codec = chatlab.implementation("binary").codec
+    codec = chatlab.resolve("binary").codec
     table = count_overhead("binary", sizes=[1, 200])
     assert [row.up.bytes for row in table.rows] == [len(codec.encode(70, Send("bob", in_lines(n)))) for n in (1, 200)]
 
@@ -192,7 +192,15 @@ def test_the_plot_of_overhead_names_the_crossings():
     assert {"24", "27", "30"} <= {text.get_text() for text in ax.texts}
 
 
-@pytest.mark.parametrize("count", [count_bytes, chatlab.count_sizes, chatlab.measurement.code_complexity.tables])
-def test_a_list_of_protocols_is_answered_with_how_to_count_several(count):
-    with pytest.raises(ValueError, match=rf'did you mean {count.__name__}\("text", "grpc"\)\?'):
-        count(["text", "grpc"])
+@pytest.mark.parametrize("count", [count_bytes, chatlab.count_sizes, chatlab.complexity])
+def test_a_list_among_other_protocols_is_refused_in_words(count):
+    with pytest.raises(ValueError, match="side by side, or as one list"):
+        count("json", ["text", "grpc"])
+
+
+def test_one_list_of_protocols_is_understood():
+    assert (
+        chatlab.complexity(["text", "grpc"]).protocols
+        == chatlab.complexity("text", "grpc").protocols
+        == ("text", "grpc")
+    )

@@ -3,7 +3,7 @@
 import hpack
 import pytest
 
-from chatlab.measurement.load import wire_clients as wires
+from chatlab.measurement.load import http2 as wires
 from chatlab.measurement.load.http2 import DATA, END_HEADERS, END_STREAM, HEADERS, SETTINGS, frame, prefixed
 from chatlab.measurement.load.wire_clients import UnaryWire
 from chatlab.messages import Arrived, ConnectionLost, Ping, Pong, Refused, Send, Sent

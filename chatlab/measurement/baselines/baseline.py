@@ -1,57 +1,80 @@
-"""Baseline servers by kind and protocol, as Implementations."""
+"""Baseline servers: a protocol's clients against a server that does nothing, or next to nothing.
+
+A `Baseline` is a value and an Implementation: it can be compared, pickled for another process, and served.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from ...codecs.interface import Codec
-from ...transport.registry import implementation
+from ...transport.interface import ENGINES, Address, Endpoint, Engine, Implementation
 from .grpc_servers import _GrpcLoopDoor, _GrpcMirrorDoor, _GrpcThreadDoor
 from .socket_servers import Echoed, _Echo, _LoopDoor, _Mirrored, _say_back, _ThreadDoor
 from .stub_chat import Mirror
 
-SOCKET_KINDS, GRPC_KINDS = ("echo", "raw", "frames", "answers", "mirror"), ("answers", "bytes", "messages", "mirror")
-KINDS = tuple(dict.fromkeys(SOCKET_KINDS + GRPC_KINDS))
+if TYPE_CHECKING:
+    from ...chat.hub import Hub
+
+SOCKET_KINDS = ("echo", "raw-echo", "frame-echo", "canned-replies", "stub-chat")
+GRPC_KINDS = ("canned-replies", "bytes", "messages", "stub-chat")
 
 
-def __getattr__(name: str):
-    """`echo:PROTOCOL`, `answers:PROTOCOL` and so on, for whoever loads an Implementation by its name."""
-    kind, colon, protocol = name.partition(":")
-    if not colon or kind not in KINDS:
-        raise AttributeError(f"there is no {name!r} here; there is {', '.join(f'{each}:PROTOCOL' for each in KINDS)}")
-    return Null(kind, protocol)
+@dataclass(frozen=True)
+class Baseline:
+    """A server of the given kind in the place of a protocol's own; clients are the protocol's own.
 
+    The kinds are described in `socket_servers`. Raises `ValueError` for a kind that the protocol cannot have.
+    """
 
-class Null:
-    """A server that does nothing, in the place of a protocol's. Clients are the protocol's own."""
+    kind: str
+    protocol: Implementation
 
-    def __init__(self, kind: str, protocol: str):
-        self.kind, self._carried = kind, implementation(protocol)
-        self.name = self._carried.name
-        codec: Codec | None = getattr(self._carried, "codec", None)
-        if codec is None and kind not in GRPC_KINDS:
-            raise ValueError(f"{self.name} has no frames of ours to echo; its null server answers")
-        if codec is not None and kind not in SOCKET_KINDS:
-            raise ValueError(f"{kind} is what gRPC does with a call, and {self.name} is not carried by gRPC")
-        if kind == "raw" and getattr(codec, "preface", b""):
+    def __post_init__(self) -> None:
+        kinds = GRPC_KINDS if self.protocol.codec is None else SOCKET_KINDS
+        if self.kind not in kinds:
+            raise ValueError(f"a baseline of {self.name} is {', '.join(kinds)}, not {self.kind!r}")
+        if self.kind == "raw-echo" and getattr(self.protocol.codec, "preface", b""):
             raise ValueError(f"an echo of {self.name} begins with its preface, which no answer does")
-        if codec is not None:
-            self.codec = Echoed(codec) if kind in ("raw", "frames") else codec
-        self.connect, self.connect_async = self._carried.connect, self._carried.connect_async
 
-    def __repr__(self):
-        return f"<a null server of {self.name}: {self.kind}>"
+    def __repr__(self) -> str:
+        return f"<baseline of {self.name}: {self.kind}>"
 
-    def serve(self, hub, engine: str = "loop", host: str = "127.0.0.1", port: int = 0):
-        """A door with nothing behind it, on either engine; with a mirror behind it, on a loop."""
-        codec: Codec | None = getattr(self._carried, "codec", None)
-        if self.kind == "mirror":
-            if engine != "loop":
-                raise ValueError(f"a mirror is served by a loop, not by {engine!r}")
-            mirror = Mirror()
-            return (
-                _GrpcMirrorDoor(mirror, host, port)
-                if codec is None
-                else _LoopDoor(lambda: _Mirrored(mirror, codec), host, port)
-            )
+    @property
+    def name(self) -> str:
+        return self.protocol.name
+
+    @property
+    def codec(self) -> Codec | None:
+        """What the clients read and write: for an echo of bytes or frames, one that takes the echo for the answer."""
+        codec = self.protocol.codec
+        return Echoed(codec) if codec is not None and self.kind in ("raw-echo", "frame-echo") else codec
+
+    @property
+    def verbs(self) -> frozenset[str] | None:
+        return None
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        return ("loop",) if self.kind == "stub-chat" else ENGINES
+
+    def serve(self, hub: "Hub", engine: Engine = "loop", host: str = "127.0.0.1", port: int = 0) -> Endpoint:
+        """An endpoint with nothing behind it, on either engine; with a stub chat behind it, on an event loop."""
+        codec = self.protocol.codec
+        if engine not in self.engines:
+            raise ValueError(f"a stub chat is served by a loop, not by {engine!r}")
+        if self.kind == "stub-chat":
+            chat = Mirror()
+            if codec is None:
+                return _GrpcMirrorDoor(chat, host, port)
+            return _LoopDoor(lambda: _Mirrored(chat, codec), host, port)
         if codec is None:
             return {"loop": _GrpcLoopDoor, "threads": _GrpcThreadDoor}[engine](self.kind, host, port)
         if engine == "loop":
             return _LoopDoor(lambda: _Echo(_say_back(self.kind, codec)), host, port)
         return _ThreadDoor(lambda: _say_back(self.kind, codec), host, port)
+
+    def connect(self, address: Address) -> Any:
+        return self.protocol.connect(address)
+
+    async def connect_async(self, address: Address) -> Any:
+        return await self.protocol.connect_async(address)

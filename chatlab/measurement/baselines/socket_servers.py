@@ -95,9 +95,9 @@ class _WholeFrames:
 
 def _say_back(kind: str, codec: Codec) -> Callable[[bytes], bytes]:
     """What one connection says to what it has received: with each kind a little more of what our own server does."""
-    if kind in ("echo", "raw"):
+    if kind in ("echo", "raw-echo"):
         return bytes  # of bytes it is the same bytes, not a copy
-    if kind == "frames":
+    if kind == "frame-echo":
         connection = Connection(_WholeFrames(codec), (Request, bytes))
         return lambda data: connection.send_all(connection.receive(data))
     connection = Connection(codec)

@@ -161,13 +161,13 @@ def complexity(*protocols) -> Complexity:
     What a codec inherits of a codec of ours is its spelling, too. What its file imports of yours is not followed.
     Raises `ValueError` and `TypeError` for what is neither, and `ValueError` for one named twice or without a source.
     """
-    registry.check_protocols("complexity", protocols)
+    protocols = registry.one_by_one(protocols)
     rows, names = list(_ours()), []
     for protocol in protocols or EVERY:
         name = protocol if protocol in EVERY else None
         if name is None:
-            guest = registry.implementation(protocol)
-            name, carried = guest.name, getattr(guest, "codec", guest)
+            guest = registry.resolve(protocol)
+            name, carried = guest.name, guest.codec or guest
             if type(carried).__module__.partition(".")[0] != __package__:
                 if name in EVERY:
                     raise ValueError(f"{name} is the name of one of ours; give yours another")

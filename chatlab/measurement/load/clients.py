@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from ...messages import Accounts, Balance, ConnectionLost, ListAccounts, Ping, Pong, Reply, Said, Say, Send, ViewBalance
-from ...transport.registry import implementation
+from ...transport.registry import unpack
 from . import trial as trials
 from .trial import Clock, Patience, Trial, Turns, names_of
 from .virtual_user import Speaker
@@ -23,9 +23,9 @@ class ClientsGenerator:
 
     def __init__(self, trial: Trial):
         self.workload, self._trial = trial.workload, trial
-        self._carried = implementation(trial.protocol)
+        self._carried = unpack(trial.protocol)
         names = names_of(trial)
-        self._verbs = getattr(self._carried, "verbs", None)  # of a server that is not ours, and may lack some
+        self._verbs = self._carried.verbs  # of a server that is not ours, and may lack some
         kept = keeps_order(self._carried), self._verbs is None
         self.speakers = [Speaker(trial.workload, number, names, *kept) for number in range(len(names))]
         self.clients: list = []

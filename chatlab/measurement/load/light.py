@@ -29,7 +29,7 @@ from ...messages import (
     cut,
 )
 from ...transport.interface import Address
-from ...transport.registry import implementation
+from ...transport.registry import unpack
 from . import trial as trials
 from .trial import Clock, Patience, Trial, Turns, names_of
 from .virtual_user import Speaker, Untrue
@@ -202,7 +202,7 @@ class LightGenerator:
     def __init__(self, trial: Trial):
         self.workload, self.is_echo = trial.workload, trial.echo
         self.answers = Request if trial.echo else Reply
-        carried = implementation(trial.protocol)
+        carried = unpack(trial.protocol)
         names = names_of(trial)
         self._address, self.clients, self._selector = trial.address, [], selectors.DefaultSelector()
         self.dirty: set[LightClient] = set()

@@ -21,7 +21,7 @@ DIAL_TIMEOUT_S = 10.0
 class Trial(msgspec.Struct):
     """One measurement to carry out: which protocol, against which server, under which load."""
 
-    protocol: str
+    protocol: bytes  #: an Implementation, packed
     address: tuple[str, int]
     workload: Workload
     prefix: str  #: of the accounts' names

@@ -200,9 +200,8 @@ _ANSWERED_BY = _answers()
 
 def wire_for(implementation):
     """A fresh wire for a protocol. Raises `ValueError` where it has neither a codec nor our gRPC."""
-    codec = getattr(implementation, "codec", None)
-    if codec is not None:
-        return CodecWire(codec)
+    if implementation.codec is not None:
+        return CodecWire(implementation.codec)
     if implementation.name in _GRPC:
         return _GRPC[implementation.name]()
     raise ValueError(f'{implementation.name} has no codec, so no light generator speaks it; use generator="clients"')
@@ -210,5 +209,4 @@ def wire_for(implementation):
 
 def keeps_order(implementation) -> bool:
     """Whether requests and answers of one client stay in the order asked; of a foreign protocol nobody knows."""
-    codec = getattr(implementation, "codec", None)
-    return codec is not None or getattr(_GRPC.get(implementation.name), "in_order", False)
+    return implementation.codec is not None or getattr(_GRPC.get(implementation.name), "in_order", False)

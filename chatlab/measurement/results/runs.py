@@ -218,7 +218,7 @@ class Run(WithSamples):
     def plot(self, ax=None, what: str = "rate"):
         """Its "rate", or its response times: their "distribution", their "percentiles", or over "time"; or what the server
         used of a "processor" and had in "memory" meanwhile. Returns the Axes."""
-        from ...display.plots import style as plots
+        from ...display import plots
 
         if what == "rate":
             return Comparison((self,), self.environment).plot(ax)
