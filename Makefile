@@ -28,7 +28,7 @@ lab: $(READY)  ## open the notebooks in JupyterLab
 	@$(VENV)/bin/chatlab lab $(if $(PORT),--port $(PORT)) $(ARGS)
 
 test: $(READY)  ## run the tests, and every notebook against its stored output
-	$(PY) -m pytest --nbval $(ARGS)
+	$(PY) -m pytest --nbval -n auto $(ARGS)
 
 compare: $(READY)  ## measure the socket protocol against gRPC, and write a report
 	$(VENV)/bin/chatlab compare $(ARGS)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 from raw_client import House
 
-# Hundreds of processes start here. Where bytecode may not be written, as in many a container, each would compile chatlab anew.
+# Hundreds of processes start here. Without bytecode on disk, as in many a container, each would compile chatlab again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 settings.register_profile("chatlab", deadline=None, max_examples=50, derandomize=True)
@@ -70,3 +70,11 @@ def open_house(engine, quiet, swift_sweeps):
 def house(open_house) -> House:
     """A house with the default limits."""
     return open_house()
+
+
+@pytest.fixture
+def brief_calibrations(monkeypatch):
+    """Load generators are calibrated once and briefly, where a test needs a calibration but not an exact one."""
+    monkeypatch.setattr("chatlab.measurement.calibration.CALIBRATED_TIMES", 1)
+    monkeypatch.setattr("chatlab.measurement.calibration.CALIBRATE_S", 0.05)
+    monkeypatch.setattr("chatlab.measurement.calibration.CALIBRATE_WARM_UP_S", 0.02)

@@ -105,6 +105,7 @@ def test_each_connection_is_opened_and_closed():
     assert [at_s for at_s, _ in packets(tape, 80)] == sorted(at_s for at_s, _ in packets(tape, 80))
 
 
+@pytest.mark.external
 @needs_tshark
 def test_tshark_finds_nothing_wrong_with_our_packets(tmp_path):
     tape = our_tape(cut=2000, up=[(1, Send("bob", "x" * 5000)), (2, Ping())])
@@ -115,6 +116,7 @@ def test_tshark_finds_nothing_wrong_with_our_packets(tmp_path):
     assert tshark(path, "-T", "fields", "-e", "frame.time_epoch").split()[0] == "1800000000.000000000"
 
 
+@pytest.mark.external
 @needs_tshark
 def test_tshark_puts_the_same_bytes_together(tmp_path):
     tape = our_tape(cut=7)
@@ -127,6 +129,7 @@ def test_tshark_puts_the_same_bytes_together(tmp_path):
 # ---- gRPC
 
 
+@pytest.mark.external
 @needs_tshark
 @pytest.mark.parametrize("protocol", ["grpc", "grpc-stream"])
 def test_tshark_reads_grpc_by_field_names(tmp_path, protocol):
@@ -144,6 +147,7 @@ def test_tshark_reads_grpc_by_field_names(tmp_path, protocol):
     assert "Malformed" not in text
 
 
+@pytest.mark.external
 @needs_tshark
 def test_tshark_counts_the_same_http2_frames(tmp_path):
     with chatlab.serve("grpc") as server, relay(server) as tap:
@@ -200,6 +204,7 @@ def assert_agree(path, lua, frames):
         ]
 
 
+@pytest.mark.external
 @needs_tshark
 def test_wireshark_shows_every_field_as_we_do(tmp_path, lua):
     up, down = [(t, m) for t, m in SAID if "\n" not in getattr(m, "text", "")], ANSWERED
@@ -208,6 +213,7 @@ def test_wireshark_shows_every_field_as_we_do(tmp_path, lua):
     assert tshark(path, *lua, "-Y", "_ws.malformed || chatlab.unreadable") == ""
 
 
+@pytest.mark.external
 @needs_tshark
 @settings(max_examples=4, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(said=st.lists(st.tuples(TAGS, ANY_MESSAGE), min_size=1, max_size=30))
@@ -221,6 +227,7 @@ def test_wireshark_tiles_any_message_as_we_do(tmp_path, lua, said):
     assert tshark(path, *lua, "-Y", "_ws.malformed || chatlab.unreadable") == ""
 
 
+@pytest.mark.external
 @needs_tshark
 def test_wireshark_says_so_where_a_frame_cannot_be_read(tmp_path, lua):
     tape = [(0.0, 1, "down", b"\x02\x52\xff" + b"\x01\x3f" + BINARY.encode(1, Sent(1)))]

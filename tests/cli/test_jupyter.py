@@ -115,6 +115,8 @@ COMPLAINTS = """[...document.querySelectorAll('.jp-OutputArea-output')].filter(
     each => /error|stderr/.test(each.dataset.mimeType)).map(each => each.innerText)"""
 
 
+@pytest.mark.browser
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds what is left of a program as only Linux tells")
 def test_a_reader_runs_the_first_notebook_from_the_menu(tmp_path):
     """From the address that `chatlab lab` says to the last cell's number, on the page of a browser; and all ends with it."""

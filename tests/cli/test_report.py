@@ -34,6 +34,7 @@ from chatlab.measurement.results.runs import Comparison
 from chatlab.measurement.saturation import Saturation, saturate
 from chatlab.measurement.testbed import MeasurementFailed
 
+pytestmark = pytest.mark.usefixtures("brief_calibrations")
 CODE = complexity("text", "grpc")
 SECTIONS = [
     "In short", "Bytes on the wire", "Rate, and what a message costs the server", "Where the time goes", "Response times",
@@ -352,6 +353,7 @@ def test_what_was_not_read_is_not_invented(tmp_path):
 # ---- measured ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_whole_comparison_leaves_its_report_data_and_pictures_and_says_where(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys.modules["chatlab.measurement.breakdown"], "QUICK_ROUNDS", 1)
     written = main_comparison(["text"], tmp_path / "out", quick=True, rounds=1)

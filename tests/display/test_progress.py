@@ -18,6 +18,7 @@ with progress(3, "waiting") as bar:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ci", [None, "true"], ids=["without CI", "with CI"])
 def test_a_slow_cell_passes_nbval_with_the_empty_output_that_is_stored(tmp_path, ci):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SLOW_CELL, execution_count=1)])

@@ -15,6 +15,8 @@ import chatlab
 from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.rates import measure
 
+pytestmark = pytest.mark.cluster
+
 
 @contextmanager
 def dask():

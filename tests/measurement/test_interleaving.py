@@ -27,6 +27,7 @@ from chatlab.measurement.rates import compare
 from chatlab.measurement.testbed import TURN_S, SideBySide, _round_of_turns
 from chatlab.transport.registry import pack, resolve
 
+pytestmark = pytest.mark.usefixtures("brief_calibrations")
 GENERATORS = pytest.mark.parametrize("generator", ["light", "clients"])
 BRIEF = Workload(clients=2, seconds=0.1, warm_up_s=0.02, in_flight=2)
 MS = 1_000_000
@@ -206,8 +207,8 @@ def test_a_generator_that_is_killed_in_the_midst_of_it_is_missed(servers):
 def test_after_a_server_that_stands_still_there_are_no_more_turns_and_what_it_owes_is_counted(
     mortal, generator, monkeypatch
 ):
-    monkeypatch.setattr(trials, "DRAIN_S", 0.2)
-    monkeypatch.setattr(trials, "DIAL_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(trials, "DRAIN_S", 1.0)
+    monkeypatch.setattr(trials, "DIAL_TIMEOUT_S", 1.0)
     given = []
 
     def conduct(turn):
@@ -227,10 +228,10 @@ def test_after_a_server_that_stands_still_there_are_no_more_turns_and_what_it_ow
 # ---- in a comparison --------------------------------------------------------------------------------------------
 
 
-def turns_among(sides: int) -> list[tuple[int, float]]:
+def turns_among(sides: int, turn_s: float = TURN_S) -> list[tuple[int, float]]:
     """Who had the load, and for how many seconds it was to be; the load lasts for four turns."""
     turns, load = [], replace(BRIEF, seconds=4 * TURN_S)
-    SideBySide([])._give_turns(
+    SideBySide([], turn_s)._give_turns(
         lambda side, lasts_ns: turns.append((side, lasts_ns / NS)), load, [_Watch(None, load) for _ in range(sides)]
     )
     return turns
@@ -251,6 +252,7 @@ def test_of_several_nobody_has_two_turns_in_a_row_and_all_have_as_many():
 
 
 def test_shorter_turns_are_more_turns():
+    assert len(turns_among(2, TURN_S / 5)) == 2 + 2 * 20
     found = compare(
         ["text", "json"],
         workload=replace(BRIEF, seconds=0.2, in_flight=1),
@@ -259,7 +261,8 @@ def test_shorter_turns_are_more_turns():
         generator="light",
         turn_s=0.01,
     )
-    assert {run.rounds[0].turns for run in found.runs} == {20}
+    (turns,) = {run.rounds[0].turns for run in found.runs}
+    assert 4 < turns <= 20  # each lasts for 8 response times at the least, which a busy machine makes longer
 
 
 def test_a_turn_that_is_no_time_is_refused():
@@ -280,6 +283,7 @@ def test_what_cannot_stop_and_go_on_is_measured_one_protocol_at_a_time(load):
     assert {run.rounds[0].turns for run in found.runs} == {1}
 
 
+@pytest.mark.slow
 @GENERATORS
 def test_every_protocol_of_ours_can_take_turns(generator):
     found = compare(
@@ -326,7 +330,7 @@ def told(stand, load):
     return carry_out(stand, load)
 SideBySide.carry_out = told
 try:
-    chatlab.compare(["text", "json"], workload=chatlab.Workload(seconds=60))
+    chatlab.compare(["text", "json"], workload=chatlab.Workload(seconds=60), clients=2)
 except KeyboardInterrupt:
     print("ended", flush=True)
 input()

@@ -25,6 +25,7 @@ from chatlab.measurement.results.environment import Environment
 from chatlab.measurement.results.runs import Comparison, Round, Run
 from chatlab.messages import Accounts, Arrived, Sent
 
+pytestmark = pytest.mark.usefixtures("brief_calibrations")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads what only Linux tells")
 GENERATORS = pytest.mark.parametrize("generator", ["light", "clients"])
 PROTOCOLS = pytest.mark.parametrize("protocol", ["text", "json", "binary", "protobuf", "grpc", "grpc-stream"])
@@ -136,8 +137,8 @@ def test_a_server_that_stands_still_is_seen_by_whoever_was_due_meanwhile():
 
 @LINUX
 def test_what_is_never_answered_counts_with_its_age(monkeypatch):
-    monkeypatch.setattr(trials, "DRAIN_S", 0.3)
-    monkeypatch.setattr(trials, "DIAL_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(trials, "DRAIN_S", 1.0)
+    monkeypatch.setattr(trials, "DIAL_TIMEOUT_S", 1.0)
     with chatlab.serve("text", where="process", name="stands still") as server:
         with Starting(threading.Timer(0.3, os.kill, (server.pid, signal.SIGSTOP))) as executor:
             load = Workload(clients=2, rate=100, seconds=0.6, warm_up_s=0)

@@ -27,6 +27,7 @@ from chatlab.measurement.testbed import _round
 from chatlab.messages import Arrived, Ping, Pong, Send, Sent
 from chatlab.transport.worker_process import Worker
 
+pytestmark = pytest.mark.usefixtures("brief_calibrations")
 BOTH = ("text", "grpc")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads what only Linux tells")
 BRIEF = Workload(clients=2, messages=20)
@@ -301,7 +302,7 @@ def told(bench, load):
     return carry_out(bench, load)
 Bench.carry_out = told
 try:
-    chatlab.compare(["text"], workload=chatlab.Workload(seconds=60))
+    chatlab.compare(["text"], workload=chatlab.Workload(seconds=60), clients=2)
 except KeyboardInterrupt:
     print("ended", flush=True)
 input()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 FLOORED = ("argon2-cffi", "grpcio", "grpcio-health-checking", "grpcio-reflection", "msgspec", "protobuf")
 NEWEST_WITH_WHEELS = (3, 13)  # the bounds are older than any later Python
