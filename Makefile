@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test compare notebooks proto clean rebuild
+.PHONY: help setup lab test check compare notebooks proto clean rebuild
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,11 @@ lab: $(READY)  ## open the notebooks in JupyterLab
 test: $(READY)  ## run the tests, and every notebook against its stored output
 	$(PY) -m pytest --nbval -n auto $(ARGS)
 
+check: $(READY)  ## check format, lint and types, in half a minute
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
 compare: $(READY)  ## measure the socket protocol against gRPC, and write a report
 	$(VENV)/bin/chatlab compare $(ARGS)
 
@@ -40,7 +45,7 @@ proto: $(READY)  ## write the gRPC stubs again, from chatlab/proto/chat.proto
 	$(PY) tools/make_stubs.py $(ARGS)
 
 clean:  ## remove what can be made again, .venv included
-	rm -rf $(VENV) .venv-proto build dist .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-proto build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name .git -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # A PYTHON that was asked for, and that is not the one .venv was built with, means building it anew.
