@@ -47,21 +47,23 @@ from .messages import (
 from .proto import chat_pb2 as pb
 from .proto.chat_pb2_grpc import add_ChatServicer_to_server
 from .proto.convert import from_ask, from_proto, to_event, to_proto, to_told
+from .transport.async_client import AsyncClient
+from .transport.client import Client
 from .transport.event_loop import background_loop, run, start_thread
-from .transport.grpc_client import AsyncGrpcClient, AsyncGrpcStreamClient, GrpcClient, GrpcStreamClient
+from .transport.grpc_client import AsyncStreamTransport, AsyncUnaryTransport, StreamTransport, UnaryTransport
 from .transport.grpc_common import (
-    _KEEPALIVE,
-    _PENDING,
     CODE,
     EVENTS_BEFORE,
+    KEEPALIVE_OPTIONS,
     KEEPALIVE_TIMEOUT_S,
+    MAX_PENDING,
     SERVICE,
     SESSION,
-    _over,
-    _target,
-    _value,
+    install_log_filter,
+    metadata_value,
+    size_error,
 )
-from .transport.interface import ENGINES, Address
+from .transport.interface import ENGINES, Address, AsyncDial, Dial, format_address
 from .transport.serving import Patience, label
 
 SPARE_THREADS = 16  # of a thread server, for calls, while every stream that it takes holds one
@@ -72,12 +74,12 @@ SWEEP_S = 0.25  # how often a server looks for newcomers that ask nothing and fo
 class GrpcImplementation:
     """One style of speaking gRPC. Every server of ours understands both, so the two differ in their clients only."""
 
-    def __init__(self, name: str, client: type["GrpcClient"], async_client: type["AsyncGrpcClient"]):
+    def __init__(self, name: str, dial: Dial, dial_async: AsyncDial):
         self.name = name
         self.codec = None  # gRPC and protobuf encode the messages themselves
         self.verbs: frozenset[str] | None = None
         self.engines = ENGINES
-        self._client, self._async_client = client, async_client
+        self._dial, self._dial_async = dial, dial_async
 
     def __repr__(self):
         return f"<{self.name}>"
@@ -86,23 +88,23 @@ class GrpcImplementation:
         """Open a door to the hub: `engine` "threads" is gRPC's pool of threads, "loop" is grpc.aio."""
         return {"threads": ThreadServer, "loop": LoopServer}[engine](hub, host, port)
 
-    def connect(self, address: Address) -> "GrpcClient":
-        return self._client(self.name, address)
+    def connect(self, address: Address) -> Client:
+        """A blocking client. Raises `ConnectionLost`."""
+        return Client(self.name, address, self._dial)
 
-    async def connect_async(self, address: Address) -> "AsyncGrpcClient":
-        client = self._async_client(self.name, address)
-        await client._connect()
-        return client
+    async def connect_async(self, address: Address) -> AsyncClient:
+        """An async client for the running event loop. Raises `ConnectionLost`."""
+        return await AsyncClient.connect(self.name, address, self._dial_async)
 
 
 def unary() -> GrpcImplementation:
     """A call for each verb, and a stream of events: the idiomatic way."""
-    return GrpcImplementation("grpc", GrpcClient, AsyncGrpcClient)
+    return GrpcImplementation("grpc", UnaryTransport, AsyncUnaryTransport.dial)
 
 
 def stream() -> GrpcImplementation:
     """Everything over one bidirectional stream."""
-    return GrpcImplementation("grpc-stream", GrpcStreamClient, AsyncGrpcStreamClient)
+    return GrpcImplementation("grpc-stream", StreamTransport, AsyncStreamTransport.dial)
 
 
 def listen(server: "grpc.Server | grpc.aio.Server", host: str, port: int) -> Address:
@@ -116,7 +118,7 @@ def listen(server: "grpc.Server | grpc.aio.Server", host: str, port: int) -> Add
             raise OSError(error.errno, f"cannot listen at {host}, port {port}: {error.strerror or error}") from error
         number = probe.getsockname()[0]
     try:
-        return number, server.add_insecure_port(_target((number, port)))
+        return number, server.add_insecure_port(format_address((number, port)))
     except RuntimeError as error:
         raise OSError(errno.EADDRINUSE, f"cannot listen at {host}, port {port}: {error}") from error
 
@@ -190,7 +192,7 @@ class ThreadServer:
             self._places.release()
 
     def _find(self, context: grpc.ServicerContext) -> "_ThreadClient":
-        client = self._clients.get(_value(context.invocation_metadata(), SESSION))
+        client = self._clients.get(metadata_value(context.invocation_metadata(), SESSION))
         if client is None:
             self._refuse(context, Refused("NO_SESSION", CODES["NO_SESSION"].sentence))
         return client
@@ -323,6 +325,7 @@ class LoopServer:
 
     async def _accept(self, host: str, port: int) -> None:
         self._thread = threading.get_ident()
+        install_log_filter()
         self._server = grpc.aio.server(options=_server_options(self.hub.limits))
         self.address = listen(self._server, host, port)
         add_ChatServicer_to_server(_servicer(self), self._server)
@@ -354,7 +357,7 @@ class LoopServer:
             self.hub.close_session(client.session)
 
     async def _find(self, context: grpc.aio.ServicerContext) -> "_LoopClient":
-        client = self._clients.get(_value(context.invocation_metadata(), SESSION))
+        client = self._clients.get(metadata_value(context.invocation_metadata(), SESSION))
         if client is None:
             await self._refuse(context, Refused("NO_SESSION", CODES["NO_SESSION"].sentence))
         return client
@@ -536,7 +539,7 @@ def _spell_told(tag: int | None, message: Reply | Event, max_frame: int):
 
 
 def _not_fitting(proto: Proto, max_frame: int) -> Refused:
-    return Refused("FRAME_TOO_LONG", f"the answer does not fit: {_over(proto, max_frame)}")
+    return Refused("FRAME_TOO_LONG", f"the answer does not fit: {size_error(proto, max_frame)}")
 
 
 def _understand(ask: pb.Ask) -> tuple[int | None, Request]:
@@ -594,12 +597,12 @@ class _Pool(futures.Executor):
 
 def _server_options(limits: Limits) -> tuple:
     return (
-        *_KEEPALIVE,
+        *KEEPALIVE_OPTIONS,
         # By default a client that pings each half minute is sent away after some minutes, for "too many pings".
         ("grpc.http2.min_ping_interval_without_data_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),
         ("grpc.so_reuseport", 0),  # or a server that was forgotten would take half of the connections
         ("grpc.max_receive_message_length", limits.frame),
-        ("grpc.server.max_pending_requests", _PENDING),
-        ("grpc.server.max_pending_requests_hard_limit", _PENDING),
+        ("grpc.server.max_pending_requests", MAX_PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING),
         ("grpc.server_handshake_timeout_ms", int(limits.first_frame_s * 1000)),
     )

@@ -14,7 +14,8 @@ from collections.abc import Callable, Collection, Mapping
 
 from .capture.trace import Moment, Trace
 from .messages import ChatError, ConnectionLost, Limits, cut
-from .transport.client import AsyncClient, Client
+from .transport.async_client import AsyncClient
+from .transport.client import Client
 from .transport.hosting import Log, _Child, _Here
 from .transport.interface import Address, Implementation
 from .transport.registry import one_by_one, resolve

@@ -5,6 +5,7 @@ how it is spelled is a codec's business, what it does is the service's. The name
 in the service, on every wire, in the `.proto`, in the client's verbs.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -156,11 +157,18 @@ class Account(Reply, frozen=True, gc=False):
 class Accounts(Reply, frozen=True, gc=False):
     """Names in order. `next` is the `after` of the following page, or empty when there is none.
 
-    A page may hold fewer names than were asked for: the server bounds the work of one request.
+    A page may hold fewer names than were asked for: the server bounds the work of one request. It can be iterated, and
+    has a length.
     """
 
     names: tuple[str, ...]
     next: str = ""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 class Sent(Reply, frozen=True, gc=False):

@@ -15,15 +15,18 @@ import queue
 import socket
 import threading
 import time
+from functools import partial
 
 from .chat.hub import SERVER_FAILED, Hub, Outbox
 from .codecs.connection import SERVER_ACCEPTS, Connection
 from .codecs.interface import Codec
 from .messages import ChatError, Message, ProtocolError, Refused, Reply
+from .transport.async_client import AsyncClient
+from .transport.client import Client
 from .transport.event_loop import background_loop, run, start_thread
 from .transport.interface import ENGINES, Address
-from .transport.serving import Patience, _receive, label
-from .transport.socket_client import AsyncSocketClient, SocketClient
+from .transport.serving import Patience, label, receive_bytes
+from .transport.socket_client import AsyncSocketTransport, SocketTransport
 
 BACKLOG = 1024
 PAUSE_S = 0.05  # of a thread that could not accept
@@ -49,13 +52,13 @@ class SocketImplementation:
         server = {"threads": ThreadServer, "loop": LoopServer}[engine]
         return server(hub, self.codec, listen(host, port))
 
-    def connect(self, address: Address) -> "SocketClient":
-        return SocketClient(self.codec, address)
+    def connect(self, address: Address) -> Client:
+        """A blocking client. Raises `ConnectionLost`."""
+        return Client(self.name, address, partial(SocketTransport, self.codec))
 
-    async def connect_async(self, address: Address) -> "AsyncSocketClient":
-        client = AsyncSocketClient(self.codec, address)
-        await client._connect()
-        return client
+    async def connect_async(self, address: Address) -> AsyncClient:
+        """An async client for the running event loop. Raises `ConnectionLost`."""
+        return await AsyncClient.connect(self.name, address, partial(AsyncSocketTransport.dial, self.codec))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -187,7 +190,7 @@ class _ThreadClient:
 
     def read(self) -> None:
         hub, session, connection = self.server.hub, self.session, self.connection
-        while data := _receive(self.sock):
+        while data := receive_bytes(self.sock):
             if self.outbox.closed:
                 continue  # it was told goodbye
             try:

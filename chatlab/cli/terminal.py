@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from ..messages import Arrived, ChatError, ConnectionLost, Entered, Heard, Joined, Left, LoggedOut, Message
-from ..transport.client import AsyncClient
+from ..transport.async_client import AsyncClient
 from .screen import NOTE, PLAIN, PRIVATE, PROMPT, TROUBLE, Screen, screen
 
 CREATING = "CREATING NEW ID:"

@@ -481,7 +481,7 @@ def a_foreign_balance_is_not_touched(scene):
         ViewBalance(ada.name),
         Withdraw(5, str(ada.account.id)),
     ):
-        refused("NOT_YOUR_ACCOUNT", f"{type(request).__name__} of ada's account, by eve", eve._ask, request)
+        refused("NOT_YOUR_ACCOUNT", f"{type(request).__name__} of ada's account, by eve", eve.ask, request)
     expect("ada's balance after it", ada.balance(), 50)
 
 

@@ -13,9 +13,8 @@ from typing import NamedTuple
 from ..capture.layers import LAYERS, Account
 from ..display.progress import progress
 from ..display.tables import Table, table
-from ..messages import Unread
 from ..transport.registry import PROTOCOLS, one_by_one, resolve
-from .byte_counts import Operation, Scene, agreed, count_in, mail_waits, missing
+from .byte_counts import Operation, Scene, agreed, count_in, fetch_mail, mail_waits, missing
 from .results.environment import Environment, environment
 from .results.result import Shown, _there
 
@@ -166,9 +165,8 @@ def _pushes(text: str) -> Operation:
 
 
 def _reads(*texts: str) -> Operation:
-    # By itself, without its acknowledgement.
     verbs = "unread send log_out log_in"
-    return Operation("unread", lambda s: s.ann._exchange(Unread()), prepare=lambda s: mail_waits(s, texts), verbs=verbs)
+    return Operation("unread", fetch_mail, prepare=lambda s: mail_waits(s, texts), verbs=verbs)
 
 
 def _deletes(numbers: Iterable[int]) -> Operation:

@@ -37,8 +37,10 @@ from ..messages import (
     ViewBalance,
     cut,
 )
+from .async_client import AsyncClient
+from .client import Client
 from .interface import Address, Engine
-from .socket_client import AsyncSocketClient, SocketClient
+from .socket_client import AsyncSocketTransport, SocketTransport
 
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 2.0
@@ -119,13 +121,15 @@ class Foreign:
             raise ValueError(f"{self.name} is started by its command, a list of words, not by {cut(self.command)}")
         return ForeignDoor(self, hub, host, port)
 
-    def connect(self, address: Address) -> "ForeignClient":
-        return ForeignClient(_InOrder(self), address)
+    def connect(self, address: Address) -> Client:
+        codec = _InOrder(self)
+        return Client(self.name, address, lambda to, on_event: SocketTransport(codec.afresh(), to, on_event))
 
-    async def connect_async(self, address: Address) -> "AsyncForeignClient":
-        client = AsyncForeignClient(_InOrder(self), address)
-        await client._connect()
-        return client
+    async def connect_async(self, address: Address) -> AsyncClient:
+        codec = _InOrder(self)
+        return await AsyncClient.connect(
+            self.name, address, lambda to, on_event: AsyncSocketTransport.dial(codec.afresh(), to, on_event)
+        )
 
 
 class ForeignDoor:
@@ -244,19 +248,3 @@ class _InOrder:
         if isinstance(message, Arrived) and not message.number:
             message = Arrived(next(self._numbers), message.sender, message.text, message.returned)
         return None, message
-
-
-class ForeignClient(SocketClient):
-    """Our blocking client, speaking the adapter's protocol."""
-
-    def _connect(self) -> None:
-        self.codec = self.codec.afresh()
-        super()._connect()
-
-
-class AsyncForeignClient(AsyncSocketClient):
-    """Our async client, speaking the adapter's protocol."""
-
-    async def _connect(self) -> None:
-        self.codec = self.codec.afresh()
-        await super()._connect()

@@ -1,11 +1,16 @@
-"""Clients of a gRPC server, blocking and async: one call per verb, or everything over one stream."""
+"""A client's connection to a gRPC server, blocking and async: a call for each verb, or everything over one stream.
+
+A session is a stream: the Events stream beside calls, or the Stream that carries everything. `SessionStream` opens it on a
+channel of its own and reads it; the transports say what a message on it means, and how a request is asked.
+"""
 
 import asyncio
-import itertools
 import queue
 import threading
+from collections.abc import AsyncIterator, Callable
 from concurrent import futures
 from functools import partial
+from typing import Any
 
 import grpc
 from google.protobuf.message import Message as Proto
@@ -14,429 +19,553 @@ from ..messages import REQUESTS, ChatError, ConnectionLost, Event, Goodbye, Prot
 from ..proto import chat_pb2 as pb
 from ..proto.chat_pb2_grpc import ChatStub
 from ..proto.convert import from_event, from_proto, from_told, to_ask, to_proto
-from .client import AsyncClient, Client, nobody_at, unanswered
+from .client_state import ANSWER_TIMEOUT_S, CLOSE_TIMEOUT_S
 from .event_loop import start_thread
 from .grpc_common import (
-    _AFTER_EVENTS,
-    _CLIENT_OPTIONS,
-    _MAX_FRAME,
-    _NOT_TO_OVERTAKE,
+    AFTER_EVENTS,
+    CLIENT_OPTIONS,
     CODE,
     EVENTS_BEFORE,
+    MAX_FRAME,
+    NOT_TO_OVERTAKE,
     SESSION,
-    _over,
-    _target,
-    _value,
+    install_log_filter,
+    metadata_value,
+    size_error,
 )
-from .interface import Address
+from .interface import Address, OnEvent, connect_error, format_address
+from .pending import AsyncPendingReplies, PendingReplies, again, timeout_error
 
 DIAL_TIMEOUT_S = 10.0
-CLOSE_TIMEOUT_S = 2.0
+LAST_WORDS_S = 0.5  # for the reason why a connection ended, after a call has found that it did
+
+#: What the stream of a session carries, and what is told of it.
+OnMessage = Callable[[Any], Reply | Event]
+OnLost = Callable[[ConnectionLost], None]
 
 
-class GrpcClient(Client):
-    """A blocking client: every verb is a call of its own, and a reader thread listens to the event stream."""
+# ---- in threads -------------------------------------------------------------------------------------------------
 
-    def __init__(self, protocol: str, address: Address):
-        super().__init__(protocol)
-        self.address = address
-        self._channel: grpc.Channel | None = None
-        self._connect()
 
-    def _connect(self) -> None:
-        if self._channel is not None:
-            self._cut()
-        self._channel = grpc.insecure_channel(_target(self.address), _CLIENT_OPTIONS)
-        self._stream = self._open(ChatStub(self._channel))
-        self._opened: futures.Future[str] = futures.Future()
+class SessionStream:
+    """The stream that is a client's session, on a channel of its own, and the thread that reads it.
+
+    Each message goes to `on_message`, which says what it was; `on_lost` gets the reason when the stream has ended.
+    """
+
+    def __init__(
+        self, address: Address, open_stream: Callable[[ChatStub], Any], on_message: OnMessage, on_lost: OnLost
+    ):
+        """Open the stream and wait for the session's token. Raises `ConnectionLost`."""
+        self._address, self._on_message, self._on_lost = address, on_message, on_lost
+        self._reason = ""
+        self._channel = grpc.insecure_channel(format_address(address), CLIENT_OPTIONS)
+        self.stub = ChatStub(self._channel)
+        self._stream = open_stream(self.stub)
+        self._token: futures.Future[str] = futures.Future()
         self._reader = start_thread(self._read, "chatlab-client")
         try:
-            self._session = ((SESSION, self._opened.result(DIAL_TIMEOUT_S)),)
+            self.token = self._token.result(DIAL_TIMEOUT_S)
         except TimeoutError as error:
-            self._cut()
-            raise ConnectionLost(f"{nobody_at(self.address)} within {DIAL_TIMEOUT_S:g} s") from error
+            self.abort()
+            raise ConnectionLost(connect_error(address, f"no answer within {DIAL_TIMEOUT_S:g} s")) from error
         except BaseException:
-            self._cut()
+            self.abort()
             raise
 
-    def _open(self, stub: ChatStub):
-        self._verbs = {request: getattr(stub, request.__name__) for request in REQUESTS}
-        self._over = stub.End
-        self._told: set[grpc.Future] = set()
-        self._events_heard = 0
-        self._hearing = threading.Condition()  # guards `_events_heard`
-        return stub.Events(pb.Subscribe())
+    def join(self, timeout_s: float) -> None:
+        """Return when the stream has ended, or after so many seconds."""
+        if threading.current_thread() is not self._reader:
+            self._reader.join(timeout_s)
 
-    def _exchange(self, request: Request) -> Reply:
-        if type(request) in _NOT_TO_OVERTAKE:
-            self._wait_for_told()
-        if self._lost is not None:
-            raise self._lost
+    def abort(self, reason: str = "") -> None:
+        """End the stream, and all calls on its channel."""
+        self._reason = self._reason or reason or CLOSED
+        self._channel.close()
+        self.join(CLOSE_TIMEOUT_S)
+
+    def _read(self) -> None:
+        lost = self._read_until_the_end()
+        if self._token.done():
+            self._on_lost(lost)
+        else:
+            self._token.set_exception(lost)
+
+    def _read_until_the_end(self) -> ConnectionLost:
+        goodbye = ""
         try:
-            verb = self._verbs[type(request)].with_call
-            proto, call = verb(_fitting(to_proto(request)), _deadline_s(self), self._session)
-            if type(request) in _AFTER_EVENTS:
-                self._wait_for_events(int(_value(call.trailing_metadata(), EVENTS_BEFORE) or 0))
+            token = metadata_value(self._stream.initial_metadata(), SESSION)
+            if token is not None:
+                self._token.set_result(token)
+            for proto in self._stream:
+                message = self._on_message(proto)
+                if isinstance(message, Goodbye):
+                    goodbye = message.reason
+            return ConnectionLost(goodbye or self._reason or CLOSED)
+        except grpc.RpcError as error:
+            return self._reason_of(error)
+        except ProtocolError as error:
+            self._stream.cancel()
+            return ConnectionLost(f"the server sent nonsense: {error}")
+
+    def _reason_of(self, error: grpc.RpcError) -> ConnectionLost:
+        if self._reason:
+            return ConnectionLost(self._reason)
+        return lost_by(error, partial(connect_error, self._address) if not self._token.done() else broken)
+
+
+class UnaryTransport:
+    """A blocking connection on which each verb is a call of its own, beside the stream of events. A `Dial`."""
+
+    def __init__(self, address: Address, on_event: OnEvent):
+        self._on_event = on_event
+        self._lost: ConnectionLost | None = None
+        self._events = 0
+        self._counted = threading.Condition()  # guards `_events` and `_lost`
+        self._posted: set[grpc.Future] = set()
+        self._session = SessionStream(address, lambda stub: stub.Events(pb.Subscribe()), self._receive, self._end)
+        self._calls = {request: getattr(self._session.stub, request.__name__) for request in REQUESTS}
+        self._metadata = ((SESSION, self._session.token),)
+
+    def exchange(self, request: Request, timeout_s: float) -> Reply:
+        """As `Transport.exchange`."""
+        if type(request) in NOT_TO_OVERTAKE:
+            self.drain(CLOSE_TIMEOUT_S)
+        if self._lost is not None:
+            raise again(self._lost)
+        try:
+            proto, call = self._calls[type(request)].with_call(
+                fitting(to_proto(request)), deadline_s(timeout_s), self._metadata
+            )
+            if type(request) in AFTER_EVENTS:
+                self._wait_for_events(int(metadata_value(call.trailing_metadata(), EVENTS_BEFORE) or 0))
             return from_proto(proto)
         except grpc.RpcError as error:
-            return _refusal(error, self)
-        except ValueError as error:  # somebody closed it just now
-            raise self._lost or ConnectionLost("the connection is over") from error
+            refused = refusal_of(error, timeout_s)
+            if refused is not None:
+                return refused
+            raise self._broken(broken(error.details())) from error
+        except ValueError as error:  # the channel was closed just now
+            raise self._broken(CLOSED) from error
 
-    def _tell(self, request: Request) -> None:
+    def post(self, request: Request, on_reply: Callable[[Reply], None]) -> bool:
+        """As `Transport.post`."""
         try:
-            told = self._verbs[type(request)].future(to_proto(request), _deadline_s(self), self._session)
-        except ValueError as error:
-            raise self._lost or ConnectionLost("the connection is over") from error
-        self._told.add(told)
-        told.add_done_callback(self._told.discard)
+            call = self._calls[type(request)].future(to_proto(request), deadline_s(ANSWER_TIMEOUT_S), self._metadata)
+        except ValueError:
+            return False  # the channel is closed
+        self._posted.add(call)
+        call.add_done_callback(partial(self._settle_posted, on_reply))
+        return True
 
-    def _wait_for_told(self) -> None:
-        for told in list(self._told):
+    def drain(self, timeout_s: float) -> None:
+        """As `Transport.drain`."""
+        for call in list(self._posted):
             try:
-                told.exception(CLOSE_TIMEOUT_S)
+                call.exception(timeout_s)
             except grpc.FutureCancelledError:
-                pass  # not acknowledged, so it will come again
+                pass  # the connection has ended: what was not acknowledged comes again
             except grpc.FutureTimeoutError:
                 return
 
-    def _wait_for_events(self, count: int) -> None:
-        with self._hearing:
-            self._hearing.wait_for(lambda: self._events_heard >= count or self._lost is not None, CLOSE_TIMEOUT_S)
-
-    def _read(self) -> None:
-        stream, opened = self._stream, self._opened
-        goodbye = ""
-        try:
-            token = _value(stream.initial_metadata(), SESSION)
-            if token is not None:
-                opened.set_result(token)
-            for proto in stream:
-                message = self._hear(proto)
-                if isinstance(message, Goodbye):
-                    goodbye = message.reason
-            lost = ConnectionLost(goodbye or "the connection is over")
-        except grpc.RpcError as error:
-            lost = _lost_by(error, "the connection broke" if opened.done() else nobody_at(self.address))
-        except ProtocolError as error:
-            stream.cancel()
-            lost = ConnectionLost(f"the server sent nonsense: {error}")
-        if opened.done():
-            self._fail(lost)
-        else:
-            opened.set_exception(lost)
-
-    def _hear(self, proto: pb.Event) -> Event:
-        event = from_event(proto)
-        self._arrive(event)
-        with self._hearing:
-            self._events_heard += 1
-            self._hearing.notify_all()
-        return event
-
-    def _fail(self, lost: ConnectionLost) -> None:
-        with self._hearing:
-            self._end(lost)
-            self._hearing.notify_all()
-
-    def _cut(self) -> None:
-        self._channel.close()
-
     def close(self) -> None:
         """Ask for the end, so that all that was asked is carried out, and return when the server has ended it."""
-        self._wait_for_told()
+        self.drain(CLOSE_TIMEOUT_S)
         if self._lost is None:
             try:
-                self._over(pb.Unsubscribe(), CLOSE_TIMEOUT_S, self._session)
+                self._session.stub.End(pb.Unsubscribe(), CLOSE_TIMEOUT_S, self._metadata)
             except (grpc.RpcError, ValueError):
-                pass  # it was over already
-        self._reader.join(CLOSE_TIMEOUT_S)
-        self._cut()
+                pass  # it has ended already
+        self._session.join(CLOSE_TIMEOUT_S)
+        self._session.abort()
+
+    def abort(self, reason: str = "") -> None:
+        """As `Transport.abort`."""
+        self._session.abort(reason)
+
+    def _receive(self, proto: pb.Event) -> Event:
+        event = from_event(proto)
+        self._on_event(event)
+        with self._counted:
+            self._events += 1
+            self._counted.notify_all()
+        return event
+
+    def _end(self, lost: ConnectionLost) -> None:
+        self._on_event(lost)
+        with self._counted:
+            self._lost = lost
+            self._counted.notify_all()
+
+    def _settle_posted(self, on_reply: Callable[[Reply], None], call: grpc.Future) -> None:
+        if call.code() is grpc.StatusCode.OK:
+            on_reply(from_proto(call.result()))
+        self._posted.discard(call)
+
+    def _wait_for_events(self, count: int) -> None:
+        with self._counted:
+            self._counted.wait_for(lambda: self._events >= count or self._lost is not None, CLOSE_TIMEOUT_S)
+
+    def _broken(self, reason: str) -> ConnectionLost:
+        """End a connection on which a call has failed; the reason is the server's, where it gave one."""
+        self._session.join(LAST_WORDS_S)
+        self._session.abort(reason)
+        return again(self._lost or ConnectionLost(reason))
 
 
-class GrpcStreamClient(GrpcClient):
-    """A blocking client with one stream for everything: the reader finds an answer's owner by its tag."""
+class StreamTransport:
+    """A blocking connection with one stream for everything; a tag finds each reply's request. A `Dial`."""
 
-    def _open(self, stub: ChatStub):
-        self._tags = itertools.count(1)
-        self._asks: queue.SimpleQueue[pb.Ask | None] = queue.SimpleQueue()
-        self._waiting: dict[int, queue.SimpleQueue[Reply | Exception]] = {}
-        stream = stub.Stream(iter(self._asks.get, None))
-        stream.add_callback(partial(self._asks.put, None))  # or gRPC's thread would wait for asks for ever
-        return stream
+    def __init__(self, address: Address, on_event: OnEvent):
+        self._on_event = on_event
+        self._pending = PendingReplies()
+        self._requests: queue.SimpleQueue[pb.Ask | None] = queue.SimpleQueue()
+        self._session = SessionStream(address, self._open, self._receive, self._end)
 
-    def _exchange(self, request: Request) -> Reply:
-        tag = next(self._tags)
-        answer: queue.SimpleQueue[Reply | Exception] = queue.SimpleQueue()
-        self._waiting[tag] = answer
-        try:
-            self._write(tag, request)
-            reply = answer.get(timeout=self.answer_timeout_s)
-        except queue.Empty:
-            raise ConnectionLost(unanswered(self)) from None
-        finally:
-            self._waiting.pop(tag, None)
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+    def exchange(self, request: Request, timeout_s: float) -> Reply:
+        """As `Transport.exchange`."""
+        return self._pending.exchange(
+            lambda tag, deadline: self._requests.put(fitting(to_ask(tag, request))), timeout_s
+        )
 
-    def _tell(self, request: Request) -> None:
-        self._write(next(self._tags), request)
+    def post(self, request: Request, on_reply: Callable[[Reply], None]) -> bool:
+        """As `Transport.post`."""
 
-    def _write(self, tag: int, request: Request) -> None:
-        if self._lost is not None:
-            raise self._lost
-        self._asks.put(_fitting(to_ask(tag, request)))
+        def send(tag: int) -> bool:
+            self._requests.put(to_ask(tag, request))
+            return True
 
-    def _hear(self, proto: pb.Told) -> Reply | Event:
-        tag, message = from_told(proto)
-        if isinstance(message, Reply):
-            self._settle(tag, message)
-        else:
-            self._arrive(message)
-        return message
+        return self._pending.post(send, on_reply)
 
-    def _settle(self, tag: int | None, reply: Reply) -> None:
-        answer = self._waiting.get(tag)
-        if answer is not None:
-            answer.put(reply)
-
-    def _fail(self, lost: ConnectionLost) -> None:
-        waiting = self._waiting  # of this connection: once it is known to be lost, there may be another
-        self._end(lost)
-        for answer in list(waiting.values()):
-            answer.put(lost)
+    def drain(self, timeout_s: float) -> None:
+        """As `Transport.drain`."""
+        self._pending.drain(timeout_s)
 
     def close(self) -> None:
         """Half-close, so that all that was asked is carried out, and return when the server has ended it."""
-        self._asks.put(None)
-        self._reader.join(CLOSE_TIMEOUT_S)
-        self._cut()
+        self._requests.put(None)
+        self._session.join(CLOSE_TIMEOUT_S)
+        self._session.abort()
+
+    def abort(self, reason: str = "") -> None:
+        """As `Transport.abort`."""
+        self._session.abort(reason)
+
+    def _open(self, stub: ChatStub) -> Any:
+        stream = stub.Stream(iter(self._requests.get, None))
+        stream.add_callback(partial(self._requests.put, None))  # or gRPC's thread would wait for requests for ever
+        return stream
+
+    def _receive(self, proto: pb.Told) -> Reply | Event:
+        tag, message = from_told(proto)
+        if isinstance(message, Reply):
+            self._pending.settle(tag, message)
+        else:
+            self._on_event(message)
+        return message
+
+    def _end(self, lost: ConnectionLost) -> None:
+        self._on_event(lost)
+        self._pending.fail(lost)
 
 
-class AsyncGrpcClient(AsyncClient):
-    """The first of them in an event loop: every verb is a call, and a reader task listens to the event stream."""
+# ---- in an event loop -------------------------------------------------------------------------------------------
 
-    def __init__(self, protocol: str, address: Address):
-        super().__init__(protocol)
-        self.address = address
-        self._channel: grpc.aio.Channel | None = None
 
-    async def _connect(self) -> None:
-        if self._channel is not None:
-            await self._cut()
-        self._channel = grpc.aio.insecure_channel(_target(self.address), _CLIENT_OPTIONS)
-        self._stream = self._open(ChatStub(self._channel))
-        self._opened: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+class AsyncSessionStream:
+    """The stream that is a client's session, on a channel of its own, and the task that reads it: as `SessionStream`."""
+
+    def __init__(self, address: Address, on_message: OnMessage, on_lost: OnLost):
+        self._address, self._on_message, self._on_lost = address, on_message, on_lost
+        self._reason = ""
+        install_log_filter()
+        self._channel = grpc.aio.insecure_channel(format_address(address), CLIENT_OPTIONS)
+        self.stub = ChatStub(self._channel)
+        self._token: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    async def open(self, stream: Any) -> str:
+        """Read this stream of the stub's from now on; the session's token. Raises `ConnectionLost`."""
+        self._stream = stream
         self._reader = asyncio.ensure_future(self._read())
         try:
             async with asyncio.timeout(DIAL_TIMEOUT_S):
-                self._session = ((SESSION, await self._opened),)
+                return await self._token
         except TimeoutError as error:
-            await self._cut()
-            raise ConnectionLost(f"{nobody_at(self.address)} within {DIAL_TIMEOUT_S:g} s") from error
+            await self.abort()
+            raise ConnectionLost(connect_error(self._address, f"no answer within {DIAL_TIMEOUT_S:g} s")) from error
         except BaseException:
-            await self._cut()
+            await self.abort()
             raise
 
-    def _open(self, stub: ChatStub):
-        self._verbs = {request: getattr(stub, request.__name__) for request in REQUESTS}
-        self._over = stub.End
-        self._told: set[grpc.aio.UnaryUnaryCall] = set()
-        self._events_heard = 0
-        self._hearing = asyncio.Event()
-        return stub.Events(pb.Subscribe())
+    async def join(self, timeout_s: float) -> None:
+        """Return when the stream has ended, or after so many seconds."""
+        await asyncio.wait([self._reader], timeout=timeout_s)
 
-    async def _exchange(self, request: Request) -> Reply:
-        if type(request) in _NOT_TO_OVERTAKE:
-            await self._wait_for_told()
-        if self._lost is not None:
-            raise self._lost
+    async def abort(self, reason: str = "") -> None:
+        """End the stream, and all calls on its channel."""
+        self._reason = self._reason or reason or CLOSED
+        await self._channel.close()
+        await self.join(CLOSE_TIMEOUT_S)
+
+    async def _read(self) -> None:
+        lost = await self._read_until_the_end()
+        if not self._token.done():
+            self._token.set_exception(lost)
+        else:
+            self._on_lost(lost)
+
+    async def _read_until_the_end(self) -> ConnectionLost:
+        goodbye = ""
         try:
-            verb = self._verbs[type(request)]
-            call = verb(_fitting(to_proto(request)), timeout=_deadline_s(self), metadata=self._session)
+            token = metadata_value(await self._stream.initial_metadata(), SESSION)
+            if token is not None:
+                self._token.set_result(token)
+            async for proto in self._stream:
+                message = self._on_message(proto)
+                if isinstance(message, Goodbye):
+                    goodbye = message.reason
+            return ConnectionLost(goodbye or self._reason or CLOSED)
+        except grpc.RpcError as error:
+            if self._reason:
+                return ConnectionLost(self._reason)
+            return lost_by(error, partial(connect_error, self._address) if not self._token.done() else broken)
+        except ProtocolError as error:
+            self._stream.cancel()
+            return ConnectionLost(f"the server sent nonsense: {error}")
+        except asyncio.CancelledError:  # gRPC says so where the channel was closed
+            return ConnectionLost(self._reason or CLOSED)
+
+
+class AsyncUnaryTransport:
+    """A connection in an event loop, on which each verb is a call of its own, beside the stream of events."""
+
+    def __init__(self, address: Address, on_event: OnEvent):
+        self._on_event = on_event
+        self._lost: ConnectionLost | None = None
+        self._events = 0
+        self._counted = asyncio.Event()  # set when `_events` or `_lost` changes
+        self._posted: set[asyncio.Future[None]] = set()
+        self._session = AsyncSessionStream(address, self._receive, self._end)
+        self._calls = {request: getattr(self._session.stub, request.__name__) for request in REQUESTS}
+        self._metadata: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    async def dial(cls, address: Address, on_event: OnEvent) -> "AsyncUnaryTransport":
+        """An `AsyncDial`."""
+        transport = cls(address, on_event)
+        session = transport._session
+        transport._metadata = ((SESSION, await session.open(session.stub.Events(pb.Subscribe()))),)
+        return transport
+
+    async def exchange(self, request: Request, timeout_s: float) -> Reply:
+        """As `Transport.exchange`."""
+        if type(request) in NOT_TO_OVERTAKE:
+            await self.drain(CLOSE_TIMEOUT_S)
+        if self._lost is not None:
+            raise again(self._lost)
+        try:
+            call = self._calls[type(request)](
+                fitting(to_proto(request)), timeout=deadline_s(timeout_s), metadata=self._metadata
+            )
             proto = await call
-            if type(request) in _AFTER_EVENTS:
-                await self._wait_for_events(int(_value(await call.trailing_metadata(), EVENTS_BEFORE) or 0))
+            if type(request) in AFTER_EVENTS:
+                await self._wait_for_events(int(metadata_value(await call.trailing_metadata(), EVENTS_BEFORE) or 0))
             return from_proto(proto)
         except grpc.RpcError as error:
-            return _refusal(error, self)
-        except grpc.aio.UsageError as error:  # somebody closed it just now
-            raise self._lost or ConnectionLost("the connection is over") from error
+            refused = refusal_of(error, timeout_s)
+            if refused is not None:
+                return refused
+            raise await self._broken(broken(error.details())) from error
+        except grpc.aio.UsageError as error:  # the channel was closed just now
+            raise await self._broken(CLOSED) from error
         except asyncio.CancelledError as error:
-            if asyncio.current_task().cancelling():
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
                 raise
-            raise self._lost or ConnectionLost("the connection is over") from error  # gRPC says so by a cancelled call
+            raise await self._broken(CLOSED) from error  # gRPC says so by a cancelled call
 
-    async def _tell(self, request: Request) -> None:
+    def post(self, request: Request, on_reply: Callable[[Reply], None]) -> bool:
+        """As `Transport.post`."""
         try:
-            told = self._verbs[type(request)](to_proto(request), timeout=_deadline_s(self), metadata=self._session)
-        except grpc.aio.UsageError as error:
-            raise self._lost or ConnectionLost("the connection is over") from error
-        self._told.add(told)
-        told.add_done_callback(self._told.discard)
+            call = self._calls[type(request)](
+                to_proto(request), timeout=deadline_s(ANSWER_TIMEOUT_S), metadata=self._metadata
+            )
+        except grpc.aio.UsageError:
+            return False  # the channel is closed
+        answered = asyncio.ensure_future(_answer(call, on_reply))
+        self._posted.add(answered)
+        answered.add_done_callback(self._posted.discard)
+        return True
 
-    async def _wait_for_told(self) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                for told in list(self._told):
-                    await told.code()  # whatever it is: what was not acknowledged will come again
-        except TimeoutError:
-            pass
+    async def drain(self, timeout_s: float) -> None:
+        """As `Transport.drain`."""
+        if self._posted:
+            await asyncio.wait(self._posted, timeout=timeout_s)
+
+    async def close(self) -> None:
+        """Ask for the end, so that all that was asked is carried out, and return when the server has ended it."""
+        await self.drain(CLOSE_TIMEOUT_S)
+        if self._lost is None:
+            try:
+                await self._session.stub.End(pb.Unsubscribe(), timeout=CLOSE_TIMEOUT_S, metadata=self._metadata)
+            except (grpc.RpcError, grpc.aio.UsageError):
+                pass  # it has ended already
+        await self._session.join(CLOSE_TIMEOUT_S)
+        await self._session.abort()
+
+    async def abort(self, reason: str = "") -> None:
+        """As `Transport.abort`."""
+        await self._session.abort(reason)
+
+    def _receive(self, proto: pb.Event) -> Event:
+        event = from_event(proto)
+        self._on_event(event)
+        self._events += 1
+        self._counted.set()
+        return event
+
+    def _end(self, lost: ConnectionLost) -> None:
+        self._on_event(lost)
+        self._lost = lost
+        self._counted.set()
 
     async def _wait_for_events(self, count: int) -> None:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                while self._events_heard < count and self._lost is None:
-                    self._hearing.clear()
-                    await self._hearing.wait()
+                while self._events < count and self._lost is None:
+                    self._counted.clear()
+                    await self._counted.wait()
         except TimeoutError:
             pass
 
-    async def _read(self) -> None:
-        stream, opened = self._stream, self._opened
-        goodbye = ""
-        try:
-            token = _value(await stream.initial_metadata(), SESSION)
-            if token is not None:
-                opened.set_result(token)
-            async for proto in stream:
-                message = self._hear(proto)
-                if isinstance(message, Goodbye):
-                    goodbye = message.reason
-            lost = ConnectionLost(goodbye or "the connection is over")
-        except grpc.RpcError as error:
-            lost = _lost_by(error, "the connection broke" if opened.done() else nobody_at(self.address))
-        except ProtocolError as error:
-            stream.cancel()
-            lost = ConnectionLost(f"the server sent nonsense: {error}")
-        except asyncio.CancelledError:
-            lost = ConnectionLost("the connection is over")
-        if opened.done():
-            self._fail(lost)
-        else:
-            opened.set_exception(lost)
-
-    def _hear(self, proto: pb.Event) -> Event:
-        event = from_event(proto)
-        self._arrive(event)
-        self._events_heard += 1
-        self._hearing.set()
-        return event
-
-    def _fail(self, lost: ConnectionLost) -> None:
-        self._end(lost)
-        self._hearing.set()
-
-    async def _cut(self) -> None:
-        await self._channel.close()
-
-    async def close(self) -> None:
-        """Ask for the end, so that all that was asked is carried out, and return when the server has ended it."""
-        await self._wait_for_told()
-        if self._lost is None:
-            try:
-                await self._over(pb.Unsubscribe(), timeout=CLOSE_TIMEOUT_S, metadata=self._session)
-            except (grpc.RpcError, grpc.aio.UsageError):
-                pass  # it was over already
-        await asyncio.wait([self._reader], timeout=CLOSE_TIMEOUT_S)
-        await self._cut()
+    async def _broken(self, reason: str) -> ConnectionLost:
+        """End a connection on which a call has failed; the reason is the server's, where it gave one."""
+        await self._session.join(LAST_WORDS_S)
+        await self._session.abort(reason)
+        return again(self._lost or ConnectionLost(reason))
 
 
-class AsyncGrpcStreamClient(AsyncGrpcClient):
-    """The second of them in an event loop: the reader task finds an answer's owner by its tag."""
+class AsyncStreamTransport:
+    """A connection in an event loop, with one stream for everything; a tag finds each reply's request."""
 
-    def _open(self, stub: ChatStub):
-        self._tags = itertools.count(1)
-        self._asks: asyncio.Queue[pb.Ask | None] = asyncio.Queue()
-        self._waiting: dict[int, asyncio.Future[Reply]] = {}
-        return stub.Stream(_until_none(self._asks))
+    def __init__(self, address: Address, on_event: OnEvent):
+        self._on_event = on_event
+        self._pending = AsyncPendingReplies()
+        self._requests: asyncio.Queue[pb.Ask | None] = asyncio.Queue()
+        self._session = AsyncSessionStream(address, self._receive, self._end)
 
-    async def _exchange(self, request: Request) -> Reply:
-        tag = next(self._tags)
-        answer = self._waiting[tag] = asyncio.get_running_loop().create_future()
-        try:
-            self._write(tag, request)
-            async with asyncio.timeout(self.answer_timeout_s):
-                return await answer
-        except TimeoutError:
-            raise ConnectionLost(unanswered(self)) from None
-        finally:
-            self._waiting.pop(tag, None)
+    @classmethod
+    async def dial(cls, address: Address, on_event: OnEvent) -> "AsyncStreamTransport":
+        """An `AsyncDial`."""
+        transport = cls(address, on_event)
+        await transport._session.open(transport._session.stub.Stream(_until_none(transport._requests)))
+        return transport
 
-    async def _tell(self, request: Request) -> None:
-        self._write(next(self._tags), request)
+    async def exchange(self, request: Request, timeout_s: float) -> Reply:
+        """As `Transport.exchange`."""
 
-    def _write(self, tag: int, request: Request) -> None:
-        if self._lost is not None:
-            raise self._lost
-        self._asks.put_nowait(_fitting(to_ask(tag, request)))
+        async def send(tag: int) -> None:
+            self._requests.put_nowait(fitting(to_ask(tag, request)))
 
-    def _hear(self, proto: pb.Told) -> Reply | Event:
-        tag, message = from_told(proto)
-        if isinstance(message, Reply):
-            self._settle(tag, message)
-        else:
-            self._arrive(message)
-        return message
+        return await self._pending.exchange(send, timeout_s)
 
-    def _settle(self, tag: int | None, reply: Reply) -> None:
-        answer = self._waiting.get(tag)
-        if answer is not None and not answer.done():
-            answer.set_result(reply)
+    def post(self, request: Request, on_reply: Callable[[Reply], None]) -> bool:
+        """As `Transport.post`."""
 
-    def _fail(self, lost: ConnectionLost) -> None:
-        self._end(lost)
-        for answer in self._waiting.values():
-            if not answer.done():
-                answer.set_exception(lost)
+        def send(tag: int) -> bool:
+            self._requests.put_nowait(to_ask(tag, request))
+            return True
+
+        return self._pending.post(send, on_reply)
+
+    async def drain(self, timeout_s: float) -> None:
+        """As `Transport.drain`."""
+        await self._pending.drain(timeout_s)
 
     async def close(self) -> None:
         """Half-close, so that all that was asked is carried out, and return when the server has ended it."""
-        self._asks.put_nowait(None)
-        await asyncio.wait([self._reader], timeout=CLOSE_TIMEOUT_S)
-        await self._cut()
+        self._requests.put_nowait(None)
+        await self._session.join(CLOSE_TIMEOUT_S)
+        await self._session.abort()
+
+    async def abort(self, reason: str = "") -> None:
+        """As `Transport.abort`."""
+        await self._session.abort(reason)
+
+    def _receive(self, proto: pb.Told) -> Reply | Event:
+        tag, message = from_told(proto)
+        if isinstance(message, Reply):
+            self._pending.settle(tag, message)
+        else:
+            self._on_event(message)
+        return message
+
+    def _end(self, lost: ConnectionLost) -> None:
+        self._on_event(lost)
+        self._pending.fail(lost)
 
 
-# ---- what all clients do the same way ---------------------------------------------------------------------------
+async def _answer(call: Any, on_reply: Callable[[Reply], None]) -> None:
+    try:
+        reply = from_proto(await call)
+    except (grpc.RpcError, asyncio.CancelledError):
+        return  # what was not acknowledged comes again
+    on_reply(reply)
 
 
-async def _until_none(asks: asyncio.Queue):
-    while (ask := await asks.get()) is not None:
-        yield ask
+async def _until_none(requests: "asyncio.Queue[pb.Ask | None]") -> AsyncIterator[pb.Ask]:
+    while (request := await requests.get()) is not None:
+        yield request
 
 
-def _deadline_s(client) -> float:
+# ---- what all of them do the same way ---------------------------------------------------------------------------
+
+CLOSED = "the connection is closed"
+
+
+def deadline_s(timeout_s: float) -> float:
     """How long a call may take. Its header says what is left of that, rounded up to 100 ms: of a full 30 s that is now
     30S and now 30100m, as a fraction of a millisecond has passed, and the bytes of a call could not be counted.
     """
-    return 0.999 * client.answer_timeout_s
+    return 0.999 * timeout_s
 
 
-def _fitting(proto: Proto) -> Proto:
-    if proto.ByteSize() > _MAX_FRAME:  # a server would not tell before it has all of it, and would end a stream
-        raise ChatError("FRAME_TOO_LONG", _over(proto, _MAX_FRAME))
+def fitting(proto: Proto) -> Proto:
+    """The message, if it fits a frame; else `ChatError`: a server would tell only when it has all, and end a stream."""
+    if proto.ByteSize() > MAX_FRAME:
+        raise ChatError("FRAME_TOO_LONG", size_error(proto, MAX_FRAME))
     return proto
 
 
-def _refused(error: grpc.RpcError) -> Refused | None:
-    """The refusal that a status carries: the server's own, or one of gRPC's limits. None says that nobody knows."""
-    code, text = _value(error.trailing_metadata(), CODE), error.details() or ""
+def refused_by(error: grpc.RpcError) -> Refused | None:
+    """The refusal that a status carries: the server's own, or one of gRPC's limits; None where it failed."""
+    code, text = metadata_value(error.trailing_metadata(), CODE), error.details() or ""
     if code is None and error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
         code = "FRAME_TOO_LONG" if "larger than max" in text else "SERVER_FULL"
     return Refused(code, text) if code else None
 
 
-def _refusal(error: grpc.RpcError, client: GrpcClient | AsyncGrpcClient) -> Refused:
-    """How a call was refused. Raises `ConnectionLost` where it was not, but failed."""
-    refused = _refused(error)
-    if refused is not None and refused.code != "NO_SESSION":
-        return refused
+def refusal_of(error: grpc.RpcError, timeout_s: float) -> Refused | None:
+    """How a call was refused; None where it failed because the connection has ended.
+
+    Raises `ConnectionLost` where it failed and the connection lives.
+    """
+    refused = refused_by(error)
+    if refused is not None:
+        return refused if refused.code != "NO_SESSION" else None
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        raise ConnectionLost(unanswered(client)) from error
-    raise client._lost or _lost_by(error, "the connection broke") from error
+        raise ConnectionLost(timeout_error(timeout_s)) from error
+    if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+        raise lost_by(error, broken) from error
+    return None
 
 
-def _lost_by(error: grpc.RpcError, what: str) -> ConnectionLost:
-    refused = _refused(error)
-    return ConnectionLost(f"{refused.code}: {refused.text}" if refused else f"{what}: {error.details()}")
+def lost_by(error: grpc.RpcError, explain: Callable[[str], str]) -> ConnectionLost:
+    """A status as the reason for a lost connection: the server's own words, or gRPC's, explained."""
+    refused = refused_by(error)
+    return ConnectionLost(f"{refused.code}: {refused.text}" if refused else explain(error.details()))
+
+
+def broken(why: str) -> str:
+    """What is said where a connection broke."""
+    return f"the connection broke: {why}"

@@ -5,7 +5,6 @@ import logging
 from google.protobuf.message import Message as Proto
 
 from ..messages import Acknowledge, CreateAccount, DeleteAccount, DeleteMessages, Limits, LogIn, LogOut, Unread
-from .interface import Address
 
 SERVICE = "chatlab.v1.Chat"
 SESSION = "session"  # the metadata key of a session's token
@@ -15,18 +14,18 @@ KEEPALIVE_S = 30.0  # of silence, then a ping; long enough that no short measure
 KEEPALIVE_TIMEOUT_S = 10.0
 
 
-def _over(proto: Proto, max_frame: int) -> str:
+def size_error(proto: Proto, max_frame: int) -> str:
     return f"a frame of {proto.ByteSize()} bytes is over the limit of {max_frame}"
 
 
-def _value(metadata, key: str) -> str | None:
+def metadata_value(metadata, key: str) -> str | None:
     """What gRPC's metadata, a sequence of pairs or None, hold under a key."""
     return next((value for name, value in metadata or () if name == key), None)
 
 
 # ---- settings ---------------------------------------------------------------------------------------------------
 
-_KEEPALIVE = (
+KEEPALIVE_OPTIONS = (
     ("grpc.keepalive_time_ms", int(KEEPALIVE_S * 1000)),
     ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),
     ("grpc.http2.ping_timeout_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),  # newer gRPC's name for it
@@ -34,21 +33,21 @@ _KEEPALIVE = (
     ("grpc.http2.bdp_probe", 0),  # it sends pings whenever it likes, and the same run would not have the same bytes
 )
 
-_MAX_FRAME = Limits().frame
-_PENDING = 1 << 20  # calls that no thread or loop has taken yet; beyond 1000, gRPC by itself cancels some at random
-_CLIENT_OPTIONS = (
-    *_KEEPALIVE,
+MAX_FRAME = Limits().frame
+MAX_PENDING = 1 << 20  # calls that no thread or loop has taken yet; beyond 1000, gRPC by itself cancels some at random
+CLIENT_OPTIONS = (
+    *KEEPALIVE_OPTIONS,
     ("grpc.use_local_subchannel_pool", 1),  # a connection of its own: else all clients of a process would share one
     ("grpc.enable_http_proxy", 0),
 )
 
 
-def _target(address: Address) -> str:
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def install_log_filter() -> None:
+    """Drop what grpc.aio logs although nothing is wrong. Called where the first aio server or client of ours starts."""
+    logging.getLogger("asyncio").addFilter(_not_spurious)  # adding it again changes nothing
 
 
-def _is_news(record: logging.LogRecord) -> bool:
+def _not_spurious(record: logging.LogRecord) -> bool:
     """False for what gRPC says where a process has several event loops; nothing is wrong (grpc#25364).
 
     It wakes all of them for what concerns one of them, or one that has ended with calls under way.
@@ -61,9 +60,6 @@ def _is_news(record: logging.LogRecord) -> bool:
 # ---- clients ----------------------------------------------------------------------------------------------------
 
 #: Calls may overtake each other. These wait for acknowledgements on their way, which would change their answer.
-_NOT_TO_OVERTAKE = {LogIn, LogOut, Unread, Acknowledge, DeleteMessages, DeleteAccount}
+NOT_TO_OVERTAKE = {LogIn, LogOut, Unread, Acknowledge, DeleteMessages, DeleteAccount}
 #: Answers may overtake events. These answers change whose events they are, so they wait for the events before them.
-_AFTER_EVENTS = {CreateAccount, LogIn, LogOut, DeleteAccount}
-
-
-logging.getLogger("asyncio").addFilter(_is_news)
+AFTER_EVENTS = {CreateAccount, LogIn, LogOut, DeleteAccount}

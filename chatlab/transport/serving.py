@@ -41,7 +41,7 @@ def label(address: Address | None) -> str:
 RECEIVE_BYTES = 256 << 10
 
 
-def _receive(sock: socket.socket) -> bytes | None:
+def receive_bytes(sock: socket.socket) -> bytes | None:
     """Some bytes; none at the end of the stream; None where the connection broke."""
     try:
         return sock.recv(RECEIVE_BYTES)

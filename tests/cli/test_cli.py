@@ -220,7 +220,7 @@ def test_a_chat_where_nobody_answers_is_one_line_and_exit_code_1(protocol):
         port = str(nobody.getsockname()[1])
         done = run("chat", "127.0.0.1", "--port", port, "--protocol", protocol)
     assert (done.stdout, done.returncode) == ("", 1)
-    assert done.stderr.startswith(f"chatlab chat: nobody answers at 127.0.0.1, port {port}: ")
+    assert done.stderr.startswith(f"chatlab chat: cannot connect to 127.0.0.1:{port}: ")
     assert len(done.stderr.splitlines()) == 1
 
 

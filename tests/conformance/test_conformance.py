@@ -9,6 +9,7 @@ Where a mistake cannot be made by a codec, because `Connection` does that work f
 """
 
 import code
+import functools
 import os
 import socket
 import subprocess
@@ -34,7 +35,8 @@ from chatlab.conformance.framing_cases import _Counted
 from chatlab.conformance.runner import SERVER_CASES
 from chatlab.messages import Acknowledge, Arrived, Balance, Deleted, Done, Mail, ProtocolError, Sent
 from chatlab.socket_impl import SocketImplementation
-from chatlab.transport.socket_client import SocketClient
+from chatlab.transport.client import Client
+from chatlab.transport.socket_client import SocketTransport
 
 TESTS = Path(__file__).parents[1] / "helpers"
 DOC = Path(__file__).parents[2] / "docs" / "bring_your_own.md"
@@ -99,24 +101,24 @@ def test_a_codec_without_a_name_and_spans_that_leave_a_hole_are_caught():
     assert chatlab.check(Holes, only="spans").failed
 
 
-class Sleeper(SocketClient):
-    def _write(self, tag, request):
+class Sleeper(SocketTransport):
+    def _send(self, request, tag, deadline):
         time.sleep(0.03)
-        super()._write(tag, request)
+        super()._send(request, tag, deadline)
 
 
-class TwoWrites(SocketClient):
-    def _write(self, tag, request):
+class TwoWrites(SocketTransport):
+    def _send(self, request, tag, deadline):
         frame = self._connection.send(tag, request)
-        self._sock.sendall(frame[:4])
+        self._socket.sendall(frame[:4])
         time.sleep(0.0005)
-        self._sock.sendall(frame[4:])
+        self._socket.sendall(frame[4:])
 
 
 class Carried(SocketImplementation):
     """Our servers with another client, or another chat behind the door."""
 
-    client, chat, engines = SocketClient, Chat, ("loop",)
+    transport, chat, engines = SocketTransport, Chat, ("loop",)
 
     def __init__(self):
         super().__init__(StudentCodec())
@@ -126,7 +128,7 @@ class Carried(SocketImplementation):
         return super().serve(hub, **options)
 
     def connect(self, address):
-        return self.client(self.codec, address)
+        return Client(self.name, address, functools.partial(self.transport, self.codec))
 
 
 def caught(what: type, case: str, **planted) -> conformance.Result:
@@ -142,11 +144,11 @@ def soon_certain(monkeypatch):
 
 
 def test_a_sleep_between_sends_is_caught():
-    assert "A sleep between sends" in caught(Sleeper, "no answer waits for the clock", client=Sleeper).hint
+    assert "A sleep between sends" in caught(Sleeper, "no answer waits for the clock", transport=Sleeper).hint
 
 
 def test_length_and_data_in_two_writes_without_a_lock_are_caught():
-    result = caught(TwoWrites, "frames do not interleave", client=TwoWrites)
+    result = caught(TwoWrites, "frames do not interleave", transport=TwoWrites)
     assert result.outcome == "failed" and "two writes" in result.hint
 
 

@@ -147,7 +147,7 @@ def test_no_acknowledgement_is_on_its_way_when_a_turn_of_grpc_clients_is_over(se
         def lasting_ns():
             for _ in range(3):
                 yield 10 * MS
-                left.append(sum(len(client._told) for client in generator.clients))
+                left.append(sum(len(client.transport._posted) for client in generator.clients))
 
         generator = ClientsGenerator(tasks(None, servers, "clients")[1][1])
         await generator.greet()

@@ -1,4 +1,4 @@
-"""What a client remembers of what it has shown, without any connection."""
+"""What a client remembers of what was read, without any connection."""
 
 import pytest
 from hypothesis import given
@@ -6,74 +6,74 @@ from hypothesis import strategies as st
 
 import chatlab
 from chatlab.messages import Arrived, ChatError, DeleteMessages, Deposit, Send, checked
-from chatlab.transport.read_state import Shown
+from chatlab.transport.read_state import ReadState
 
 
 def test_the_floor_rises_over_what_was_shown_without_a_gap():
-    shown = Shown(account=1, floor=3)
+    mailbox = ReadState(acknowledged=3)
     for number in (4, 6, 7):
-        shown.add(number)
-    assert shown.floor == 4 and 6 in shown and 5 not in shown
-    shown.add(5)
-    assert shown.floor == 7
+        mailbox.add(number)
+    assert mailbox.read_up_to == 4 and 6 in mailbox and 5 not in mailbox
+    mailbox.add(5)
+    assert mailbox.read_up_to == 7
 
 
 def test_a_number_missing_from_the_mailbox_is_no_gap():
-    shown = Shown(account=1, floor=0)
-    shown.add_page(0, (Arrived(2, "bob", "hi"), Arrived(5, "bob", "hi")))
-    assert shown.floor == 5
+    mailbox = ReadState()
+    mailbox.add_page(0, (Arrived(2, "bob", "hi"), Arrived(5, "bob", "hi")))
+    assert mailbox.read_up_to == 5
 
 
 def test_a_page_from_further_up_says_nothing_of_what_is_below_it():
-    shown = Shown(account=1, floor=0)
-    shown.add_page(3, (Arrived(4, "bob", "hi"),))
-    assert shown.floor == 0 and 4 in shown and 3 not in shown
+    mailbox = ReadState()
+    mailbox.add_page(3, (Arrived(4, "bob", "hi"),))
+    assert mailbox.read_up_to == 0 and 4 in mailbox and 3 not in mailbox
 
 
 @given(st.integers(0, 5), st.lists(st.integers(1, 12), max_size=20))
 def test_the_floor_never_passes_a_number_that_was_not_shown(floor, numbers):
-    shown = Shown(account=1, floor=floor)
+    mailbox = ReadState(acknowledged=floor)
     for number in numbers:
-        shown.add(number)
-    assert all(number in numbers for number in range(floor + 1, shown.floor + 1))
-    assert all(number in shown for number in numbers)
-    assert shown.floor + 1 not in numbers
+        mailbox.add(number)
+    assert all(number in numbers for number in range(floor + 1, mailbox.read_up_to + 1))
+    assert all(number in mailbox for number in numbers)
+    assert mailbox.read_up_to + 1 not in numbers
 
 
 def test_a_number_acknowledged_before_it_is_given_hides_no_message():
-    shown = Shown(account=1, floor=0)
-    shown.acknowledge(1000)
-    assert shown.floor == 0 and 1 not in shown
+    mailbox = ReadState()
+    mailbox.acknowledge(1000)
+    assert mailbox.read_up_to == 0 and 1 not in mailbox
 
 
 def test_what_was_acknowledged_unseen_is_no_gap_when_the_next_arrives():
-    shown = Shown(account=1, floor=0)
-    shown.acknowledge(10)
-    shown.arrive(11)
-    assert shown.floor == 11
+    mailbox = ReadState()
+    mailbox.acknowledge(10)
+    mailbox.arrive(11)
+    assert mailbox.read_up_to == 11
 
 
 def test_a_number_deleted_before_it_is_given_hides_no_message():
-    shown = Shown(account=1, floor=0)
-    shown.delete([1, 2, 3], count=0)
+    mailbox = ReadState()
+    mailbox.delete([1, 2, 3], count=0)
     for number in (1, 2, 3):
-        assert number not in shown
-        shown.arrive(number)
-    assert shown.floor == 3
+        assert number not in mailbox
+        mailbox.arrive(number)
+    assert mailbox.read_up_to == 3
 
 
 def test_what_was_deleted_unseen_is_no_gap_when_the_next_arrives():
-    shown = Shown(account=1, floor=0)
-    shown.delete([1, 3], count=1)  # one of them was there: 1, as it turns out
-    shown.arrive(2)
-    assert shown.floor == 2 and 3 not in shown
+    mailbox = ReadState()
+    mailbox.delete([1, 3], count=1)  # one of them was there: 1, as it turns out
+    mailbox.arrive(2)
+    assert mailbox.read_up_to == 2 and 3 not in mailbox
 
 
 def test_a_page_from_further_up_does_not_hide_what_was_deleted_before_it_was_there():
-    shown = Shown(account=1, floor=0)
-    shown.delete([8], count=0)
-    shown.add_page(9, (Arrived(10, "bob", "hi"),))
-    assert 8 not in shown
+    mailbox = ReadState()
+    mailbox.delete([8], count=0)
+    mailbox.add_page(9, (Arrived(10, "bob", "hi"),))
+    assert 8 not in mailbox
 
 
 @pytest.mark.parametrize("protocol", ["text", "grpc", "grpc-stream"])

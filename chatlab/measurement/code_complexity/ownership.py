@@ -59,9 +59,15 @@ CLAIMS: dict[str, dict[str, Whose]] = {
     },
     "transport/socket_client.py": {
         HEAD: Whose(_C, SOCKETS),
-        "_last_word": Whose(_C, SOCKETS),
-        "SocketClient": Whose(_C, SOCKETS, "threads"),
-        "AsyncSocketClient": Whose(_C, SOCKETS, "loop"),
+        "last_words end_of codec_failed": Whose(_C, SOCKETS),
+        "SocketTransport _wait_until_writable": Whose(_C, SOCKETS, "threads"),
+        "AsyncSocketTransport": Whose(_C, SOCKETS, "loop"),
+    },
+    "transport/pending.py": {
+        HEAD: Whose(_C, SOCKETS + STREAM),
+        "timeout_error again _reply": Whose(_C, SOCKETS + STREAM),
+        "PendingReplies": Whose(_C, SOCKETS + STREAM, "threads"),
+        "AsyncPendingReplies _settle_future": Whose(_C, SOCKETS + STREAM, "loop"),
     },
     "grpc_impl.py": {
         HEAD: Whose(_B, GRPC),
@@ -84,22 +90,20 @@ CLAIMS: dict[str, dict[str, Whose]] = {
     },
     "transport/grpc_common.py": {
         HEAD: Whose(_B, GRPC),
-        "_value _over _target _is_news _KEEPALIVE _CLIENT_OPTIONS _MAX_FRAME _PENDING": Whose(_B, GRPC),
-        "_NOT_TO_OVERTAKE _AFTER_EVENTS": Whose(_C, UNARY),
+        "metadata_value size_error install_log_filter _not_spurious KEEPALIVE_OPTIONS CLIENT_OPTIONS MAX_FRAME MAX_PENDING":
+            Whose(_B, GRPC),
+        "NOT_TO_OVERTAKE AFTER_EVENTS": Whose(_C, UNARY),
     },
     "transport/grpc_client.py": {
         HEAD: Whose(_C, GRPC),
-        "_fitting _refused _lost_by": Whose(_C, GRPC),
-        "_deadline_s _refusal": Whose(_C, UNARY),
-        "GrpcClient": Whose(_C, GRPC, "threads"),
-        "GrpcClient._open GrpcClient._exchange GrpcClient._tell GrpcClient._wait_for_told GrpcClient._wait_for_events "
-        "GrpcClient._hear GrpcClient._fail GrpcClient.close": Whose(_C, UNARY, "threads"),
-        "GrpcStreamClient": Whose(_C, STREAM, "threads"),
-        "AsyncGrpcClient": Whose(_C, GRPC, "loop"),
-        "AsyncGrpcClient._open AsyncGrpcClient._exchange AsyncGrpcClient._tell AsyncGrpcClient._wait_for_told "
-        "AsyncGrpcClient._wait_for_events AsyncGrpcClient._hear AsyncGrpcClient._fail AsyncGrpcClient.close":
-            Whose(_C, UNARY, "loop"),
-        "AsyncGrpcStreamClient _until_none": Whose(_C, STREAM, "loop"),
+        "fitting refused_by lost_by broken": Whose(_C, GRPC),
+        "deadline_s refusal_of": Whose(_C, UNARY),
+        "SessionStream": Whose(_C, GRPC, "threads"),
+        "UnaryTransport": Whose(_C, UNARY, "threads"),
+        "StreamTransport": Whose(_C, STREAM, "threads"),
+        "AsyncSessionStream": Whose(_C, GRPC, "loop"),
+        "AsyncUnaryTransport _answer": Whose(_C, UNARY, "loop"),
+        "AsyncStreamTransport _until_none": Whose(_C, STREAM, "loop"),
     },
     "proto/__init__.py": {REST: Whose("spelling", PROTO)},
     "proto/convert.py": {
@@ -130,7 +134,8 @@ CLAIMS: dict[str, dict[str, Whose]] = {
     **{
         f"{name}.py": {REST: Whose("chat", EVERY)}
         for name in (
-            "messages", "chat/service", "chat/storage", "chat/hub", "chat/passwords", "transport/client", "transport/event_loop",
+            "messages", "chat/service", "chat/storage", "chat/hub", "chat/passwords", "transport/async_client", "transport/client",
+            "transport/client_state", "transport/event_loop",
             "transport/interface", "transport/read_state", "transport/serving",
         )
     },

@@ -90,8 +90,7 @@ class ClientsGenerator:
     async def _settle(self) -> None:
         """Where an acknowledgement is a call of its own it has its answer before the turn is over."""
         for client in self.clients:
-            if getattr(client, "_told", None):
-                await client._wait_for_told()
+            await client.drain()
 
     def _listen_all(self) -> None:
         for speaker, client in zip(self.speakers, self.clients):
