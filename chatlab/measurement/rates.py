@@ -124,7 +124,7 @@ def compare(
     second round runs backwards, so that whatever drifts in the machine drifts for all. In a closed loop that lasts `seconds`,
     without `think_s` or an `executor`, the protocols of a round take turns: each has `seconds` in all, in parts of `turn_s` or
     8 mean response times of the slowest (two parts at the least), and its clock stands still meanwhile (`Round.turns`).
-    Shorter turns scatter less, and cost more: whose turn it is finds its caches cold (docs/design.md has the figures).
+    Shorter turns scatter less, and cost more: whose turn it is finds its caches cold (docs/measuring.md has the figures).
 
     Each protocol's generator is calibrated first, once in this process for each number of clients (`calibrate`). An interrupt
     ends it, and the processes with it; what was done by then is the result, marked as partial. Raises `ValueError` for no
