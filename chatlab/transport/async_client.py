@@ -121,12 +121,11 @@ class AsyncClient(ClientState):
 
     async def unread(self, after: int = 0, limit: int = 100) -> Mail:
         """A page of the mail that was not read yet: the messages numbered above `after`."""
-        mail = await self._ask(Unread(after, limit), Mail)
-        self._acknowledge()
-        return mail
+        self._acknowledge(1)
+        return await self._ask(Unread(after, limit), Mail)
 
     async def acknowledge(self, number: int) -> None:
-        """Drop the mail up to this number. The client does it by itself for what `receive` and `unread` returned."""
+        """Drop the mail up to this number at once. For what `receive` and `unread` returned the client does it in time."""
         await self._ask(Acknowledge(number), Done)
 
     async def delete_messages(self, numbers: Iterable[int]) -> int:
@@ -176,11 +175,11 @@ class AsyncClient(ClientState):
         if timeout_s is not None:
             checked_timeout(timeout_s)
         inbox = self._inbox
+        self._acknowledge(1 if not inbox.events else ACKNOWLEDGE_EVERY)
         event = self._next_event(inbox)
         if event is None:
             event = await self._wait_for_event(inbox, timeout_s)
         self._notify("received", event)
-        self._acknowledge()
         return event
 
     async def drain(self) -> None:
@@ -254,12 +253,12 @@ class AsyncClient(ClientState):
         """The next event to return, if there is one and it is known to whom it belongs."""
         return None if self._login_is_changing or inbox is not self._inbox else self._take()
 
-    def _acknowledge(self) -> None:
-        """Acknowledge what was read: all of it where no more events wait, else in batches. Never waits.
+    def _acknowledge(self, at_least: int) -> None:
+        """Acknowledge what was read, if so many messages were since the last time. Never waits.
 
         What could not be sent now is due again at the next opportunity.
         """
-        pending = self._pending_acknowledgement(1 if not self._inbox.events else ACKNOWLEDGE_EVERY)
+        pending = self._pending_acknowledgement(at_least)
         if pending is not None and not self._login_is_changing:
             self._post_acknowledgement(*pending)
 

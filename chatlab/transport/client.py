@@ -67,8 +67,9 @@ class Client(ClientState):
     where no answer came (the request may or may not have been carried out). After a lost connection `log_in` and
     `create_account` connect again.
 
-    What `receive` and `unread` return is acknowledged by the client itself, and is returned once: what the server sends
-    again after a lost connection is dropped.
+    A message that `receive` or `unread` has returned is returned only once, also where the server sends it again after a
+    lost connection. The client acknowledges it by itself when it is called for the next one (`receive`, `unread`), logs
+    out or closes: a program that dies before that is given the message again.
     """
 
     def __init__(self, protocol: str, address: Address, dial: Dial):
@@ -122,12 +123,11 @@ class Client(ClientState):
 
     def unread(self, after: int = 0, limit: int = 100) -> Mail:
         """A page of the mail that was not read yet: the messages numbered above `after`."""
-        mail = self._ask(Unread(after, limit), Mail)
-        self._acknowledge()
-        return mail
+        self._acknowledge(1)
+        return self._ask(Unread(after, limit), Mail)
 
     def acknowledge(self, number: int) -> None:
-        """Drop the mail up to this number. The client does it by itself for what `receive` and `unread` returned."""
+        """Drop the mail up to this number at once. For what `receive` and `unread` returned the client does it in time."""
         self._ask(Acknowledge(number), Done)
 
     def delete_messages(self, numbers: Iterable[int]) -> int:
@@ -176,6 +176,7 @@ class Client(ClientState):
         """
         deadline = None if timeout_s is None else time.monotonic() + checked_timeout(timeout_s)
         with self._changed:
+            self._acknowledge(1 if not self._inbox.events else ACKNOWLEDGE_EVERY)
             inbox = self._inbox
             while (event := self._next_event(inbox)) is None:
                 if inbox.lost is not None and not (self._login_is_changing and inbox.events):
@@ -183,7 +184,6 @@ class Client(ClientState):
                 if not self._changed.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):
                     raise TimeoutError(f"no event within {timeout_s} s")
         self._notify("received", event)
-        self._acknowledge()
         return event
 
     def drain(self) -> None:
@@ -252,13 +252,13 @@ class Client(ClientState):
         """The next event to return, if there is one and it is known to whom it belongs."""
         return None if self._login_is_changing or inbox is not self._inbox else self._take()
 
-    def _acknowledge(self) -> None:
-        """Acknowledge what was read: all of it where no more events wait, else in batches. Never waits.
+    def _acknowledge(self, at_least: int) -> None:
+        """Acknowledge what was read, if so many messages were since the last time. Never waits.
 
         What could not be sent now is due again at the next opportunity.
         """
         with self._changed:
-            pending = self._pending_acknowledgement(1 if not self._inbox.events else ACKNOWLEDGE_EVERY)
+            pending = self._pending_acknowledgement(at_least)
             if pending is not None and not self._login_is_changing:
                 self._post_acknowledgement(*pending)
 
