@@ -28,7 +28,7 @@ from chatlab.measurement.baselines.baseline import Baseline
 from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.process_stats import cpu_ns
 from chatlab.measurement.results.environment import cores, environment
-from chatlab.measurement.testbed import Bench, Crew, on_core
+from chatlab.measurement.testbed import LoadWorkers, Testbed, on_core
 
 SYSTEMS = (
     *(("light", protocol) for protocol in ("text", "binary", "grpc", "grpc-stream")),
@@ -51,13 +51,13 @@ def ours(generator: str, protocol: str, args) -> Result:
     load = Workload(
         clients=args.clients, in_flight=args.in_flight, seconds=args.seconds, warm_up_s=0.2, operations="ping"
     )
-    with Bench(
+    with Testbed(
         chatlab.resolve(protocol),
         generator=generator,
-        crew=Crew(),
+        crew=LoadWorkers(),
         baseline=Baseline(kind, chatlab.resolve(protocol)),
     ) as bench:
-        found = bench.carry_out(load)
+        found = bench.run(load)
     return Result(found.rate, found.generator_cpu_s / found.messages * 1e6, found.server_cpu_us)
 
 

@@ -45,7 +45,7 @@ PLANTED = 0.10  # of the server's processor time for a message
 DOSE = "CHATLAB_DOSE"  # the share that the slower server uses in addition to its own work
 TRIED_DOSE, TRIED_ROUNDS = 0.2, 40
 FALSE, FOUND = 0.05, 0.80  # called between equals, at most; found of what was planted, at least
-TURN_S = 0.02  # twins find their caches equally cold, so it may be short
+SLICE_S = 0.02  # twins find their caches equally cold, so it may be short
 STALL_S, STALL_AFTER_S, LASTS_S = 0.5, 2.0, 5.0
 NUMBERS = ("server_cpu_us", "rate")  # the first is what the verdicts are about
 
@@ -134,7 +134,7 @@ def comparisons(wanted: list[str], args) -> dict[str, bool]:
             for number in range(args.trials):
                 load = _load(args, args.seed + number)
                 found = chatlab.compare(
-                    _named(others), workload=load, clients=1, rounds=args.rounds, generator="light", turn_s=TURN_S
+                    _named(others), workload=load, clients=1, rounds=args.rounds, generator="light", slice_s=SLICE_S
                 )
                 for name, tally in tallies.items():
                     tally.add(found, name)
@@ -186,7 +186,7 @@ def plant(args) -> None:
     os.environ[DOSE] = f"{TRIED_DOSE}"
     load = _load(args, args.seed - 1)
     compared = chatlab.compare(
-        _named(["slower"]), workload=load, clients=1, rounds=TRIED_ROUNDS, generator="light", turn_s=TURN_S
+        _named(["slower"]), workload=load, clients=1, rounds=TRIED_ROUNDS, generator="light", slice_s=SLICE_S
     )
     found = compared.ratio("slower", "one", of=NUMBERS[0])
     if not found.differs:

@@ -35,15 +35,15 @@ def main() -> None:
     data = b"".join(b"#%d|6|ben|%s\n" % (100 + n, b"x" * 32) for n in range(BATCH))
     requests = server.receive(data)
 
-    def carry_out():
+    def run():
         hub.ask_all(ann, requests)
         hub.ask(ben, 1, Acknowledge(2**62))
         return [outbox.take() for outbox in outboxes]
 
-    carry_out()
-    answers, events = carry_out()
+    run()
+    answers, events = run()
     print(f"parse the request          {quietest_us(lambda: server.receive(data)):5.2f} µs")
-    print(f"carry it out, acknowledge  {quietest_us(carry_out):5.2f} µs")
+    print(f"carry it out, acknowledge  {quietest_us(run):5.2f} µs")
     print(f"spell the answer           {quietest_us(lambda: spell(server, answers)):5.2f} µs")
     print(f"spell the event            {quietest_us(lambda: spell(server, events)):5.2f} µs")
 

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.results.environment import cores, environment
-from chatlab.measurement.stats.intervals import typical
-from chatlab.measurement.testbed import Bench, SideBySide, on_core
+from chatlab.measurement.stats.intervals import location
+from chatlab.measurement.testbed import InterleavedTestbeds, Testbed, on_core
 from chatlab.transport.registry import resolve
 
 TURNS_S = (0.005, 0.01, 0.02, 0.05, 0.1)
@@ -51,11 +51,11 @@ def loops(seconds: float) -> list[tuple[float, float]]:
     return found
 
 
-def differences(found: list[tuple[float, float]], turn_s: float) -> list[float]:
+def differences(found: list[tuple[float, float]], slice_s: float) -> list[float]:
     """The logarithm of the ratio of two equal sides that took turns, once for each time that both have had all of theirs."""
     sums: dict[int, tuple[list[float], list[float]]] = {}
     for at, took in found:
-        side = (0, 1, 1, 0)[int(at / turn_s) % 4]
+        side = (0, 1, 1, 0)[int(at / slice_s) % 4]
         sums.setdefault(int(at / (2 * EACH_S)), ([], []))[side].append(took)
     whole = list(sums.values())[:-1]
     return [math.log(statistics.mean(one) / statistics.mean(other)) for one, other in whole]
@@ -69,9 +69,9 @@ def tell_noise(seconds: float) -> None:
     print(
         f"  one loop: {middle:.0f} µs in the median, {took_us[tenth]:.0f} to {took_us[-tenth]:.0f} in eight of ten cases"
     )
-    for turn_s in TURNS_S:
-        scatter = statistics.stdev(differences(found, turn_s))
-        print(f"  two equal sides of {EACH_S} s in turns of {1000 * turn_s:3.0f} ms differ by {scatter:.1%}")
+    for slice_s in TURNS_S:
+        scatter = statistics.stdev(differences(found, slice_s))
+        print(f"  two equal sides of {EACH_S} s in turns of {1000 * slice_s:3.0f} ms differ by {scatter:.1%}")
     half = [math.log(statistics.mean(one) / statistics.mean(other)) for one, other in one_after_the_other(found)]
     print(f"  one after the other: by {statistics.stdev(half):.1%}")
 
@@ -90,20 +90,20 @@ def tell_cold(rounds: int, seed: int) -> None:
     cpu_us: dict[tuple[str, float], list[float]] = {}
     for _ in range(rounds):
         benches = [
-            Bench(resolve(protocol), generator="light") for protocol in shuffled.sample(PROTOCOLS, len(PROTOCOLS))
+            Testbed(resolve(protocol), generator="light") for protocol in shuffled.sample(PROTOCOLS, len(PROTOCOLS))
         ]
         with contextlib.ExitStack() as opened:
-            stand = opened.enter_context(SideBySide(benches))
-            for turn_s in shuffled.sample(COLD_S, len(COLD_S)):
-                stand.turn_s = turn_s
-                for name, found in stand.carry_out(load):
-                    cpu_us.setdefault((name, turn_s), []).append(found.server_cpu_us)
+            stand = opened.enter_context(InterleavedTestbeds(benches))
+            for slice_s in shuffled.sample(COLD_S, len(COLD_S)):
+                stand.slice_s = slice_s
+                for name, found in stand.run(load):
+                    cpu_us.setdefault((name, slice_s), []).append(found.server_cpu_us)
     for protocol in PROTOCOLS:
         longest = cpu_us[protocol, COLD_S[-1]]
-        for turn_s in COLD_S[:-1]:
-            more = typical([100 * (short / long - 1) for short, long in zip(cpu_us[protocol, turn_s], longest)])
+        for slice_s in COLD_S[:-1]:
+            more = location([100 * (short / long - 1) for short, long in zip(cpu_us[protocol, slice_s], longest)])
             print(
-                f"  {protocol:4} in turns of {1000 * turn_s:3.0f} ms: {more:+.0f} % of the server's processor time for a message"
+                f"  {protocol:4} in turns of {1000 * slice_s:3.0f} ms: {more:+.0f} % of the server's processor time for a message"
             )
 
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from .capture.trace import Moment, Trace
+from .capture.trace import Trace, TraceEvent
 from .messages import ChatError, ConnectionLost, Limits, cut
 from .transport.async_client import AsyncClient
 from .transport.client import Client
@@ -300,7 +300,7 @@ class _Actor(threading.Thread):
             self.error = error
 
     def moments(self, start: float):
-        return [Moment(at - start, self.who, what, message) for at, what, message in self._notes]
+        return [TraceEvent(at - start, self.who, what, message) for at, what, message in self._notes]
 
 
 def _play(actors: list[_Actor], deadline: float) -> None:

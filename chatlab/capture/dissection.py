@@ -46,11 +46,11 @@ def dissect(codec, frame: bytes) -> tuple[Field, ...]:
     return tiled(fields, len(frame), "without a name", ENCODING)
 
 
-def spelled(codec, message: Message, tag: int | None = None) -> Frame:
+def dissect_message(codec, message: Message, tag: int | None = None) -> Frame:
     """The frame that says a message, taken apart; it never travels, it is there to be looked at.
 
     >>> from chatlab.codecs.text import TextCodec
-    >>> spelled(TextCodec(), messages.Send("bob", "hi"), tag=7)
+    >>> dissect_message(TextCodec(), messages.Send("bob", "hi"), tag=7)
     <Send up on 7, 12 bytes: Send to='bob' text='hi'>
     """
     codec = codec() if isinstance(codec, type) else codec

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from msgspec.structs import fields as fields_of
 
 from ..messages import Message, cut
-from .layers import ENCODING, Account, account, cost_in_words, default_of
+from .layers import ENCODING, LayerBytes, bytes_by_layer, cost_in_words, default_of
 
 
 class Field(NamedTuple):
@@ -57,7 +57,7 @@ class Frame(NamedTuple):
         """The frame as an annotated hex table. With `varying` also what differs from run to run, as ports do."""
         from ..display.hexview import HexTable
 
-        return HexTable(self, cost_in_words(account([self])), varying)
+        return HexTable(self, cost_in_words(bytes_by_layer([self])), varying)
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return self.explain()._repr_mimebundle_(include, exclude)
@@ -78,13 +78,13 @@ class Frames(tuple):
         return Frames(frame for frame in self if all(getattr(frame, name) == value for name, value in wanted.items()))
 
     def since(self, mark) -> "Frames":
-        """Those that begin after a relay's `mark()`: what an operation has cost is `frames.since(mark).account()`."""
+        """Those that begin after a relay's `mark()`: what an operation has cost is `frames.since(mark).bytes_by_layer()`."""
         begun = {(n, way): getattr(there, way) for n, there in enumerate(mark.carried, 1) for way in ("up", "down")}
         return Frames(frame for frame in self if frame.offset >= begun.get((frame.connection, frame.direction), 0))
 
-    def account(self) -> Account:
+    def bytes_by_layer(self) -> LayerBytes:
         """What they cost, layer by layer."""
-        return account(self)
+        return bytes_by_layer(self)
 
     def by_exchange(self) -> dict[tuple[int, int | None], "Frames"]:
         """The frames of each question and its answer, by (connection, tag); over HTTP/2 by (connection, stream)."""
@@ -97,7 +97,7 @@ class Frames(tuple):
         """A row for each frame. With `times` the plain text tells them too."""
         from ..display.hexview import FrameTable
 
-        return FrameTable(self, cost_in_words(account(self)), times)
+        return FrameTable(self, cost_in_words(bytes_by_layer(self)), times)
 
     def __repr__(self):
         return repr(self.table())

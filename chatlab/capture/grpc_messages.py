@@ -17,7 +17,7 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from ..proto import chat_pb2
 from ..proto import spans as walk
 from .fields import Field, in_words, lay, summed_up
-from .layers import ENCODING, FRAMING, information_of, minimal
+from .layers import ENCODING, FRAMING, information_of, minimal_size
 
 _POOL = descriptor_pool.Default()
 assert chat_pb2.DESCRIPTOR  # importing it has put our service into the pool
@@ -39,8 +39,8 @@ def with_information(lines: list[Field], method: MethodDescriptor | None, direct
         return lines
     says = {":path": 1} if direction == "up" else {"grpc-status": 1}
     if any(line.name == "grpc-status" and line.value != "0" for line in lines):
-        says |= {line.name: minimal(line.value) for line in lines if line.name == "code"}
-        says |= {line.name: minimal(unquote(line.value)) for line in lines if line.name == "grpc-message"}
+        says |= {line.name: minimal_size(line.value) for line in lines if line.name == "code"}
+        says |= {line.name: minimal_size(unquote(line.value)) for line in lines if line.name == "grpc-message"}
     return [line._replace(information=min(line.size, says.get(line.name, 0))) for line in lines]
 
 

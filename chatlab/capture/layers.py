@@ -63,13 +63,13 @@ def information_of(kind: str, name: str, value: object) -> int:
     default = default_of(kind, field)
     if default is _NO_SUCH_FIELD or value == default:
         return 0
-    return minimal(value)
+    return minimal_size(value)
 
 
-def minimal(value: object) -> int:
+def minimal_size(value: object) -> int:
     """The fewest bytes that hold a string or a whole number.
 
-    >>> [minimal(value) for value in ("", "é", 0, 255, 256, -1, -129, True)]
+    >>> [minimal_size(value) for value in ("", "é", 0, 255, 256, -1, -129, True)]
     [0, 2, 0, 1, 2, 1, 2, 0]
     """
     if isinstance(value, str):
@@ -93,7 +93,7 @@ def default_of(kind: str, field: str) -> object:
 # ---- what it costs ----------------------------------------------------------------------------------------------
 
 
-class Account(NamedTuple):
+class LayerBytes(NamedTuple):
     """Bytes by layer. The first four are bytes of the tape; the last is a model beside it. Accounts add and subtract."""
 
     information: int = 0
@@ -115,22 +115,22 @@ class Account(NamedTuple):
     def up_to(self, layer: str) -> int:
         """The bytes of this layer and of all that are inside it: what somebody sees who measures there.
 
-        >>> Account(6, 1, 2, 30, 52).up_to("message framing")
+        >>> LayerBytes(6, 1, 2, 30, 52).up_to("message framing")
         9
         """
         return sum(self[: LAYERS.index(layer) + 1])
 
-    def __add__(self, other: "Account") -> "Account":
-        return Account(*map(sum, zip(self, other, strict=True)))
+    def __add__(self, other: "LayerBytes") -> "LayerBytes":
+        return LayerBytes(*map(sum, zip(self, other, strict=True)))
 
-    def __sub__(self, other: "Account") -> "Account":
-        return Account(*[mine - others for mine, others in zip(self, other, strict=True)])
+    def __sub__(self, other: "LayerBytes") -> "LayerBytes":
+        return LayerBytes(*[mine - others for mine, others in zip(self, other, strict=True)])
 
     def to_dict(self) -> dict[str, int]:
         return dict(zip(LAYERS, self))
 
 
-def account(frames: Iterable) -> Account:
+def bytes_by_layer(frames: Iterable) -> LayerBytes:
     """What the frames cost, layer by layer; together exactly their bytes, and TCP/IP headers by a model.
 
     The model: what arrived in one piece was written in one go, in segments of 1448 bytes behind 52 bytes of headers
@@ -144,14 +144,14 @@ def account(frames: Iterable) -> Account:
         for field in frame.fields:
             totals[INFORMATION] += field.information
             totals[field.layer] += field.size - field.information
-    totals[TCP_IP] = sum(map(headers_of, pieces.values()))
-    return Account(*totals.values())
+    totals[TCP_IP] = sum(map(tcp_ip_overhead, pieces.values()))
+    return LayerBytes(*totals.values())
 
 
-def headers_of(size: int) -> int:
+def tcp_ip_overhead(size: int) -> int:
     """What the headers of as few segments as can hold so many bytes take, by the model.
 
-    >>> headers_of(1), headers_of(1448), headers_of(1449), headers_of(0)
+    >>> tcp_ip_overhead(1), tcp_ip_overhead(1448), tcp_ip_overhead(1449), tcp_ip_overhead(0)
     (52, 52, 104, 0)
     """
     return SEGMENT_HEADERS * -(-size // SEGMENT)

@@ -15,7 +15,7 @@ from ..messages import cut
 from ..transport.client import Client
 from ..transport.event_loop import background_loop, run
 from ..transport.interface import Address, Implementation
-from .traffic import Chunk, Mark, Traffic
+from .traffic import Chunk, Position, Traffic
 
 TAPE_BYTES = 16 << 20
 CHUNK_COST = 256  # what a chunk takes besides its bytes, so that a million of one byte are bounded too
@@ -95,11 +95,11 @@ class Relay:
     def bytes_down(self) -> int:
         return self.since().down
 
-    def mark(self) -> Mark:
+    def mark(self) -> Position:
         """This moment, to count from with `since`."""
-        return Mark(tuple(Traffic(up, down) for up, down in self._carried))
+        return Position(tuple(Traffic(up, down) for up, down in self._carried))
 
-    def since(self, mark: Mark = Mark(()), connection: int | None = None) -> Traffic:
+    def since(self, mark: Position = Position(()), connection: int | None = None) -> Traffic:
         """What passed since the mark, or since the relay was opened: on one connection (1 is the first) or on all."""
         now, then = self.mark().carried, mark.carried
         if connection is not None:

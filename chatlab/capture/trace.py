@@ -7,17 +7,17 @@ from ..messages import Arrived, Heard, Message, Say, Send, Sent
 
 
 @dataclass(frozen=True)
-class Moment:
-    """Something that one user did or saw. `what` is "asked", "answered" or "received"; `at_s` counts from the start."""
+class TraceEvent:
+    """Something that one user did or saw. `kind` is "asked", "answered" or "received"; `at_s` counts from the start."""
 
     at_s: float
     who: str
-    what: str
+    kind: str
     message: Message
 
 
 @dataclass(frozen=True)
-class Flight:
+class Delivery:
     """A text on its way from one user to another. `received_s` is None where it was not shown before the end."""
 
     sender: str
@@ -31,7 +31,7 @@ class Flight:
 class Trace:
     """A simulation, moment by moment, in order of time."""
 
-    moments: tuple[Moment, ...]
+    moments: tuple[TraceEvent, ...]
 
     def __repr__(self):
         who = sorted({moment.who for moment in self.moments})
@@ -44,11 +44,11 @@ class Trace:
         """
         said: dict[str, list[str]] = {}
         for moment in self.moments:
-            said.setdefault(moment.who, []).append(f"{moment.what} {moment.message}")
+            said.setdefault(moment.who, []).append(f"{moment.kind} {moment.message}")
         return said
 
     @cached_property
-    def flights(self) -> tuple[Flight, ...]:
+    def flights(self) -> tuple[Delivery, ...]:
         """Every text that was sent to somebody or said in a room and shown, with the two times."""
         return tuple(sorted(_letters(self.moments) + _sayings(self.moments), key=lambda flight: flight.sent_s))
 
@@ -59,16 +59,16 @@ class Trace:
         return space_time(self, ax)
 
     def to_frame(self):
-        """A pandas DataFrame, a row for each moment: at_s, who, what, message."""
+        """A pandas DataFrame, a row for each moment: at_s, who, kind, message."""
         import pandas
 
-        rows = [(moment.at_s, moment.who, moment.what, str(moment.message)) for moment in self.moments]
-        return pandas.DataFrame(rows, columns=["at_s", "who", "what", "message"])
+        rows = [(moment.at_s, moment.who, moment.kind, str(moment.message)) for moment in self.moments]
+        return pandas.DataFrame(rows, columns=["at_s", "who", "kind", "message"])
 
 
-def _letters(moments) -> list[Flight]:
+def _letters(moments) -> list[Delivery]:
     shown = {(m.who, m.message.number): m.at_s for m in moments if isinstance(m.message, Arrived)}
-    asked: dict[str, Moment] = {}
+    asked: dict[str, TraceEvent] = {}
     flights = []
     for moment in moments:
         if isinstance(moment.message, Send):
@@ -76,11 +76,11 @@ def _letters(moments) -> list[Flight]:
         elif isinstance(moment.message, Sent):
             ask = asked[moment.who]
             to, text = ask.message.to, ask.message.text
-            flights.append(Flight(moment.who, to, text, ask.at_s, shown.get((to, moment.message.number))))
+            flights.append(Delivery(moment.who, to, text, ask.at_s, shown.get((to, moment.message.number))))
     return flights
 
 
-def _sayings(moments) -> list[Flight]:
+def _sayings(moments) -> list[Delivery]:
     said: dict[tuple[str, str], list[float]] = {}
     for moment in moments:
         if isinstance(moment.message, Say):
@@ -93,5 +93,5 @@ def _sayings(moments) -> list[Flight]:
             nth = heard[sender, text, moment.who] = heard.get((sender, text, moment.who), -1) + 1
             times = said.get((sender, text), ())
             if nth < len(times):
-                flights.append(Flight(sender, moment.who, text, times[nth], moment.at_s))
+                flights.append(Delivery(sender, moment.who, text, times[nth], moment.at_s))
     return flights

@@ -52,7 +52,7 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class Mark:
+class Position:
     """A moment to count from: what each connection had carried by then."""
 
     carried: tuple[Traffic, ...]

@@ -12,18 +12,19 @@ from ..display import plots
 from ..display.plots.rates import cost_by_clients, overview, rate_by_clients
 from ..display.plots.style import figure
 from ..display.plots.traffic import bytes_per_operation
-from ..measurement.breakdown import Ladder, ladder
+from ..measurement.breakdown import CostBreakdown, cost_breakdown
 from ..measurement.byte_counts import ByteTable, count_bytes
 from ..measurement.code_complexity.tables import Complexity, complexity
 from ..measurement.load.wire_clients import wire_for
 from ..measurement.load.workload import Workload
 from ..measurement.rates import PROTOCOLS, ROUNDS, compare, measure
 from ..measurement.results.environment import environment
-from ..measurement.results.result import Shown
+from ..measurement.results.result import Result
 from ..measurement.results.runs import Comparison
-from ..measurement.saturation import TRIES, Saturation, Try, why_not
+from ..measurement.saturation import TRIES, Attempt, Saturation, reject_reason
 from ..transport.registry import resolve
 from . import report
+from .report_page import Section, page
 
 SWEEP = (500, 1_000, 2_000, 4_000, 8_000, 16_000)  # requests a second that fall due
 SWEPT = Workload(clients=4, rate=SWEEP[0], arrivals="poisson", seconds=0.6)
@@ -37,10 +38,10 @@ class Found(NamedTuple):
     """All that one comparison has found. `left_out` says of whom the open loop was not tried, or no further, and why."""
 
     counted: ByteTable
-    compared: Comparison | None  #: None where it failed before a round was finished
+    compared: Comparison | None  #: None where it failed before a round was partial_result
     swept: Sequence[Saturation]
     left_out: Mapping[str, str]
-    climbed: Ladder | None
+    climbed: CostBreakdown | None
     code: Complexity
     interrupted: bool = False  #: before all of it was measured
     failed: Mapping[str, Exception] = MappingProxyType({})  #: what could not be measured to the end, and why
@@ -69,7 +70,7 @@ def main_comparison(
     found = _measure_all(protocols, quick, seed, rounds)
     data = _write_data(out, found)
     pictures = _write_pictures(out, found)
-    again = report.Again({resolve(each).name: each for each in protocols}, _folders(protocols))
+    again = report.Reproduce({resolve(each).name: each for each in protocols}, _folders(protocols))
     all_again = again.command("compare", *protocols, *["--quick"] * quick, "--seed", f"{seed}")
     if rounds != ROUNDS:  # which the command line has no word for
         call = f"main_comparison({list(protocols)!r}, quick={quick!r}, seed={seed!r}, rounds={rounds!r})"
@@ -88,7 +89,7 @@ def main_comparison(
 def _folders(protocols: Sequence[str]) -> tuple[str, ...]:
     """Where the modules of each "module:NAME" are that is not installed: whoever repeats the measurement has to find them."""
     installed = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    roots = {each.partition(":")[0].partition(".")[0] for each in protocols if ":" in each} - {__package__}
+    roots = {each.partition(":")[0].partition(".")[0] for each in protocols if ":" in each} - {"chatlab"}
     homes = [
         next(iter(getattr(sys.modules[root], "__path__", ())), None) or sys.modules[root].__file__
         for root in sorted(roots)
@@ -104,7 +105,7 @@ def _measure_all(protocols: Sequence[str], quick: bool, seed: int, rounds: int) 
         RATES, lambda: compare(protocols, workload=Workload(seed=seed), rounds=rounds, quick=quick), failed
     )
     was_interrupted = compared is not None and compared.partial and not failed
-    climbed, interrupted = (None, True) if was_interrupted else _climb(protocols, quick, seed, failed)
+    climbed, interrupted = (None, True) if was_interrupted else _measure_rounds(protocols, quick, seed, failed)
     if quick:
         swept, left_out = [], dict.fromkeys(counted.protocols, "a quick comparison does not try it")
     elif interrupted:
@@ -120,15 +121,15 @@ def _told(result):
     return result
 
 
-def _tried(what: str, measure: Callable[[], Shown], failed: dict[str, Exception]):
-    """What was measured; where it failed, what was finished by then, or None, and `failed` has the error."""
+def _tried(what: str, measure: Callable[[], Result], failed: dict[str, Exception]):
+    """What was measured; where it failed, what was partial_result by then, or None, and `failed` has the error."""
     try:
         return _told(measure())
     except (RuntimeError, OSError) as error:
         failed[what] = error
         print(_sentence(_failure(what, error)), end="\n\n", flush=True)
-        finished = getattr(error, "finished", None)
-        return None if finished is None else _told(finished)
+        partial_result = getattr(error, "partial_result", None)
+        return None if partial_result is None else _told(partial_result)
 
 
 def _failures(found: Found) -> list[str]:
@@ -143,7 +144,7 @@ def _sentence(told: str) -> str:
     return f"{told[0].upper()}{told[1:]}."
 
 
-def _report(found: Found, data: Mapping[str, str], all_again: str, again: report.Again = report.Again()) -> str:
+def _report(found: Found, data: Mapping[str, str], all_again: str, again: report.Reproduce = report.Reproduce()) -> str:
     """Its sections, in order. Another one is another line."""
     counted, compared, climbed = found.counted, found.compared, found.climbed
     rates = [name for name in data if name.startswith("rates.")]
@@ -164,12 +165,12 @@ def _report(found: Found, data: Mapping[str, str], all_again: str, again: report
         report.raw_data(data, all_again),
     ]
     warnings = [f"Careful: {where.warning}."] * bool(where.warning)
-    return report.page(
+    return page(
         f"One chat, carried by {', '.join(counted.protocols)}", sections, _what_is_partial(found) + warnings
     )
 
 
-def _time_section(found: Found, again: report.Again) -> list[report.Section]:
+def _time_section(found: Found, again: report.Reproduce) -> list[Section]:
     """None where nobody has a ladder, or it was interrupted before."""
     if found.climbed is not None:
         return [report.where_time_goes(found.climbed, "ladder.json", again)]
@@ -199,15 +200,15 @@ def _what_is_partial(found: Found) -> list[str]:
 # ---- where the time goes ----------------------------------------------------------------------------------------
 
 
-def _climb(
+def _measure_rounds(
     protocols: Sequence[str], quick: bool, seed: int, failed: dict[str, Exception]
-) -> tuple[Ladder | None, bool]:
+) -> tuple[CostBreakdown | None, bool]:
     """The ladders of those that have one, None where nobody has or nothing was measured; and whether it was interrupted."""
     climbable = [protocol for protocol in protocols if _is_spoken_lightly(protocol)]
     if not climbable:
         return None, False
     try:
-        climbed = _tried(LADDER, lambda: ladder(climbable, seed=seed, quick=quick), failed)
+        climbed = _tried(LADDER, lambda: cost_breakdown(climbable, seed=seed, quick=quick), failed)
     except KeyboardInterrupt:
         return None, True
     return climbed, climbed is not None and climbed.partial and LADDER not in failed
@@ -230,14 +231,14 @@ def _sweep(
     light generator has not failed."""
     found, left_out = [], {}
     for protocol in protocols:
-        name, tries = resolve(protocol).name, []
+        name, attempts = resolve(protocol).name, []
         if INTERRUPTED in left_out.values():
             left_out[name] = INTERRUPTED
             continue
         try:
             wire_for(resolve(protocol))  # or nobody could ask it anything
             for each in _tries(protocol, replace(SWEPT, seed=seed)):
-                tries.append(each)
+                attempts.append(each)
         except ValueError as error:
             left_out[name] = str(error)
         except (RuntimeError, OSError) as error:
@@ -245,19 +246,19 @@ def _sweep(
             left_out[name] = str(error)
         except KeyboardInterrupt:
             left_out[name] = INTERRUPTED
-        if tries:
+        if attempts:
             found.append(
-                Saturation(name, replace(SWEPT, seed=seed), BOUND_MS, tuple(tries), environment(), name in left_out)
+                Saturation(name, replace(SWEPT, seed=seed), BOUND_MS, tuple(attempts), environment(), name in left_out)
             )
     return found, left_out
 
 
-def _tries(protocol: str, load: Workload) -> Iterator[Try]:
+def _tries(protocol: str, load: Workload) -> Iterator[Attempt]:
     """Each rate, the lowest first, until the server is left behind; once more where it was the generator that was late."""
     for rate in SWEEP:
         for _ in range(TRIES):
             run = measure(protocol, replace(load, rate=rate), generator="light")
-            yield Try(rate, run, why_not(run, BOUND_MS))
+            yield Attempt(rate, run, reject_reason(run, BOUND_MS))
             if not run.generator_limited:
                 break
         if run.rate.median < LEFT_BEHIND * rate:
@@ -273,7 +274,7 @@ def _write_data(out: Path, found: Found) -> dict[str, str]:
     if found.compared is not None:
         written |= _write_rates(out, found.compared)
     if found.climbed is not None:
-        written[found.climbed.save(out / "ladder.json").name] = "where the time goes: every round of every rung."
+        written[found.climbed.save(out / "ladder.json").name] = "where the time goes: every round of every stage."
     for number, each in enumerate(found.swept, 1):
         name = "".join(c if c.isalnum() or c in "-_" else "_" for c in each.protocol)
         written[each.save(out / f"sweep-{number}-{name}.json").name] = (
@@ -301,7 +302,7 @@ def _write_pictures(out: Path, found: Found) -> list[Path]:
         pictures = {"comparison.png": overview(counted, compared), **pictures}
         pictures |= {"rates.png": figure(rate_by_clients, compared), "cost.png": figure(cost_by_clients, compared)}
     if found.climbed is not None:
-        pictures["ladder.png"] = figure(plots.ladder, found.climbed)
+        pictures["ladder.png"] = figure(plots.breakdown_bars, found.climbed)
     for name, picture in pictures.items():
         picture.savefig(out / name, bbox_inches="tight", facecolor="white")
     return [out / name for name in pictures]

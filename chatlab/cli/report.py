@@ -13,19 +13,19 @@ from math import exp, log
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..display.plots.breakdown import ladder
+from ..display.plots.breakdown import breakdown_bars
 from ..display.plots.latency import latency_distribution, percentiles, throughput_latency
 from ..display.plots.rates import cost_by_clients, rate_by_clients
 from ..display.plots.traffic import bytes_per_operation
 from ..display.tables import Table, table
-from ..measurement.breakdown import QUICK_SECONDS, Ladder
+from ..measurement.breakdown import QUICK_SECONDS, CostBreakdown
 from ..measurement.byte_counts import ByteTable
 from ..measurement.code_complexity.tables import Complexity
 from ..measurement.results import runs as results
 from ..measurement.results.environment import Environment
 from ..measurement.results.runs import Comparison, Run
 from ..measurement.saturation import Saturation
-from ..measurement.stats.intervals import LEVEL, SURE, Ratio, typical
+from ..measurement.stats.intervals import LEVEL, STRICT_LEVEL, Ratio, location
 from .report_page import NO_BREAK, Section, _code, _facts, _link, _list, _paragraph, _picture, _table, _unbroken
 
 
@@ -34,7 +34,7 @@ def shown(title: str, result, *pictures, origin: str = "") -> Section:
     return Section(title, _table(result) + "".join(_picture(draw, result) for draw in pictures), origin)
 
 
-class Again(NamedTuple):
+class Reproduce(NamedTuple):
     """How to do again what a page tells of: lines that run as they stand, wherever they are typed."""
 
     given: Mapping[str, str] = MappingProxyType({})  #: what a protocol was given as, where that is not its name
@@ -67,7 +67,7 @@ RATES, TIMES, LADDER = "Rate, and what a message costs the server", "Response ti
 IN_SHORT = "send 2 characters"  # the operation of which the summary tells
 
 
-def summary(counted: ByteTable, compared: Comparison | None, climbed: Ladder | None = None) -> Section:
+def summary(counted: ByteTable, compared: Comparison | None, climbed: CostBreakdown | None = None) -> Section:
     """What was found, in sentences: each with its interval and how sure it is."""
     clients = None if compared is None else _most_telling(compared)
     found = [_bytes_in_short(counted), *(_in_short(compared, clients, of) for of in TOLD if compared is not None)]
@@ -83,7 +83,7 @@ def _how_sure(compared: Comparison, clients: int) -> str:
         f"Rates and times are told for {_so_many(clients, 'client')}{why}; the tables have the others. "
         f"Each is the centre of {_rounds_in_words(compared)} with fresh servers, and in brackets is its {_percent(LEVEL)} interval; "
         "a ratio has one of its own, of the same rounds of both. "
-        f"“Surely” means that the {_percent(SURE)} interval, too, excludes that both are equal; “perhaps”, "
+        f"“Surely” means that the {_percent(STRICT_LEVEL)} interval, too, excludes that both are equal; “perhaps”, "
         f"that only the {_percent(LEVEL)} interval does, as it would by accident in one comparison of twenty."
     )
 
@@ -107,7 +107,7 @@ def _in_short(compared: Comparison, clients: int, of: str) -> str:
     return f"<b>{escape(TOLD[of].name)}</b>, with {_so_many(clients, 'client')}.{_list(map(escape, told))}"
 
 
-def _time_in_short(climbed: Ladder) -> str:
+def _time_in_short(climbed: CostBreakdown) -> str:
     """Of each protocol's request the largest part, and whether it may be only scatter."""
     told = []
     for protocol in climbed.protocols:
@@ -121,7 +121,7 @@ def _time_in_short(climbed: Ladder) -> str:
             told.append(f"{protocol}: no part stands out of the scatter.")
             continue
         value, low, high = (_percent(each) for each in (largest.share.value, largest.share.low, largest.share.high))
-        part = f"{'' if largest.differs else 'perhaps '}{largest.rung.part}"
+        part = f"{'' if largest.differs else 'perhaps '}{largest.stage.part}"
         told.append(f"{protocol}: the largest part is {part}, {value} [{_unbroken(f'{low} … {high}')}].")
     what = "the server's processor time" if climbed.measures[0] == "cpu_us" else "the response time"
     return f"<b>Where the time goes</b>: of {what} for a request, with one on its way.{_list(map(escape, told))}"
@@ -168,7 +168,7 @@ def _is_telling(compared: Comparison, clients: int) -> bool:
 # ---- bytes ------------------------------------------------------------------------------------------------------
 
 
-def bytes_on_the_wire(counted: ByteTable, file: str, again: Again = Again()) -> Section:
+def bytes_on_the_wire(counted: ByteTable, file: str, again: Reproduce = Reproduce()) -> Section:
     """Every operation's bytes, as a table and as a picture. `file` is where the table is kept."""
     call = again.call(f"count_bytes({', '.join(map(repr, again.protocols(counted.protocols)))})")
     origin = (
@@ -233,7 +233,7 @@ def _verdicts(compared: Comparison) -> Table:
     heads = ("clients", "of whom", *(each.name for each in TOLD.values()))
     notes = (
         f"Each round of the one beside the same round of the other, with the {_percent(LEVEL)} interval. Without “perhaps”, a difference "
-        f"is sure: the {_percent(SURE)} interval excludes equality, too.",
+        f"is sure: the {_percent(STRICT_LEVEL)} interval excludes equality, too.",
     )
     return Table("What may be said of the differences", heads, tuple(rows), notes, labels=2)
 
@@ -298,15 +298,15 @@ def _times_of(run: Run) -> tuple[str, ...]:
 # ---- where the time goes, and how much code it takes ------------------------------------------------------------
 
 
-def where_time_goes(climbed: Ladder, file: str, again: Again = Again()) -> Section:
+def where_time_goes(climbed: CostBreakdown, file: str, again: Reproduce = Reproduce()) -> Section:
     """What each part of a server adds to the cost of a request, as a table and as a picture."""
     quick = ", quick=True" * (climbed.workload.seconds == QUICK_SECONDS)
-    call = again.call(f"ladder({again.protocols(climbed.protocols)!r}, seed={climbed.workload.seed}{quick})")
-    origin = f"{_link(file)}, every round of every rung; {_code(call)} measures it again."
-    return shown(LADDER, climbed, ladder, origin=origin)
+    call = again.call(f"cost_breakdown({again.protocols(climbed.protocols)!r}, seed={climbed.workload.seed}{quick})")
+    origin = f"{_link(file)}, every round of every stage; {_code(call)} measures it again."
+    return shown(LADDER, climbed, breakdown_bars, origin=origin)
 
 
-def how_much_code(found: Complexity, file: str, again: Again = Again()) -> Section:
+def how_much_code(found: Complexity, file: str, again: Reproduce = Reproduce()) -> Section:
     """Lines, branches and names of each protocol's client, server and tests."""
     command = again.command("complexity", *again.protocols(found.protocols))
     return shown(
@@ -350,7 +350,7 @@ def _tries_of(found: Sequence[Saturation]) -> Table:
 def _kept_up(found: Saturation) -> str:
     """Between which two of the rates the limit lies, as far as the generator let it be seen."""
     kept, within = found.rate, f"{_percent(0.99)} within {found.bound_ms:g} ms"
-    servers = [each for each in found.tries if not each.run.generator_limited]
+    servers = [each for each in found.attempts if not each.run.generator_limited]
     beyond = [each.rate for each in servers if not each.sustained and each.rate > (kept or 0)]
     parts = []
     if kept is not None:
@@ -359,7 +359,7 @@ def _kept_up(found: Saturation) -> str:
         parts.append(f"did not keep up with {min(beyond):,.0f}")
     if not parts:
         return f"{found.protocol}: nothing can be said, because the generator was late at every rate."
-    if len(servers) < len(found.tries):
+    if len(servers) < len(found.attempts):
         parts.append("rates at which the generator was late say nothing about the server")
     return f"{found.protocol} {'; '.join(parts)}."
 
@@ -409,8 +409,8 @@ def method(compared: Comparison) -> Section:
         "ranks, or Student's t where the rounds are too few for those. Ratios are of the same round of both.",
         "Generator-limited": "So is marked, and left out of comparisons of rates and times, what in most rounds had clients busy for more "
         f"than {_percent(results.GENERATOR_LIMIT)} of a processor; in an open loop also what was asked late ({_percent(0.01)} later than "
-        f"{results.LATE_MS:g} ms and {_percent(results.LATE_SHARE)} of the median response time) or not at all (more than "
-        f"{_percent(1 - results.LEAST_ATTEMPTED)}).",
+        f"{results.MAX_LATENESS_MS:g} ms and {_percent(results.MAX_LATENESS_SHARE)} of the median response time) or not at all (more than "
+        f"{_percent(1 - results.MIN_ATTEMPTED)}).",
         "Left out": _left_out(compared),
     }
     return Section("How it was measured", _facts(facts))
@@ -520,7 +520,7 @@ def _centre(values: Sequence[float], spec: str) -> tuple[str, str]:
     """The rounds' centre and the limits of its interval: of their logarithms, as none of them can be below 0."""
     if len(values) < 2 or min(values) <= 0:
         return f"{results.spread(values).median:{spec}}", "?"
-    found = typical([log(value) for value in values])
+    found = location([log(value) for value in values])
     return f"{exp(found.value):{spec}}", _unbroken(f"{exp(found.low):{spec}} … {exp(found.high):{spec}}")
 
 
@@ -545,7 +545,7 @@ def _origin(compared: Comparison, files: Sequence[str], *columns: str) -> str:
 
 
 def _loaded(kind: str, file: str) -> str:
-    return f"beside this page, {_code(Again().call(f'{kind}.load({file!r}).to_frame()'))}"
+    return f"beside this page, {_code(Reproduce().call(f'{kind}.load({file!r}).to_frame()'))}"
 
 
 def _so_many(count: int, what: str) -> str:

@@ -50,7 +50,7 @@ class Screen(Protocol):
         """The line typed in answer, or `EOFError` when nothing more is typed."""
 
 
-class Keyboard:
+class TerminalScreen:
     """A real terminal: a line can be edited while other lines appear above it."""
 
     def __init__(self, words: list[str]):
@@ -116,7 +116,7 @@ def _no_echo():
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
-class Pipe:
+class PipeScreen:
     """Standard input and output as plain lines. What was read is written too, so the output is the whole talk."""
 
     def __init__(self):
@@ -162,6 +162,6 @@ class Pipe:
         return await typed
 
 
-def screen(words: list[str]) -> Keyboard | Pipe:
+def screen(words: list[str]) -> TerminalScreen | PipeScreen:
     """The screen that standard input and output are; a terminal completes these words."""
-    return Keyboard(words) if sys.stdin.isatty() and sys.stdout.isatty() else Pipe()
+    return TerminalScreen(words) if sys.stdin.isatty() and sys.stdout.isatty() else PipeScreen()

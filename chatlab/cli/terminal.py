@@ -19,7 +19,7 @@ CREATING = "CREATING NEW ID:"
 ASK_NAME = "Enter username: "
 ASK_PASSWORD = "Enter password: "
 WELCOME = "Welcome to chat room. Enter 'tata' anytime to exit"
-TATA = "tata"
+EXIT_COMMAND = "tata"
 GONE = "DISCONNECTED!!"
 
 LOBBY = "lobby"
@@ -28,14 +28,14 @@ UNREAD_AT_ONCE = 20
 #: What to do about a refusal, where its text alone does not say it.
 ADVICE = {
     "NO_SUCH_ACCOUNT": "/search lists the names there are.",
-    "WRONG_PASSWORD": "Try again.",
+    "WRONG_PASSWORD": "Attempt again.",
     "NOT_LOGGED_IN": "/login NAME does both.",
     "ALREADY_LOGGED_IN": "First /logout.",
     "TEXT_TOO_LONG": "Send it in pieces.",
     "FRAME_TOO_LONG": "Send it in pieces.",
     "OVERDRAFT": "/balance shows what there is.",
     "NOT_IN_ROOM": "/join ROOM; /join alone enters the lobby.",
-    "MAILBOX_FULL": "Try again when they have read some of it.",
+    "MAILBOX_FULL": "Attempt again when they have read some of it.",
     "NO_SESSION": "/login NAME opens one.",
 }
 
@@ -55,7 +55,7 @@ class Terminal:
         self.room = ""
         self.lost = False
         self._listening: asyncio.Task | None = None
-        # Shown by the listener and not by whoever awaits `receive`: there is no moment at which an event was taken
+        # Result by the listener and not by whoever awaits `receive`: there is no moment at which an event was taken
         # and acknowledged, but could still be lost because the task that would show it is cancelled.
         client.listener = self._hear
 
@@ -76,12 +76,12 @@ class Terminal:
         entered = bool(name) and await self._enter(name, with_password, WELCOME)
         while not entered:
             name = (await self.screen.ask(ASK_NAME)).strip()
-            if name == TATA:
+            if name == EXIT_COMMAND:
                 raise EOFError
             entered = bool(name) and await self._enter(name, with_password, WELCOME)
 
     async def _obey(self, line: str) -> None:
-        if line.strip() == TATA:
+        if line.strip() == EXIT_COMMAND:
             raise EOFError
         if not line.strip():
             return

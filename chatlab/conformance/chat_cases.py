@@ -1,6 +1,6 @@
 """What every implementation must hold to, case by case: real servers, real clients, and the ways in which chats fail.
 
-A case gets a `Scene`. Every wait is for something, with a deadline. Which protocol is spoken nobody here knows.
+A case gets a `Scenario`. Every wait is for something, with a deadline. Which protocol is spoken nobody here knows.
 """
 
 import functools
@@ -9,8 +9,8 @@ import time
 from ..messages import Arrived, ChatError, Deposit, Entered, Heard, Left, LoggedOut, ViewBalance, Withdraw
 from ..transport import event_loop as loops
 from ..transport.client import Client
-from .fixtures import WAIT_S, at_once, chat_case, expect, next_event, nothing_more, refused, texts, until
-from .report import Case, Wrong, clipped
+from .fixtures import WAIT_S, at_once, chat_case, expect, expect_silence, next_event, refused, texts, until
+from .report import Case, CaseFailed, clipped
 
 CASES: list[Case] = []
 _FIRST: list[Case] = []  # tried before all others, which without it are not
@@ -23,7 +23,7 @@ TRICKY = "a|b,c;d \"e\" 'f' {g} [h] \\ \n\r\t\0 <i> %s &amp; é 中文 🙂"
 @chat_case(_FIRST, "The server does not start, does not say where it listens, or does not answer.", "")
 def a_server_starts_and_answers(scene):
     """The server starts on a free port and a first account can be created."""
-    ada = scene.stranger()
+    ada = scene.new_client()
     name = scene.name("ada")
     expect("create_account: the name in the answer", ada.create_account(name).name, name)
 
@@ -64,7 +64,7 @@ def names_are_unique(scene):
         except ChatError as error:
             expect("create_account of a name that is taken", error.code, "NAME_TAKEN")
 
-    at_once(*[functools.partial(try_it, scene.stranger()) for _ in range(5)])
+    at_once(*[functools.partial(try_it, scene.new_client()) for _ in range(5)])
     expect("create_account of one name from five clients at once: accounts made", len(wins), 1)
 
 
@@ -75,11 +75,11 @@ def names_are_unique(scene):
 )
 def impossible_names_are_refused(scene):
     """Empty, spaces, digits alone, 65 letters, control characters: refused, in words that a terminal survives."""
-    client = scene.stranger()
+    client = scene.new_client()
     for name in ("", "a b", "1234", "x" * 65, "a\nb", "\x1b[2J", "a|b", "../x", "a\0b"):
         error = refused("BAD_NAME", f"create_account({name!r})", client.create_account, name)
         if not error.text.isprintable():
-            raise Wrong(f"create_account({name!r})", f"a refusal with control characters: {error.text!r}")
+            raise CaseFailed(f"create_account({name!r})", f"a refusal with control characters: {error.text!r}")
     client.create_account(scene.name("ada"))
 
 
@@ -101,7 +101,7 @@ def logging_in_and_out(scene):
     """By name or by id; unknown names are refused; after log_out one speaks for nobody; the connection lives on."""
     ada = scene.user("ada")
     id, name = ada.account.id, ada.name
-    refused("NO_SUCH_ACCOUNT", "log_in of a name that nobody has", scene.stranger().log_in, scene.name("nobody"))
+    refused("NO_SUCH_ACCOUNT", "log_in of a name that nobody has", scene.new_client().log_in, scene.name("nobody"))
     ada.log_out()
     refused("NOT_LOGGED_IN", "send after log_out", ada.send, name, "hi")
     expect("log_in by id: the name", ada.log_in(id).name, name)
@@ -113,19 +113,19 @@ def logging_in_and_out(scene):
            "log_in send unread deposit balance join")  # fmt: skip
 def strangers_may_do_nothing(scene):
     """Who has not logged in can neither send, read, pay, look, nor join."""
-    ada, stranger = scene.user("ada"), scene.stranger()
+    ada, new_client = scene.user("ada"), scene.new_client()
     for verb, *given in [("send", ada.name, "hi"), ("unread",), ("deposit", 5), ("balance",), ("join", "den")]:
-        refused("NOT_LOGGED_IN", f"{verb} without log-in", getattr(stranger, verb), *given)
+        refused("NOT_LOGGED_IN", f"{verb} without log-in", getattr(new_client, verb), *given)
 
 
 @chat_case(CASES, "A password that is not asked, or not compared with what was given.", "log_in passwords")
 def passwords_are_checked(scene):
     """An account with a password opens with that password and with no other."""
-    name, ada = scene.name("ada"), scene.stranger()
+    name, ada = scene.name("ada"), scene.new_client()
     ada.create_account(name, "sésame|\n")
     for wrong in ("", "sésame|"):
-        refused("WRONG_PASSWORD", f"log_in with the password {wrong!r}", scene.stranger().log_in, name, wrong)
-    expect("log_in with the right password: the name", scene.stranger().log_in(name, "sésame|\n").name, name)
+        refused("WRONG_PASSWORD", f"log_in with the password {wrong!r}", scene.new_client().log_in, name, wrong)
+    expect("log_in with the right password: the name", scene.new_client().log_in(name, "sésame|\n").name, name)
 
 
 # ---- search -----------------------------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def only_star_and_question_mark_are_wildcards(scene):
     """`*` is any run and `?` any one character; `.`, `[`, `%`, `_` and `(` stand for themselves."""
     base, client = scene.name("w"), scene.user("asker")
     for end in ENDS:
-        scene.stranger().create_account(base + end)
+        scene.new_client().create_account(base + end)
     for pattern, wanted in MATCHES.items():
         found = sorted(name.removeprefix(base) for name in client.list_accounts(base + pattern).names)
         expect(f"list_accounts(base + {pattern!r}) where {' '.join(ENDS)} are there", found, sorted(wanted.split()))
@@ -163,7 +163,7 @@ def only_star_and_question_mark_are_wildcards(scene):
 def no_pattern_stops_the_others(scene):
     """A pattern made to explode is answered at once, and meanwhile the others are served."""
     for _ in range(3):
-        scene.stranger().create_account(scene.name("a" * 40 + "c"))
+        scene.new_client().create_account(scene.name("a" * 40 + "c"))
     client, other = scene.users("asker", "other")
     start = time.monotonic()
     patterns = ["(a+)+b", "(a|aa)+$", "[", "(", "*" * 200, "*a" * 100 + "b", "?" * 250, "a*" * 100, "\\", "[!", "(?P<"]
@@ -172,7 +172,7 @@ def no_pattern_stops_the_others(scene):
         *[functools.partial(other.list_accounts, "zzz*")] * 3,
     )
     if (took := time.monotonic() - start) > 2:
-        raise Wrong(
+        raise CaseFailed(
             f"list_accounts of {', '.join(map(repr, patterns[:3]))} and others", f"all answered, after {took:.0f} s"
         )
 
@@ -183,7 +183,7 @@ def names_come_in_pages(scene):
     base = scene.name("p")
     names = [f"{base}.{number:02}" for number in range(23)]
     for name in reversed(names):
-        scene.stranger().create_account(name)
+        scene.new_client().create_account(name)
     client, got, after = scene.user("asker"), [], ""
     for _ in range(100):
         page = client.list_accounts(f"{base}.*", after, 5)
@@ -219,8 +219,8 @@ def who_is_on_line_is_told_at_once(scene):
     ada.send(bob.name, "hi")
     event = next_event(bob)
     expect("send to somebody on-line", (event.sender, event.text), (ada.name, "hi"))
-    nothing_more(bob, "one message")
-    nothing_more(ada, "a message to somebody else")
+    expect_silence(bob, "one message")
+    expect_silence(ada, "a message to somebody else")
 
 
 @chat_case(CASES, "A message to oneself that is acknowledged and never delivered.", "send receive")
@@ -241,15 +241,15 @@ def mail_waits_for_who_isoff_line(scene):
     sent = [f"letter {number}" for number in range(5)]
     for text in sent:
         ada.send(bob.name, text)
-    with scene.stranger() as back:
+    with scene.new_client() as back:
         account = back.log_in(bob.name)
         mail = [m for m in unread(back) if m.text != "?"]
         expect("unread of what came while off-line", [m.text for m in mail], sent)
         expect("the senders", {m.sender for m in mail}, {ada.name})
         if account.unread < 5:
-            raise Wrong("five letters to somebody off-line, then log_in", f"unread={account.unread}")
+            raise CaseFailed("five letters to somebody off-line, then log_in", f"unread={account.unread}")
         expect("unread once more", unread(back), [])
-    expect("log_in once more: unread", scene.again(bob.name).account.unread, 0)
+    expect("log_in once more: unread", scene.login_as(bob.name).account.unread, 0)
 
 
 def off_line(sender: Client, name: str) -> None:
@@ -270,7 +270,7 @@ def unread(client: Client, limit: int = 100) -> list[Arrived]:
         if not page.more or not page.messages:
             return mail
         after = page.messages[-1].number
-    raise Wrong("unread, page after page", "a thousand pages, and still more")
+    raise CaseFailed("unread, page after page", "a thousand pages, and still more")
 
 
 @chat_case(
@@ -284,7 +284,7 @@ def each_message_is_shown_once_and_in_order(scene):
     seen = [next_event(bob) for _ in range(50)]
     bob.close()
     at_once(lambda: send(ada, 25, 50), lambda: send(eve, 25, 50))
-    seen += unread(scene.again(bob.name))
+    seen += unread(scene.login_as(bob.name))
     for who in (ada, eve):
         expect(
             "a hundred messages by two senders; those of one",
@@ -309,7 +309,7 @@ def what_was_not_shown_comes_again(scene):
     path.cut()
     expect(
         "ten messages into a connection that broke, then log_in and unread",
-        [m.text for m in unread(scene.again(bob.name))],
+        [m.text for m in unread(scene.login_as(bob.name))],
         sent,
     )
 
@@ -326,7 +326,7 @@ def mail_comes_in_pages(scene):
     bob.close()
     for text in sent:
         ada.send(name, text)
-    bob = scene.again(name)
+    bob = scene.login_as(name)
     page = bob.unread(limit=10)
     expect("unread(limit=10) of 23: messages, more", (len(page.messages), page.more), (10, True))
     rest = unread(bob, limit=10)
@@ -363,7 +363,7 @@ def every_text_arrives_unchanged(scene):
         ada.send(bob.name, text)
     for text, got in zip(sent, texts(bob, len(sent))):
         expect(f"the text {clipped(text, 60)!r}", got, text)
-    nothing_more(bob, f"{len(sent)} messages")
+    expect_silence(bob, f"{len(sent)} messages")
 
 
 @chat_case(
@@ -397,7 +397,7 @@ def a_foreign_mailbox_stays_closed(scene):
     number = ada.send(name, "secret").number
     expect("eve deletes the numbers of bob's mail: how many were deleted", eve.delete_messages(range(1, number + 1)), 0)
     expect("eve's unread mail", unread(eve), [])
-    expect("bob's last letter", [m.text for m in unread(scene.again(name))][-1:], ["secret"])
+    expect("bob's last letter", [m.text for m in unread(scene.login_as(name))][-1:], ["secret"])
 
 
 @chat_case(CASES, "A deletion that deletes more, less or others than asked.", "send log_in delete_messages unread")
@@ -408,7 +408,7 @@ def messages_are_deleted_by_number(scene):
     bob.close()
     off_line(ada, name)
     numbers = [ada.send(name, f"letter {n}").number for n in range(4)]
-    bob = scene.again(name)
+    bob = scene.login_as(name)
     expect(
         "delete two that are there and one that is not",
         bob.delete_messages([numbers[0], numbers[2], numbers[3] + 1000]),
@@ -427,9 +427,9 @@ def a_deleted_account_is_gone(scene):
     bob.deposit(30)
     bob.close()
     ada.send(name, "are you there?")
-    bob = scene.stranger(path.address)
+    bob = scene.new_client(path.address)
     bob.log_in(name)
-    second = scene.again(name)
+    second = scene.login_as(name)
     expect("delete_account with 30 credits: paid out", bob.delete_account(), 30)
     notice = next_event(ada)
     expect(
@@ -439,7 +439,7 @@ def a_deleted_account_is_gone(scene):
     )
     next_event(second, LoggedOut)
     refused("NO_SUCH_ACCOUNT", "send to the deleted account", ada.send, name, "hello?")
-    heir = scene.stranger()
+    heir = scene.new_client()
     expect("create_account of the free name: unread", heir.create_account(name).unread, 0)
     expect("the newcomer's balance", heir.balance(), 0)
     expect("the newcomer's mail", unread(heir), [])
@@ -527,7 +527,7 @@ def a_room_hears_what_is_said(scene):
     expect("who goes", next_event(ada, Left).name, bob.name)
     expect("say to an empty room: heard by", ada.say("anybody?"), 0)
     for client in (ada, bob, eve):
-        nothing_more(client, "who should hear nothing", Heard)
+        expect_silence(client, "who should hear nothing", Heard)
 
 
 @chat_case(
@@ -538,7 +538,7 @@ def a_room_hears_what_is_said(scene):
 def two_log_ins_live_side_by_side(scene):
     """Both connections of one account get each message; when the second closes the first still gets them."""
     ada, first = scene.users("ada", "bob")
-    second = scene.again(first.name)
+    second = scene.login_as(first.name)
     ada.send(first.name, "to both")
     expect("two connections of one account", (texts(first, 1), texts(second, 1)), (["to both"], ["to both"]))
     second.close()

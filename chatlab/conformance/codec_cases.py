@@ -1,6 +1,6 @@
 """What every codec must hold to, case by case: the mistakes that chats of this kind have made, each tried on purpose.
 
-A case gets a `Watched` codec and literal messages; there is no socket and no server here. Bytes are handed over as a
+A case gets a `CheckedCodec` codec and literal messages; there is no socket and no server here. Bytes are handed over as a
 `Connection` would hand them over, which is how every server and client of ours reads.
 """
 
@@ -25,7 +25,7 @@ from ..messages import (
     Send,
     Withdraw,
 )
-from .report import Case, Wrong, case, clipped
+from .report import Case, CaseFailed, case, clipped
 
 CASES: list[Case] = []
 EVERY = (*REQUESTS, *REPLIES, *EVENTS)
@@ -35,7 +35,7 @@ TEXT_BYTES = 65536  # the longest text that a chat accepts
 Tagged = tuple[int | None, Message]
 
 
-class Watched:
+class CheckedCodec:
     """A codec whose every answer is looked at before it is believed."""
 
     def __init__(self, codec):
@@ -45,14 +45,14 @@ class Watched:
     def encode(self, tag: int | None, message: Message) -> bytes:
         frame = self._call(self.codec.encode, tag, message)
         if type(frame) is not bytes or not frame:
-            raise Wrong(f"encode({tag}, {message!r})", frame, "encode returns one whole frame, as bytes.")
+            raise CaseFailed(f"encode({tag}, {message!r})", frame, "encode returns one whole frame, as bytes.")
         return frame
 
     def frame_end(self, buffer: bytes, start: int, searched: int) -> int:
         end = self._call(self.codec.frame_end, buffer, start, searched)
         if type(end) is not int or end and end <= start:
             sent = f"frame_end of {clipped(repr(bytes(buffer)))} from {start}"
-            raise Wrong(
+            raise CaseFailed(
                 sent, end, "An end that lies not behind the start: a loop that reads so many bytes never advances."
             )
         return end
@@ -60,7 +60,7 @@ class Watched:
     def decode(self, frame: bytes) -> Tagged:
         pair = self._call(self.codec.decode, frame)
         if type(pair) is not tuple or len(pair) != 2:
-            raise Wrong(frame, pair, "decode returns two things: the tag and the message.")
+            raise CaseFailed(frame, pair, "decode returns two things: the tag and the message.")
         return pair
 
     def _call(self, function: Callable, *given):
@@ -72,7 +72,7 @@ class Watched:
             raise
 
 
-def listener(codec: Watched, max_frame: int = 1 << 20) -> Connection:
+def listener(codec: CheckedCodec, max_frame: int = 1 << 20) -> Connection:
     """A Connection that hears every message and has heard the preface already."""
     connection = Connection(codec, accepts=Message, max_frame=max_frame)
     connection.receive(codec.preface)
@@ -128,22 +128,22 @@ def difference(sent: Message, got: object) -> tuple[str, str]:
     return f"{type(sent).__name__} with {', '.join(said)}", f"{', '.join(heard)}"
 
 
-def there_and_back(codec: Watched, tag: int | None, message: Message, hint: str = "") -> bytes:
-    """Encode, find the end, decode; `Wrong` where it is not what was sent. Returns the frame."""
+def there_and_back(codec: CheckedCodec, tag: int | None, message: Message, hint: str = "") -> bytes:
+    """Encode, find the end, decode; `CaseFailed` where it is not what was sent. Returns the frame."""
     frame = codec.encode(tag, message)
     end = codec.frame_end(frame, 0, 0)
     if end != len(frame):
         got = f"frame_end says {end}, the frame has {len(frame)} bytes: {clipped(repr(frame))}"
-        raise Wrong(message, got, hint)
+        raise CaseFailed(message, got, hint)
     got_tag, got = codec.decode(frame)
     if not same(got, message):
-        raise Wrong(*difference(message, got), hint)
+        raise CaseFailed(*difference(message, got), hint)
     if not same(got_tag, tag):
-        raise Wrong(f"tag {tag}", f"tag {got_tag!r}", hint)
+        raise CaseFailed(f"tag {tag}", f"tag {got_tag!r}", hint)
     return frame
 
 
-def every_text(codec: Watched, texts: list[str]) -> None:
+def every_text(codec: CheckedCodec, texts: list[str]) -> None:
     """Each text in every text field of every message, alone and with neighbours."""
     for text in texts:
         for shape in (text, f"a{text}b", f"{text}b", f"a{text}", text + text):
@@ -158,9 +158,9 @@ def every_text(codec: Watched, texts: list[str]) -> None:
 def offers_what_a_codec_offers(codec):
     """A codec has a name, encode, decode and frame_end; a preface, where it has one, is bytes."""
     if type(codec.name) is not str or not codec.name:
-        raise Wrong("name", codec.name, "The name is what users type: a text that is not empty.")
+        raise CaseFailed("name", codec.name, "The name is what users type: a text that is not empty.")
     if type(codec.preface) is not bytes:
-        raise Wrong("preface", codec.preface, "The preface is bytes: what a client says first, once.")
+        raise CaseFailed("preface", codec.preface, "The preface is bytes: what a client says first, once.")
 
 
 @case(CASES, "A message that nobody spelled, or fields that are read in another order than they were written.")
@@ -383,7 +383,7 @@ def request_ids(codec):
 SIZES = (0, 1, 2, 126, 127, 128, 129, 254, 255, 256, 257, 511, 512, 998, 999, 1000, 1001, 1023, 1024, 1025, 4095, 4096)
 
 
-def _sized(codec: Watched, letter: str) -> None:
+def _sized(codec: CheckedCodec, letter: str) -> None:
     for size in SIZES:
         for kind in kinds_with(str):
             _comes_back_whole(codec, filled(kind, text=letter * size))
@@ -399,11 +399,11 @@ def _sized(codec: Watched, letter: str) -> None:
             _comes_back_whole(codec, message)
 
 
-def _comes_back_whole(codec: Watched, message: Message) -> None:
+def _comes_back_whole(codec: CheckedCodec, message: Message) -> None:
     """As `there_and_back`; a text that came back shorter, and without an error, is called what it is."""
     try:
         there_and_back(codec, 7, message)
-    except Wrong as wrong:
+    except CaseFailed as wrong:
         if _shorter(message, codec.decode(codec.encode(7, message))[1]):
             wrong.hint = (
                 "A silent truncation: the text comes back shorter than it was sent, as out of a field of a fixed size."
@@ -455,7 +455,7 @@ def escapes_do_not_pile_up(codec):
         text = piece * (100 // len(piece.encode()))
         grown = len(codec.encode(7, Send("bob", text))) - len(codec.encode(7, Send("bob", "")))
         if grown > 3 * 100 + 8:
-            raise Wrong(
+            raise CaseFailed(
                 f"{len(text.encode())} bytes of text, {piece!r} again and again", f"{grown} bytes of frame for them"
             )
 
@@ -478,10 +478,10 @@ def a_frame_inside_a_text_is_text(codec):
                 _arrives_alone(codec, Heard("den", text, text))
 
 
-def _arrives_alone(codec: Watched, message: Message) -> None:
+def _arrives_alone(codec: CheckedCodec, message: Message) -> None:
     got = listener(codec).receive(codec.encode(7, message))
     if len(got) != 1 or not same(got[0], (7, message)):
-        raise Wrong(message, f"{len(got)} messages: {clipped(repr(got))}")
+        raise CaseFailed(message, f"{len(got)} messages: {clipped(repr(got))}")
 
 
 @case(CASES, "Commands that are recognised inside chat text.")

@@ -1,6 +1,6 @@
 """A stage for the cases of a whole implementation: a running server, users of its own for each case, and bad roads.
 
-A case gets a `Scene`: a running server, users whose names nobody else has, and paths to the server that chop, gather,
+A case gets a `Scenario`: a running server, users whose names nobody else has, and paths to the server that chop, gather,
 stall and break. Every wait is for something, with a deadline. Which protocol is spoken nobody here knows.
 """
 
@@ -19,13 +19,13 @@ from ..messages import Arrived, ChatError, Event
 from ..transport.client import Client
 from ..transport.interface import Address
 from .codec_cases import same
-from .report import Case, NotTried, Wrong, case, clipped
+from .report import Case, CaseFailed, CaseSkipped, case, clipped
 
 WAIT_S = 5.0
 NO_MORE_S = 0.05  # how long nothing must come for "nothing came"
 
 
-class Stage:
+class ServerFixture:
     """A server of the tried implementation, and the scenes that are played on it. A context manager."""
 
     def __init__(self, carried, engine: str):
@@ -55,16 +55,16 @@ class Stage:
         except (ValueError, KeyError, NotImplementedError):
             if self.engine == "loop":
                 raise
-            raise NotTried(f"it has no engine {self.engine!r}") from None
+            raise CaseSkipped(f"it has no engine {self.engine!r}") from None
 
     def name(self, base: str) -> str:
         return f"{base}{next(self._numbers)}"
 
 
-class Scene:
+class Scenario:
     """One case's users and paths; leaving it closes them all."""
 
-    def __init__(self, stage: Stage):
+    def __init__(self, stage: ServerFixture):
         self.stage, self.name = stage, stage.name
         self.address: Address = stage.server.address
         self._open = ExitStack()
@@ -75,7 +75,7 @@ class Scene:
     def __exit__(self, *_):
         self._open.close()
 
-    def stranger(self, address: Address | None = None) -> Client:
+    def new_client(self, address: Address | None = None) -> Client:
         """A client that has no account yet."""
         client = self.stage.carried.connect(address or self.address)
         client.answer_timeout_s = WAIT_S
@@ -84,26 +84,26 @@ class Scene:
 
     def user(self, base: str, address: Address | None = None) -> Client:
         """A client with an account of its own; its name is `base` and a number."""
-        client = self.stranger(address)
+        client = self.new_client(address)
         client.create_account(self.name(base))
         return client
 
     def users(self, *bases: str) -> list[Client]:
         return [self.user(base) for base in bases]
 
-    def again(self, name: str) -> Client:
+    def login_as(self, name: str) -> Client:
         """Another connection, logged in to that account."""
-        client = self.stranger()
+        client = self.new_client()
         client.log_in(name)
         return client
 
-    def path(self, **behaviour) -> "Path":
-        path = Path(self.address, **behaviour)
+    def path(self, **behaviour) -> "FaultyLink":
+        path = FaultyLink(self.address, **behaviour)
         self._open.callback(path.cut)
         return path
 
 
-class Path:
+class FaultyLink:
     """A way to the server that passes bytes on one by one (`chop`) or gathered (`gather_s`), and can stall and break."""
 
     def __init__(self, upstream: Address, chop: bool = False, gather_s: float = 0.0):
@@ -178,8 +178,8 @@ def chat_case(cases: list[Case], hint: str, verbs: str = ""):
 
     def add(function):
         @functools.wraps(function)
-        def play(stage: Stage) -> None:
-            with Scene(stage) as scene:
+        def play(stage: ServerFixture) -> None:
+            with Scenario(stage) as scene:
                 function(scene)
 
         return case(cases, hint, f"create_account {verbs}")(play)
@@ -189,7 +189,7 @@ def chat_case(cases: list[Case], hint: str, verbs: str = ""):
 
 def expect(sent: str, got: object, wanted: object) -> None:
     if not same(got, wanted):
-        raise Wrong(sent, f"{clipped(repr(got))}, where it should be {clipped(repr(wanted))}")
+        raise CaseFailed(sent, f"{clipped(repr(got))}, where it should be {clipped(repr(wanted))}")
 
 
 def refused(code: str, sent: str, verb: Callable, *given) -> ChatError:
@@ -198,9 +198,9 @@ def refused(code: str, sent: str, verb: Callable, *given) -> ChatError:
         answer = verb(*given)
     except ChatError as error:
         if error.code != code:
-            raise Wrong(sent, f"refused with {error.code}, where it should be {code}") from error
+            raise CaseFailed(sent, f"refused with {error.code}, where it should be {code}") from error
         return error
-    raise Wrong(sent, f"{clipped(repr(answer))}, where it should be refused with {code}")
+    raise CaseFailed(sent, f"{clipped(repr(answer))}, where it should be refused with {code}")
 
 
 def next_event(client: Client, kind: type[Event] = Arrived) -> Event:
@@ -210,7 +210,7 @@ def next_event(client: Client, kind: type[Event] = Arrived) -> Event:
         try:
             event = client.receive(timeout_s=max(0.0, deadline - time.monotonic()))
         except TimeoutError:
-            raise Wrong(f"waiting for {kind.__name__}", f"nothing within {WAIT_S:g} s") from None
+            raise CaseFailed(f"waiting for {kind.__name__}", f"nothing within {WAIT_S:g} s") from None
         if isinstance(event, kind):
             return event
 
@@ -219,7 +219,7 @@ def texts(client: Client, count: int) -> list[str]:
     return [next_event(client).text for _ in range(count)]
 
 
-def nothing_more(client: Client, sent: str, kind: type[Event] = Arrived) -> None:
+def expect_silence(client: Client, sent: str, kind: type[Event] = Arrived) -> None:
     deadline = time.monotonic() + NO_MORE_S
     while (left := deadline - time.monotonic()) > 0:
         try:
@@ -227,14 +227,14 @@ def nothing_more(client: Client, sent: str, kind: type[Event] = Arrived) -> None
         except TimeoutError:
             return
         if isinstance(event, kind):
-            raise Wrong(sent, f"{clipped(repr(event))}, which should not have come")
+            raise CaseFailed(sent, f"{clipped(repr(event))}, which should not have come")
 
 
 def until(true: Callable[[], bool], sent: str, got: str) -> None:
     deadline, pause = time.monotonic() + WAIT_S, threading.Event()
     while not true():
         if time.monotonic() > deadline:
-            raise Wrong(sent, f"{got} after {WAIT_S:g} s")
+            raise CaseFailed(sent, f"{got} after {WAIT_S:g} s")
         pause.wait(0.005)
 
 
@@ -256,4 +256,4 @@ def at_once(*tasks: Callable[[], object]) -> None:
     if errors:
         raise errors[0]
     if any(thread.is_alive() for thread in threads):
-        raise Wrong(f"{len(tasks)} things at once", f"some had not ended after {2 * WAIT_S:g} s")
+        raise CaseFailed(f"{len(tasks)} things at once", f"some had not ended after {2 * WAIT_S:g} s")

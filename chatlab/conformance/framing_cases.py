@@ -36,15 +36,15 @@ from .codec_cases import (
     EVERY,
     TEXT_BYTES,
     TOP,
+    CheckedCodec,
     Tagged,
-    Watched,
     filled,
     kinds_with,
     listener,
     same,
     there_and_back,
 )
-from .report import NotTried, Wrong, case, clipped
+from .report import CaseFailed, CaseSkipped, case, clipped
 
 # ---- a stream is not messages -----------------------------------------------------------------------------------
 
@@ -63,19 +63,19 @@ HARD: list[Tagged] = [
 Stream = list[tuple[bytes, Tagged]]
 
 
-def spoken(codec: Watched, speech: list[Tagged] = SPEECH) -> Stream:
+def spoken(codec: CheckedCodec, speech: list[Tagged] = SPEECH) -> Stream:
     """Each frame, and what decode makes of it alone: whether that is right is for other cases to say."""
     frames = [codec.encode(tag, message) for tag, message in speech]
     return [(frame, codec.decode(frame)) for frame in frames]
 
 
-def hard(codec: Watched) -> Stream:
+def hard(codec: CheckedCodec) -> Stream:
     """Those of the hard sentences that come back when they stand alone."""
     stream = []
     for tag, message in HARD:
         try:
             stream.append((there_and_back(codec, tag, message), (tag, message)))
-        except (Wrong, Exception):  # what is wrong with it, another case tells
+        except (CaseFailed, Exception):  # what is wrong with it, another case tells
             pass
     return stream
 
@@ -84,8 +84,8 @@ def joined(stream: Stream) -> bytes:
     return b"".join([frame for frame, _ in stream])
 
 
-def heard(codec: Watched, pieces: list[bytes], stream: Stream, sent: str) -> None:
-    """Feed the pieces to a fresh Connection; `Wrong` where not exactly the messages of the stream come out."""
+def heard(codec: CheckedCodec, pieces: list[bytes], stream: Stream, sent: str) -> None:
+    """Feed the pieces to a fresh Connection; `CaseFailed` where not exactly the messages of the stream come out."""
     connection, wanted = listener(codec), [tagged for _, tagged in stream]
     got = [each for piece in pieces for each in connection.receive(piece)]
     if connection.error is not None:
@@ -96,7 +96,7 @@ def heard(codec: Watched, pieces: list[bytes], stream: Stream, sent: str) -> Non
             (n for n, (one, other) in enumerate(zip(got, wanted)) if not same(one, other)), min(len(got), len(wanted))
         )
         first = f"the first difference is number {place + 1}: {clipped(repr(got[place])) if place < len(got) else 'missing'}"
-        raise Wrong(sent, f"{len(got)} messages of {len(wanted)}; {first}")
+        raise CaseFailed(sent, f"{len(got)} messages of {len(wanted)}; {first}")
 
 
 @case(
@@ -153,9 +153,9 @@ def a_beginning_is_not_a_frame(codec):
         for size in range(1, len(frame)):
             connection = listener(codec)
             if got := connection.receive(frame[:size]):
-                raise Wrong(f"{frame[:size]!r}, the first {size} of {len(frame)} bytes", got)
+                raise CaseFailed(f"{frame[:size]!r}, the first {size} of {len(frame)} bytes", got)
             if connection.error:
-                raise Wrong(f"{frame[:size]!r}, the first {size} of {len(frame)} bytes", f"ProtocolError: {connection.error}",
+                raise CaseFailed(f"{frame[:size]!r}, the first {size} of {len(frame)} bytes", f"ProtocolError: {connection.error}",
                             "A fragment refused: who has received half a message must wait for the rest.")  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def a_frame_ends_where_it_ends(codec):
                 end = codec.frame_end(buffer, len(ahead), len(ahead))
                 if end != len(ahead) + len(frame):
                     sent = f"frame_end from {len(ahead)} of {clipped(repr(bytes(buffer)))}"
-                    raise Wrong(sent, f"{end}, where the frame ends at {len(ahead) + len(frame)}")
+                    raise CaseFailed(sent, f"{end}, where the frame ends at {len(ahead) + len(frame)}")
 
 
 @case(CASES, "A guess at an end that is not known yet.")
@@ -191,9 +191,9 @@ def an_end_is_told_once_and_for_all(codec):
         for size in range(1, len(frame)):
             said = codec.frame_end(bytearray(frame[:size]), 0, 0)
             if said not in (0, len(frame)):
-                raise Wrong(f"frame_end of {frame[:size]!r}", f"{said}, where the frame ends at {len(frame)}")
+                raise CaseFailed(f"frame_end of {frame[:size]!r}", f"{said}, where the frame ends at {len(frame)}")
             if not said and codec.frame_end(bytearray(frame), 0, size) != len(frame):
-                raise Wrong(
+                raise CaseFailed(
                     f"frame_end of {frame!r}, searched already up to {size}", codec.frame_end(bytearray(frame), 0, size)
                 )
 
@@ -211,7 +211,7 @@ def nothing_is_kept_between_frames(codec):
             codec.encode(5, Ping())
     for side, stream in enumerate(streams):
         if not same(got[side], [tagged for _, tagged in stream]):
-            raise Wrong(
+            raise CaseFailed(
                 "two conversations, byte by byte in turns",
                 f"{len(got[side])} messages of {len(stream)}: {clipped(repr(got[side]))}",
             )
@@ -227,7 +227,7 @@ def a_message_is_always_spelled_alike(codec):
         one = codec.encode(tag, message)
         codec.encode(1, Send("eve", "something else"))
         if codec.encode(tag, message) != one:
-            raise Wrong(
+            raise CaseFailed(
                 message, f"{clipped(repr(one))}, and the second time {clipped(repr(codec.encode(tag, message)))}"
             )
 
@@ -235,7 +235,7 @@ def a_message_is_always_spelled_alike(codec):
 # ---- the hostile and the clumsy peer ----------------------------------------------------------------------------
 
 
-def _mutated(codec: Watched, count: int, chance: random.Random) -> Iterator[bytes]:
+def _mutated(codec: CheckedCodec, count: int, chance: random.Random) -> Iterator[bytes]:
     """Frames with bytes changed, left out, put in, repeated or cut off."""
     frames = [codec.encode(7, filled(kind)) for kind in EVERY] + [codec.encode(*each) for each in SPEECH]
     for _ in range(count):
@@ -258,13 +258,13 @@ def _mutated(codec: Watched, count: int, chance: random.Random) -> Iterator[byte
         yield bytes(frame)
 
 
-def _survives(codec: Watched, nonsense: bytes) -> None:
+def _survives(codec: CheckedCodec, nonsense: bytes) -> None:
     """Nothing but ProtocolError comes of it, whatever is made of it is well typed, and reading it ends."""
     ears = listener(codec, max_frame=64 << 10)
     for piece in (nonsense[:3], nonsense[3:]):
         for tag, message in ears.receive(piece):
             if ill := ill_typed(tag, message):
-                raise Wrong(
+                raise CaseFailed(
                     nonsense,
                     ill,
                     "Values taken as they come: what decode returns must have the types that the message promises.",
@@ -347,7 +347,7 @@ def an_unknown_operation_can_be_stepped_over(codec):
     """After a frame whose operation nobody knows the next frames are read, or the connection ends with a reason."""
     places = _places_of_the_operation(codec)
     if not places:
-        raise NotTried("no byte could be found that says which message it is")
+        raise CaseSkipped("no byte could be found that says which message it is")
     good = [(tag, Send("bob", f"still here {tag}")) for tag in (11, 12, 13)]
     for place in places:
         for byte in b"\xfe~z":
@@ -358,10 +358,12 @@ def an_unknown_operation_can_be_stepped_over(codec):
             ears = listener(codec)
             got = ears.receive(bytes(frame) + joined(spoken(codec, good)))
             if ears.error is None and (len(got) != 4 or not same(got[1:], good)):
-                raise Wrong(f"{bytes(frame)!r}, then three good frames", f"{len(got)} messages: {clipped(repr(got))}")
+                raise CaseFailed(
+                    f"{bytes(frame)!r}, then three good frames", f"{len(got)} messages: {clipped(repr(got))}"
+                )
 
 
-def _places_of_the_operation(codec: Watched) -> set[int]:
+def _places_of_the_operation(codec: CheckedCodec) -> set[int]:
     """Where messages without a field differ: those bytes say which message it is."""
     frames = [codec.encode(None, kind()) for kind in (LogOut, Leave, Ping, Done, Pong, DeleteAccount)]
     pairs = [(one, other) for one in frames for other in frames if len(one) == len(other)]
@@ -385,13 +387,13 @@ def every_byte_matters(codec):
         frame = codec.encode(70007, message)
         for at in range(len(frame)):
             if all(_reads_the_same(codec, frame, at, mask, (70007, message)) for mask in (0x01, 0x12, 0x80, 0xFF)):
-                raise Wrong(
+                raise CaseFailed(
                     f"{frame!r} with byte {at} ({frame[at : at + 1]!r}) changed to anything",
                     f"{message!r}, as if nothing had happened",
                 )
 
 
-def _reads_the_same(codec: Watched, frame: bytes, at: int, mask: int, wanted: Tagged) -> bool:
+def _reads_the_same(codec: CheckedCodec, frame: bytes, at: int, mask: int, wanted: Tagged) -> bool:
     changed = frame[:at] + bytes([frame[at] ^ mask]) + frame[at + 1 :]
     try:
         return codec.frame_end(changed + frame, 0, 0) == len(frame) and same(codec.decode(changed), wanted)
@@ -412,7 +414,7 @@ def an_absurd_length_is_refused_before_it_is_buffered(codec):
             _told_at_once(codec, head, filler * 70_000)
 
 
-def _absurd_heads(codec: Watched) -> Iterator[bytes]:
+def _absurd_heads(codec: CheckedCodec) -> Iterator[bytes]:
     frame = codec.encode(None, Send("bob", "hi"))
     for size in range(1, 9):
         for at in range(0, 9 - size):
@@ -420,12 +422,12 @@ def _absurd_heads(codec: Watched) -> Iterator[bytes]:
                 yield frame[:at] + byte * size + frame[at + size : 10]
 
 
-def _told_at_once(codec: Watched, head: bytes, filler: bytes) -> None:
+def _told_at_once(codec: CheckedCodec, head: bytes, filler: bytes) -> None:
     """An end found in nothing but filler was known from the head; then it must be said when the head is there."""
     try:
         end = codec.frame_end(head + filler, 0, 0)
         if end > len(head) + 300 and codec.frame_end((head + filler)[: end - 1], 0, 0) != end:
-            raise Wrong(f"{head!r} and then filler", f"the end at {end} is told only when all its bytes are there")
+            raise CaseFailed(f"{head!r} and then filler", f"the end at {end} is told only when all its bytes are there")
     except ProtocolError:
         pass
 
@@ -439,7 +441,7 @@ class _Counted(bytearray):
     def look(self, count: int) -> None:
         self.seen += count
         if self.seen > self.most:
-            raise Wrong(
+            raise CaseFailed(
                 f"one frame of {len(self)} bytes so far, in pieces",
                 f"{self.seen} bytes looked at: those at the front again and again",
             )
@@ -512,13 +514,13 @@ def a_long_frame_is_searched_once(codec):
 def spans_tile_the_frame(codec):
     """Where a codec tells which bytes say what, its spans follow each other from the first byte to the last."""
     if not hasattr(codec.codec, "spans"):
-        raise NotTried("it tells no spans; its frames are shown in one piece")
+        raise CaseSkipped("it tells no spans; its frames are shown in one piece")
     for kind in EVERY:
         frame = codec.encode(7, filled(kind))
         at = 0
         for start, end, name, _ in codec.codec.spans(frame):
             if start != at or end <= start:
-                raise Wrong(frame, f"the field {name} from {start} to {end}, where {at} comes next")
+                raise CaseFailed(frame, f"the field {name} from {start} to {end}, where {at} comes next")
             at = end
         if at != len(frame):
-            raise Wrong(frame, f"spans up to {at} of {len(frame)} bytes")
+            raise CaseFailed(frame, f"spans up to {at} of {len(frame)} bytes")

@@ -1,6 +1,6 @@
 """What a case of the suite is, and what a report says: a rule, what was tried, and how it looks as text and as HTML.
 
-Nothing here tries anything. A case raises `Wrong` where its rule does not hold and `NotTried` where it does not apply.
+Nothing here tries anything. A case raises `CaseFailed` where its rule does not hold and `CaseSkipped` where it does not apply.
 """
 
 import inspect
@@ -12,7 +12,7 @@ from itertools import groupby
 _MARKS = {"passed": "✓ passed", "failed": "✗ failed", "skipped": "- not tried"}
 
 
-class Wrong(Exception):
+class CaseFailed(Exception):
     """The rule of a case does not hold. `sent` and `got` are values or words; `hint` overrides the case's own."""
 
     def __init__(self, sent, got, hint: str = ""):
@@ -20,7 +20,7 @@ class Wrong(Exception):
         self.sent, self.got, self.hint = in_words(sent), in_words(got), hint
 
 
-class NotTried(Exception):
+class CaseSkipped(Exception):
     """The case does not apply; the text says why."""
 
 

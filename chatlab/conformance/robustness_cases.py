@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from ..messages import ConnectionLost, Heard
 from .chat_cases import off_line, unread
 from .fixtures import WAIT_S, at_once, chat_case, expect, next_event, texts
-from .report import Case, Wrong
+from .report import Case, CaseFailed
 
 CASES: list[Case] = []
 
@@ -24,7 +24,7 @@ def who_vanishes_goesoff_line(scene):
     path.cut()
     off_line(ada, name)
     ada.send(name, "later")
-    expect("the mail of who vanished", [m.text for m in unread(scene.again(name))][-1:], ["later"])
+    expect("the mail of who vanished", [m.text for m in unread(scene.login_as(name))][-1:], ["later"])
 
 
 @chat_case(
@@ -158,7 +158,9 @@ def a_slow_reader_stalls_nobody(scene):
     heard = [int(next_event(bob, Heard).text) for _ in range(100)]
     expect("a hundred sayings of 60000 bytes, beside somebody who reads nothing", heard, list(range(100)))
     if (took := time.monotonic() - start) > WAIT_S:
-        raise Wrong("a hundred sayings of 60000 bytes, beside somebody who reads nothing", f"they took {took:.0f} s")
+        raise CaseFailed(
+            "a hundred sayings of 60000 bytes, beside somebody who reads nothing", f"they took {took:.0f} s"
+        )
     path.cut()  # before the slow client is closed, or it would wait for the server's last word
 
 
@@ -173,7 +175,7 @@ def no_answer_waits_for_the_clock(scene):
         took.append(time.perf_counter() - start)
         if len(took) >= 5 and min(took) < 0.02:
             return
-    raise Wrong("twenty times send", f"the quickest answer took {min(took) * 1000:.0f} ms")
+    raise CaseFailed("twenty times send", f"the quickest answer took {min(took) * 1000:.0f} ms")
 
 
 @chat_case(
@@ -189,7 +191,7 @@ def a_lost_connection_is_said_to_be_lost(scene):
             answer = ada.send(ada.name, "hi")
         except ConnectionLost:
             continue
-        raise Wrong("send over a connection that broke", answer)
+        raise CaseFailed("send over a connection that broke", answer)
 
 
 @chat_case(

@@ -1,6 +1,6 @@
 """Does it speak as it should? A codec, or a whole implementation, is tried case by case, and every case is reported.
 
-A case is a function whose docstring is the rule that it tries; it says nothing when the rule holds and raises `Wrong`
+A case is a function whose docstring is the rule that it tries; it says nothing when the rule holds and raises `CaseFailed`
 when it does not. Whatever the tried code raises is that case's failure and never ours, and one failure hides no other.
 The cases are in `codec_cases`, `framing_cases`, `chat_cases` and `robustness_cases`. Nothing here knows a socket: it sees a Codec or an Implementation.
 """
@@ -12,14 +12,14 @@ import traceback
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..display.progress import progress
+from ..display.progress import progress_bar
 from ..messages import cut
 from ..transport import registry
 from . import chat_cases, framing_cases, robustness_cases
 from .chat_cases import STARTS
-from .codec_cases import Watched
-from .fixtures import Stage
-from .report import Case, NotTried, Report, Result, Wrong, clipped
+from .codec_cases import CheckedCodec
+from .fixtures import ServerFixture
+from .report import Case, CaseFailed, CaseSkipped, Report, Result, clipped
 
 PATIENCE_S = 10.0  # for one case; ours need a fraction of a second
 SERVER_CASES = [*chat_cases.CASES, *robustness_cases.CASES]
@@ -44,10 +44,10 @@ def check(subject, only: str = "", patience_s: float = PATIENCE_S) -> Report:
     if not behaving and (codec is None or not spelling):  # nothing tried would be nothing wrong
         raise ValueError(f"no case is called {cut(only)}")
     engines = carried.engines if behaving else ()
-    with progress(len(spelling) * (codec is not None) + len(engines) * len(behaving), "checking", "cases") as bar:
+    with progress_bar(len(spelling) * (codec is not None) + len(engines) * len(behaving), "checking", "cases") as bar:
         report = Report(str(carried.name), ())
         if codec is not None:
-            report += _trial(spelling, Watched(codec), patience_s, bar)
+            report += _trial(spelling, CheckedCodec(codec), patience_s, bar)
         if not report.passed:
             return report + _all_skipped(behaving, "it is served when nothing is wrong with the codec by itself")
         for engine in engines:
@@ -57,7 +57,7 @@ def check(subject, only: str = "", patience_s: float = PATIENCE_S) -> Report:
 
 def _served(cases: list[Case], carried, engine: str, patience_s: float, bar) -> Report:
     verbs, where = carried.verbs, f" ({engine})"
-    with Stage(carried, engine) as stage:
+    with ServerFixture(carried, engine) as stage:
         start = _trial([STARTS], stage, patience_s, bar, where=where)
         if start.results[0].outcome != "passed":
             why = start.results[0].got if start.skipped else "there is no server to try it on"
@@ -78,7 +78,7 @@ def _trial(
         if missing:
             result = Result(each.name, each.rule, "skipped", got=f"it has no {' and no '.join(sorted(missing))}")
         else:
-            result = _Trying(each, subject).result(patience_s)
+            result = _CaseThread(each, subject).result(patience_s)
             if result.got.startswith(_ENDLESS):
                 patience_s = min(patience_s, IMPATIENCE_S)
         results.append(replace(result, case=result.case + where))
@@ -93,7 +93,7 @@ class _TooLong(BaseException):
 _ENDLESS = "no end within"
 
 
-class _Trying(threading.Thread):
+class _CaseThread(threading.Thread):
     """One case on a thread of its own, so that a loop without an end can be left, and its place be told."""
 
     def __init__(self, case: Case, subject):
@@ -122,9 +122,9 @@ class _Trying(threading.Thread):
             return Result(case.name, case.rule, "failed", got=f"{_ENDLESS} {patience_s:g} s{place}", hint=ENDLESS_HINT)
         if error is None:
             return Result(case.name, case.rule, "passed")
-        if isinstance(error, NotTried):
+        if isinstance(error, CaseSkipped):
             return Result(case.name, case.rule, "skipped", got=str(error))
-        if isinstance(error, Wrong):
+        if isinstance(error, CaseFailed):
             return Result(case.name, case.rule, "failed", error.sent, error.got, error.hint or case.hint)
         got = f"{type(error).__name__}: {clipped(str(error))}, raised {where(error, self.home)}"
         return Result(case.name, case.rule, "failed", "; ".join(getattr(error, "__notes__", ())), got, case.hint)

@@ -10,10 +10,10 @@ import io
 from ..messages import cut
 
 
-def claim(sentence: str, holds, numbers: object = "") -> None:
+def verify(sentence: str, holds, numbers: object = "") -> None:
     """Print the sentence if it holds; otherwise raise `AssertionError` with the numbers that speak against it.
 
-    >>> claim("two and two make four", 2 + 2 == 4)
+    >>> verify("two and two make four", 2 + 2 == 4)
     ✓ two and two make four
     """
     if not holds:
@@ -23,7 +23,7 @@ def claim(sentence: str, holds, numbers: object = "") -> None:
     print(f"✓ {sentence}")
 
 
-def exercise(function, *cases) -> None:
+def check_exercise(function, *cases) -> None:
     """Try a reader's function. A case is what it is given and, last, what it should return; the first wrong one is told.
 
     A function that still raises `NotImplementedError` is only reminded of; any other error is the reader's to see.

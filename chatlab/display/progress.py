@@ -11,7 +11,7 @@ from importlib.util import find_spec
 SHOWN_AFTER_S = 1.0  # what is over sooner needs none
 
 
-def progress(total: int | None, what: str, unit: str = "measurements"):
+def progress_bar(total: int | None, what: str, unit: str = "measurements"):
     """A tqdm bar, to be used in a `with` and told by `update()` that one more is done. `total` is None where nobody knows."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm would like to have ipywidgets

@@ -8,15 +8,15 @@ from html import escape
 # ---- two pieces of code, side by side ---------------------------------------------------------------------------
 
 
-def side_by_side(left, right) -> "SideBySide":
+def side_by_side(left, right) -> "SourceDiff":
     """The source of two classes, or of two functions, or of two lists of functions, next to each other.
 
     What has the same name, underscores aside, stands in the same row. Lines that both sides have are tinted.
     """
-    return SideBySide(_parts(left), _parts(right), _title(left), _title(right))
+    return SourceDiff(_parts(left), _parts(right), _title(left), _title(right))
 
 
-class SideBySide:
+class SourceDiff:
     """Two columns of named pieces of source. In plain text a line that both have begins with `=`."""
 
     def __init__(self, left: dict[str, str], right: dict[str, str], left_title: str, right_title: str):

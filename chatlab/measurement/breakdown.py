@@ -1,13 +1,13 @@
 """Where the time of a request goes: servers that each do a little more than the one before, and what each of them adds.
 
-Three ladders stand on one ground. Each rung is a server of its own; its *part* is what it takes beyond the rung below.
+Three ladders stand on one ground. Each stage is a server of its own; its *part* is what it takes beyond the stage below.
 
     text          echo → frames → codec → chat       bytes come back; whole frames do; they are read and answered; the chat
     grpc          echo → bytes → messages → chat     a call of bytes; of protobuf's messages; the chat
     grpc-stream   echo → bytes → messages → chat     the same, on one stream
 
 The request is a text said in a room where nobody else is: it has a payload and one answer, no third party hears of it, and
-nothing is kept that could grow. On each rung it is spelled and counted by the same light generator, and the answer is the
+nothing is kept that could grow. On each stage it is spelled and counted by the same light generator, and the answer is the
 same, but for the echoes, which are as long as what was said.
 
 *What a difference means.* It is the part, as far as all else stays as it was; and that is not quite so. gRPC does not stand
@@ -24,7 +24,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ..display import tables
-from ..display.progress import progress
+from ..display.progress import progress_bar
 from ..harness import ENGINES
 from ..transport.interface import Implementation
 from ..transport.registry import one_by_one, resolve
@@ -33,18 +33,18 @@ from .load.wire_clients import wire_for
 from .load.workload import Workload
 from .rates import check_rounds
 from .results.environment import Environment, cores, environment, load_average, stolen_and_all, stolen_since
-from .results.result import Shown
+from .results.result import Result
 from .results.runs import Round
-from .stats.intervals import LEVEL, SURE, Interval, typical
-from .testbed import Bench, MeasurementFailed, NothingDone, SideBySide
+from .stats.intervals import LEVEL, STRICT_LEVEL, Interval, location
+from .testbed import InterleavedTestbeds, MeasurementFailed, NoProgress, Testbed
 
 PROTOCOLS = ("text", "grpc", "grpc-stream")
 ROUNDS, SECONDS, WARM_UP_S = 6, 0.2, 0.05
 QUICK_ROUNDS, QUICK_SECONDS, QUICK_WARM_UP_S = 3, 0.1, 0.03
-PATIENCE = 8  # times as long are rungs measured once more, if on one of them nothing was done
-GROUND = "echo"
+PATIENCE = 8  # times as long are stages measured once more, if on one of them nothing was done
+BASELINE = "echo"
 NOT_FOUND = "no detectable difference"
-#: For sockets and for gRPC the rungs above the ground: the name, the part that it adds, and the null server; none is the chat.
+#: For sockets and for gRPC the stages above the ground: the name, the part that it adds, and the null server; none is the chat.
 _SOCKET_RUNGS = (("frames", "framing", "frame-echo"), ("codec", "codec", "canned-replies"), ("chat", "chat", ""))
 _GRPC_RUNGS = (("bytes", "HTTP/2 and grpcio", "bytes"), ("messages", "protobuf", "messages"), ("chat", "chat", ""))
 MEASURES = ("cpu_us", "latency_us")  #: what can be attributed
@@ -53,12 +53,12 @@ Series = tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
-class Rung:
+class Stage:
     """One server of a ladder, and what was measured of it: a value for each round, None where there is none."""
 
     protocol: str  #: whose ladder it is; empty for the ground, which all share
     name: str
-    part: str  #: what it does that the rung below does not
+    part: str  #: what it does that the stage below does not
     runs_on: str
     cpu_us: Series = ()  #: the server's processor time for a request; all None where it could not be read
     latency_us: Series = ()  #: the median of the response times
@@ -71,14 +71,14 @@ class Rung:
 
 
 @dataclass(frozen=True)
-class Step:
-    """What may be said of one rung: its value, what it adds to the rung below, and which share of the top that is.
+class StageCost:
+    """What may be said of one stage: its value, what it adds to the stage below, and which share of the top that is.
 
     All in µs, as intervals over the rounds; differences and shares are of the same round. None was not measured.
     """
 
     protocol: str
-    rung: Rung
+    stage: Stage
     value: Interval | None
     more: Interval | None
     share: Interval | None
@@ -91,112 +91,112 @@ class Step:
 
     @property
     def remark(self) -> str:
-        """What to doubt; empty where the rung surely takes more than the one below."""
+        """What to doubt; empty where the stage surely takes more than the one below."""
         if self.value is None:
             return "not measured"
         if self.more is None:
-            return "the rung below was not measured"
+            return "the stage below was not measured"
         if self.more.low is None:
             return "one round cannot tell"
-        if self.rung.name == GROUND:
+        if self.stage.name == BASELINE:
             return ""  # there is nothing below that it could be no different from
         if 0 in self.more:
             return NOT_FOUND
         if self.more.value < 0:
-            return f"{'' if self.differs else 'perhaps '}less than the rung below, which is no part of it"
+            return f"{'' if self.differs else 'perhaps '}less than the stage below, which is no part of it"
         return "" if self.differs else "perhaps"
 
 
 @dataclass(frozen=True, repr=False)
-class Ladder(Shown):
+class CostBreakdown(Result):
     """Rungs in order, the ground first, all measured in turns in the same rounds."""
 
-    rungs: tuple[Rung, ...]
+    stages: tuple[Stage, ...]
     workload: Workload
     engine: str
     environment: Environment
     partial: bool = False  #: it was interrupted, or failed
 
     def __repr__(self):
-        rungs = f"{len(self.rungs)} rungs, {_rounds(self.rounds)}{', partial' * self.partial}"
-        return f"<Ladder of {', '.join(self.protocols)} on {self.engine}: {rungs}>"
+        stages = f"{len(self.stages)} stages, {_rounds(self.rounds)}{', partial' * self.partial}"
+        return f"<CostBreakdown of {', '.join(self.protocols)} on {self.engine}: {stages}>"
 
     @property
     def protocols(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(rung.protocol for rung in self.rungs if rung.protocol))
+        return tuple(dict.fromkeys(stage.protocol for stage in self.stages if stage.protocol))
 
     @property
     def rounds(self) -> int:
-        return len(self.rungs[0].latency_us)
+        return len(self.stages[0].latency_us)
 
     @property
     def measures(self) -> tuple[str, ...]:
         """What was measured; the first is what a table and a plot attribute."""
         return tuple(
-            of for of in MEASURES if any(each is not None for rung in self.rungs for each in getattr(rung, of))
+            of for of in MEASURES if any(each is not None for stage in self.stages for each in getattr(stage, of))
         )
 
-    def __getitem__(self, protocol_and_name: tuple[str, str]) -> Rung:
-        """One rung: `found["grpc", "messages"]`. The ground is a rung of each."""
+    def __getitem__(self, protocol_and_name: tuple[str, str]) -> Stage:
+        """One stage: `found["grpc", "messages"]`. The ground is a stage of each."""
         protocol, name = protocol_and_name
-        for rung in self.flight(protocol):
-            if rung.name == name:
-                return rung
+        for stage in self.stages_of(protocol):
+            if stage.name == name:
+                return stage
         raise KeyError(
-            f"{protocol} has no rung {name!r}; it has {', '.join(rung.name for rung in self.flight(protocol))}"
+            f"{protocol} has no stage {name!r}; it has {', '.join(stage.name for stage in self.stages_of(protocol))}"
         )
 
-    def flight(self, protocol: str) -> tuple[Rung, ...]:
+    def stages_of(self, protocol: str) -> tuple[Stage, ...]:
         """One protocol's ladder, from the ground to the top."""
         if protocol not in self.protocols:
             raise KeyError(f"there is no ladder of {protocol!r}; there are {', '.join(self.protocols)}")
-        return tuple(rung for rung in self.rungs if rung.protocol in ("", protocol))
+        return tuple(stage for stage in self.stages if stage.protocol in ("", protocol))
 
-    def steps(self, of: str = "") -> tuple[Step, ...]:
-        """For each protocol each rung from the ground up. `of` is "cpu_us" or "latency_us"; without it, the first measured."""
+    def steps(self, of: str = "") -> tuple[StageCost, ...]:
+        """For each protocol each stage from the ground up. `of` is "cpu_us" or "latency_us"; without it, the first measured."""
         of = of or self.measures[0]
         if of not in MEASURES:
             raise ValueError(f"what can be attributed is {' or '.join(map(repr, MEASURES))}, not {of!r}")
-        return tuple(step for protocol in self.protocols for step in _steps(protocol, self.flight(protocol), of))
+        return tuple(step for protocol in self.protocols for step in _steps(protocol, self.stages_of(protocol), of))
 
-    def step(self, protocol: str, name: str, of: str = "") -> Step:
+    def step(self, protocol: str, name: str, of: str = "") -> StageCost:
         """One of them: `found.step("grpc", "messages").more` is what protobuf takes."""
-        rung = self[protocol, name]
-        return next(step for step in self.steps(of) if step.protocol == protocol and step.rung is rung)
+        stage = self[protocol, name]
+        return next(step for step in self.steps(of) if step.protocol == protocol and step.stage is stage)
 
     def to_frame(self):
-        """A pandas DataFrame: a row for each rung and round, in µs."""
+        """A pandas DataFrame: a row for each stage and round, in µs."""
         import pandas
 
-        columns = ["protocol", "rung", "part", "round", "cpu_us", "latency_us"]
+        columns = ["protocol", "stage", "part", "round", "cpu_us", "latency_us"]
         rows = [
-            (rung.protocol, rung.name, rung.part, number, *values)
-            for rung in self.rungs
-            for number, values in enumerate(zip(rung.cpu_us, rung.latency_us))
+            (stage.protocol, stage.name, stage.part, number, *values)
+            for stage in self.stages
+            for number, values in enumerate(zip(stage.cpu_us, stage.latency_us))
         ]
         return pandas.DataFrame(rows, columns=columns).astype({"cpu_us": float, "latency_us": float})
 
     def plot(self, ax=None, of: str = ""):
-        """A bar for each rung, on what the rung below takes. Returns the Axes."""
-        from ..display.plots.breakdown import ladder
+        """A bar for each stage, on what the stage below takes. Returns the Axes."""
+        from ..display.plots.breakdown import breakdown_bars
 
-        return ladder(self, ax, of)
+        return breakdown_bars(self, ax, of)
 
 
 def _rounds(count: int) -> str:
     return f"{count} round{'s'[: count != 1]}"
 
 
-def _steps(protocol: str, rungs: tuple[Rung, ...], of: str) -> list[Step]:
-    steps, below, top = [], None, getattr(rungs[-1], of)
-    for rung in rungs:
-        values = getattr(rung, of)
+def _steps(protocol: str, stages: tuple[Stage, ...], of: str) -> list[StageCost]:
+    steps, below, top = [], None, getattr(stages[-1], of)
+    for stage in stages:
+        values = getattr(stage, of)
         added = values if below is None else _together(lambda one, other: one - other, values, getattr(below, of))
         share = _centre(_together(lambda one, whole: one / whole, added, top))
-        more, sure = _centre(added), _centre(added, SURE)
+        more, sure = _centre(added), _centre(added, STRICT_LEVEL)
         differs = more is not None and 0 not in more and 0 not in sure
-        steps.append(Step(protocol, rung, _centre(values), more, share, differs))
-        below = rung
+        steps.append(StageCost(protocol, stage, _centre(values), more, share, differs))
+        below = stage
     return steps
 
 
@@ -207,13 +207,13 @@ def _together(act, one: Series, other: Series) -> Series:
 
 def _centre(values: Series, level: float = LEVEL) -> Interval | None:
     there = [each for each in values if each is not None]
-    return typical(there, level) if there else None
+    return location(there, level) if there else None
 
 
 # ---- measuring --------------------------------------------------------------------------------------------------
 
 
-def ladder(
+def cost_breakdown(
     *protocols: Any,
     rounds: int | None = None,
     seconds: float | None = None,
@@ -222,16 +222,16 @@ def ladder(
     text_bytes: int = 32,
     seed: int = 0,
     quick: bool = False,
-) -> Ladder:
-    """Measure each rung of these protocols' ladders, each with a fresh server process in each round, where they all take turns.
+) -> CostBreakdown:
+    """Measure each stage of these protocols' ladders, each with a fresh server process in each round, where they all take turns.
 
     Each of the `clients` has one message of `text_bytes` bytes on its way, for `seconds` in each round. With one of them
-    each request is one wake-up, one read and one write on every rung, and the response time is that of a server without
+    each request is one wake-up, one read and one write on every stage, and the response time is that of a server without
     a queue. `engine` is "loop" (one event loop; over gRPC, grpc.aio) or "threads" (one for each connection, the chat two;
     gRPC's pool). `seed` decides texts and order. `quick` is for tests and notebooks: fewer and shorter rounds, where these are not given. An interrupt ends it with what is measured.
 
     Raises `ValueError` for a wrong argument or a protocol of which no light generator knows the bytes, and `MeasurementFailed`,
-    a `RuntimeError`, where a server does not answer as it must, or at all: what was measured before is its `finished`.
+    a `RuntimeError`, where a server does not answer as it must, or at all: what was measured before is its `partial_result`.
     """
     if engine not in ENGINES:
         raise ValueError(f"engine is {' or '.join(map(repr, ENGINES))}, not {engine!r}")
@@ -243,32 +243,34 @@ def ladder(
     servers = _servers(list(one_by_one(protocols) if protocols else PROTOCOLS), engine)
     before, busy = stolen_and_all(), load_average()
     found = _Found(servers)
-    ended = _climb(found, load, rounds, engine)
+    ended = _measure_rounds(found, load, rounds, engine)
     own = cores()
     pinned = f"server on core {own[0]}, clients on core {own[-1]}" if len(own) > 1 else ""
-    measured = Ladder(found.rungs(), load, engine, environment(pinned, busy, stolen_since(before)), ended is not None)
+    measured = CostBreakdown(
+        found.stages(), load, engine, environment(pinned, busy, stolen_since(before)), ended is not None
+    )
     if isinstance(ended, MeasurementFailed):
-        ended.finished = measured
+        ended.partial_result = measured
         raise ended
     return measured
 
 
-def _servers(protocols: list, engine: str) -> dict[Rung, Implementation]:
-    """Each rung and what is served on it, the ground first. Raises `ValueError`."""
+def _servers(protocols: list, engine: str) -> dict[Stage, Implementation]:
+    """Each stage and what is served on it, the ground first. Raises `ValueError`."""
     if not protocols:
         raise ValueError("there is no protocol whose ladder to measure")
     servers = {
-        Rung("", GROUND, "socket and loop", _runs_on(engine, True, False)): Baseline("raw-echo", resolve("text"))
+        Stage("", BASELINE, "socket and loop", _runs_on(engine, True, False)): Baseline("raw-echo", resolve("text"))
     }
     for protocol in protocols:
         carried = resolve(protocol)
         wire_for(carried)  # or nobody could ask it anything
         is_socket = carried.codec is not None
         for name, part, null in _SOCKET_RUNGS if is_socket else _GRPC_RUNGS:
-            rung = Rung(carried.name, name, part, _runs_on(engine, is_socket, not null))
-            if rung in servers:
+            stage = Stage(carried.name, name, part, _runs_on(engine, is_socket, not null))
+            if stage in servers:
                 raise ValueError(f"{carried.name} has one ladder, and is named twice")
-            servers[rung] = Baseline(null, carried) if null else carried
+            servers[stage] = Baseline(null, carried) if null else carried
     return servers
 
 
@@ -280,14 +282,14 @@ def _runs_on(engine: str, is_socket: bool, is_chat: bool) -> str:
 
 
 class _Found:
-    """What was measured so far: for each rung and round the processor time, the response time and whose limit it was."""
+    """What was measured so far: for each stage and round the processor time, the response time and whose limit it was."""
 
-    def __init__(self, servers: dict[Rung, Implementation]):
+    def __init__(self, servers: dict[Stage, Implementation]):
         self.servers = servers
-        self._values: dict[Rung, list[tuple]] = {rung: [] for rung in servers}
+        self._values: dict[Stage, list[tuple]] = {stage: [] for stage in servers}
 
-    def put(self, rung: Rung, only: Round) -> None:
-        self._values[rung].append(
+    def put(self, stage: Stage, only: Round) -> None:
+        self._values[stage].append(
             (only.server_cpu_us, only.response_ms(50) * 1e3, bool(only.generator_limits(is_open=False)))
         )
 
@@ -295,26 +297,30 @@ class _Found:
     def is_empty(self) -> bool:
         return not any(self._values.values())
 
-    def rungs(self) -> tuple[Rung, ...]:
-        """The rungs with their values."""
-        columns = {rung: [tuple(column) for column in zip(*values)] for rung, values in self._values.items()}
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages with their values."""
+        columns = {stage: [tuple(column) for column in zip(*values)] for stage, values in self._values.items()}
         return tuple(
-            replace(rung, cpu_us=cpu, latency_us=latency, limited=limited)
-            for rung, (cpu, latency, limited) in columns.items()
+            replace(stage, cpu_us=cpu, latency_us=latency, limited=limited)
+            for stage, (cpu, latency, limited) in columns.items()
         )
 
 
-def _climb(found: _Found, load: Workload, rounds: int, engine: str) -> KeyboardInterrupt | MeasurementFailed | None:
-    """Measure all rungs in all rounds. Returns what ended it before, and raises it where no round was whole."""
+def _measure_rounds(
+    found: _Found, load: Workload, rounds: int, engine: str
+) -> KeyboardInterrupt | MeasurementFailed | None:
+    """Measure all stages in all rounds. Returns what ended it before, and raises it where no round was whole."""
     try:
-        with progress(rounds * len(found.servers), "climbing") as bar:
-            for number, rungs in enumerate(_orders(list(found.servers), rounds, load.seed)):
-                benches = [Bench(found.servers[rung], engine, generator="light", called=_named(rung)) for rung in rungs]
-                with SideBySide(benches, number=number) as stand:
-                    measured = _patiently(stand, load)
-                for rung, (_, only) in zip(rungs, measured):
-                    found.put(rung, only)
-                bar.update(len(rungs))
+        with progress_bar(rounds * len(found.servers), "climbing") as bar:
+            for number, stages in enumerate(_orders(list(found.servers), rounds, load.seed)):
+                testbeds = [
+                    Testbed(found.servers[stage], engine, generator="light", called=_named(stage)) for stage in stages
+                ]
+                with InterleavedTestbeds(testbeds, number=number) as stand:
+                    measured = _run_with_retry(stand, load)
+                for stage, (_, only) in zip(stages, measured):
+                    found.put(stage, only)
+                bar.update(len(stages))
     except (KeyboardInterrupt, MeasurementFailed) as ended:
         if found.is_empty:
             raise
@@ -322,58 +328,58 @@ def _climb(found: _Found, load: Workload, rounds: int, engine: str) -> KeyboardI
     return None
 
 
-def _orders(rungs: list[Rung], rounds: int, seed: int) -> Iterator[list[Rung]]:
+def _orders(stages: list[Stage], rounds: int, seed: int) -> Iterator[list[Stage]]:
     """Who is started and warmed up when: ladders in a shuffled order, up or down by chance, each second round backwards.
 
-    So each rung is as often older than the one below it as younger. Whose turn it is, `SideBySide` shuffles anew each time.
+    So each stage is as often older than the one below it as younger. Owner turn it is, `InterleavedTestbeds` shuffles anew each time.
     """
     shuffled, ladders = random.Random(seed), {}
-    for rung in rungs:
-        ladders.setdefault(rung.protocol or next((each.protocol for each in rungs if each.protocol), ""), []).append(
-            rung
+    for stage in stages:
+        ladders.setdefault(stage.protocol or next((each.protocol for each in stages if each.protocol), ""), []).append(
+            stage
         )
     for number in range(rounds):
         if number % 2 == 0:
             order = [
-                rung
+                stage
                 for each in shuffled.sample(list(ladders.values()), len(ladders))
-                for rung in each[:: shuffled.choice((1, -1))]
+                for stage in each[:: shuffled.choice((1, -1))]
             ]
         else:
             order = order[::-1]
         yield order
 
 
-def _patiently(stand: SideBySide, load: Workload) -> list[tuple[str, Round]]:
+def _run_with_retry(stand: InterleavedTestbeds, load: Workload) -> list[tuple[str, Round]]:
     """On a machine with much else to do it may take long until a server and its clients had their turns: it is given that time."""
     try:
-        return stand.carry_out(load)
-    except NothingDone:
+        return stand.run(load)
+    except NoProgress:
         pass
     try:
-        return stand.carry_out(replace(load, seconds=min(60, PATIENCE * load.seconds)))
-    except NothingDone as error:
+        return stand.run(replace(load, seconds=min(60, PATIENCE * load.seconds)))
+    except NoProgress as error:
         raise MeasurementFailed(f"{error}, or measure again when the machine is less busy") from error
 
 
-def _named(rung: Rung) -> str:
-    return f"the rung {rung.name!r} of {rung.protocol or 'all'}"
+def _named(stage: Stage) -> str:
+    return f"the stage {stage.name!r} of {stage.protocol or 'all'}"
 
 
 # ---- as a table -------------------------------------------------------------------------------------------------
 
 
 @tables.table.register
-def _table(result: Ladder) -> tables.Table:
+def _table(result: CostBreakdown) -> tables.Table:
     rows, of = [], result.measures[0]
     for step in result.steps(of):
-        latency = _centre(step.rung.latency_us)
-        named = step.protocol if step.rung.name == GROUND else ""
-        marks = [step.remark] * bool(step.remark) + ["generator-limited"] * step.rung.generator_limited
+        latency = _centre(step.stage.latency_us)
+        named = step.protocol if step.stage.name == BASELINE else ""
+        marks = [step.remark] * bool(step.remark) + ["generator-limited"] * step.stage.generator_limited
         numbers = _told(step.value), _told(step.more), step.percent, "" if latency is None else f"{latency.value:,.0f}"
-        rows.append((named, step.rung.name, step.rung.runs_on, step.rung.part, *numbers, "; ".join(marks)))
+        rows.append((named, step.stage.name, step.stage.runs_on, step.stage.part, *numbers, "; ".join(marks)))
     in_all, more = ("CPU µs in all", "CPU µs more") if of == "cpu_us" else ("response µs in all", "response µs more")
-    heads = ("protocol", "rung", "runs on", "its part", in_all, more, "share", "p50 µs", "")
+    heads = ("protocol", "stage", "runs on", "its part", in_all, more, "share", "p50 µs", "")
     return tables.Table("Where the time of a request goes", heads, tuple(rows), _notes(result), labels=4)
 
 
@@ -381,7 +387,7 @@ def _told(interval: Interval | None) -> str:
     return "" if interval is None else f"{interval:,.1f}"
 
 
-def _notes(result: Ladder) -> tuple[str, ...]:
+def _notes(result: CostBreakdown) -> tuple[str, ...]:
     """How it was measured, and what the differences mean."""
     load, cut_short = result.workload, "; it ended early, and what is missing was not measured" * result.partial
     who = "One client has one message" if load.clients == 1 else f"Each of {load.clients} clients has one message"
@@ -389,8 +395,8 @@ def _notes(result: Ladder) -> tuple[str, ...]:
         f"{who} of {load.size_in_words} on its way, said in a room where nobody else is: one answer, and nothing is kept.",
         f"{load.duration.capitalize()} in each of {_rounds(result.rounds)}, in turns, shuffled, on fresh servers, light generator, "
         f"seed {load.seed}{cut_short}.",
-        "[ .. ]: 95 % intervals over the rounds. “More” is what a server takes beyond the one on the rung below, round by round;",
-        "it is that rung's part as far as all else stays as it was. gRPC brings a socket, a loop and threads of its own: its part is what",
+        "[ .. ]: 95 % intervals over the rounds. “More” is what a server takes beyond the one on the stage below, round by round;",
+        "it is that stage's part as far as all else stays as it was. gRPC brings a socket, a loop and threads of its own: its part is what",
         "they take beyond an echo. With more on their way wake-ups are shared, and parts are smaller. Centres add up but for scatter.",
     ]
     if any(step.remark == NOT_FOUND for step in result.steps()):

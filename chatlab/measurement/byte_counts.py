@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from ..capture.layers import Account, headers_of
+from ..capture.layers import LayerBytes, tcp_ip_overhead
 from ..capture.tcp_relay import Relay, relay
-from ..capture.traffic import Mark, Traffic
-from ..display.progress import progress
+from ..capture.traffic import Position, Traffic
+from ..display.progress import progress_bar
 from ..display.tables import Table, table
 from ..harness import serve
 from ..messages import ChatError, Unread
 from ..transport.client import Client
 from ..transport.registry import PROTOCOLS, one_by_one, resolve
 from .results.environment import Environment, environment
-from .results.result import Shown, _there
+from .results.result import Result, available_keys
 
 # ---- bytes ------------------------------------------------------------------------------------------------------
 
@@ -38,7 +38,7 @@ class ByteRow:
 
 
 @dataclass(frozen=True, repr=False)
-class ByteTable(Shown):
+class ByteTable(Result):
     """Bytes at the socket for each protocol and operation, exact: the same versions give the same table again."""
 
     rows: tuple[ByteRow, ...]
@@ -59,7 +59,7 @@ class ByteTable(Shown):
         for row in self.rows:
             if (row.protocol, row.operation) == protocol_and_operation:
                 return row
-        raise KeyError(f"there is no {protocol_and_operation!r}; there is {_there(self.protocols, self.operations)}")
+        raise KeyError(f"there is no {protocol_and_operation!r}; there is {available_keys(self.protocols, self.operations)}")
 
     def to_frame(self):
         """A pandas DataFrame: a row for each protocol and operation, in bytes."""
@@ -83,7 +83,7 @@ DEADLINE_S = 10.0
 _numbers = itertools.count(1)
 
 
-class Restless(AssertionError):
+class NotQuiescent(AssertionError):
     """Something keeps passing that nobody asked for, so that nothing can be counted exactly."""
 
 
@@ -95,9 +95,9 @@ class Operation:
     """
 
     name: str
-    act: Callable[["Scene"], object]
-    prepare: Callable[["Scene"], object] = lambda scene: None
-    before: Callable[["Scene"], object] = lambda scene: None
+    act: Callable[["CountingSetup"], object]
+    prepare: Callable[["CountingSetup"], object] = lambda scene: None
+    before: Callable[["CountingSetup"], object] = lambda scene: None
     watched: str = "ann"
     verbs: str = ""
 
@@ -122,7 +122,7 @@ class User:
             self.client.log_in("nobody-at-all")
         except ChatError:
             return  # as it should be
-        raise Restless("the server let in somebody who has no account")
+        raise NotQuiescent("the server let in somebody who has no account")
 
     def come_to_rest(self, idle: Callable[[], object]) -> None:
         """Do something idle until it costs the same three times in a row, and remember what."""
@@ -131,7 +131,7 @@ class User:
         costs = self.idle_costs = [self._cost(idle) for _ in range(WARM_UP)]
         while len(set(costs[-3:])) > 1:
             if len(costs) > PATIENCE:
-                raise Restless(f"{idle.__name__} costs {costs[-3:]} by turns")
+                raise NotQuiescent(f"{idle.__name__} costs {costs[-3:]} by turns")
             costs.append(self._cost(idle))
         self.idle_cost = costs[-1]
 
@@ -145,28 +145,28 @@ class User:
         """Wait until nothing is on its way."""
         self._rest_since(self.tap.mark(), lambda: True)
 
-    def _rest_since(self, mark: Mark, is_over: Callable[[], bool]) -> Traffic:
+    def _rest_since(self, mark: Position, is_over: Callable[[], bool]) -> Traffic:
         self.tap.wait_until_quiet(self._quiet_s)
         costs, last = [], mark
         while costs[-2:] != [self.idle_cost] * 2 or not is_over():
             if len(costs) > PATIENCE:
-                raise Restless(f"a {self._idle.__name__} costs {costs[-2:]}, and {self.idle_cost} before")
+                raise NotQuiescent(f"a {self._idle.__name__} costs {costs[-2:]}, and {self.idle_cost} before")
             last = self.tap.mark()
             costs.append(self._cost(self._idle))
         self._counted = mark, last, self.tap.mark(), len(costs)
         return self.tap.since(mark) - self.idle_cost * len(costs)
 
-    def layers(self) -> tuple[Account, Account]:
+    def layers(self) -> tuple[LayerBytes, LayerBytes]:
         """What was counted last, layer by layer: up and down. Each way in as few segments as hold it."""
         began, last_idle, ended, idle_times = self._counted
         frames = self.tap.frames
         found = []
         for way in ("up", "down"):
             upto, idle, after = (
-                frames.since(mark).where(direction=way).account() for mark in (began, last_idle, ended)
+                frames.since(mark).where(direction=way).bytes_by_layer() for mark in (began, last_idle, ended)
             )
-            counted = upto - after - sum([idle - after] * idle_times, Account())
-            found.append(counted._replace(tcp_ip=headers_of(counted.bytes)))
+            counted = upto - after - sum([idle - after] * idle_times, LayerBytes())
+            found.append(counted._replace(tcp_ip=tcp_ip_overhead(counted.bytes)))
         return found[0], found[1]
 
     def _cost(self, act: Callable[[], object]) -> Traffic:
@@ -175,7 +175,7 @@ class User:
         return self.tap.since(mark)
 
 
-class Scene:
+class CountingSetup:
     """A fresh server with ann and bob, at rest."""
 
     def __init__(self, protocol, stack: ExitStack):
@@ -196,19 +196,19 @@ CREATE = "create_account"
 SHORT, LONG = "hi", "All human beings are born free and equal in dignity"[:50]
 
 
-def mail_waits(scene: Scene, letters: Iterable[str] = (SHORT,)) -> None:
+def with_unread_mail(scene: CountingSetup, letters: Iterable[str] = (SHORT,)) -> None:
     scene.ann.log_out()
     for text in letters:
         scene.bob.send("ann", text)
     scene.ann.log_in("ann")
 
 
-def fetch_mail(scene: Scene) -> None:
+def fetch_mail(scene: CountingSetup) -> None:
     """Ask for a page of mail by itself, without the acknowledgement that `Client.unread` sends after it."""
     scene.ann.transport.exchange(Unread(), scene.ann.answer_timeout_s)
 
 
-def _both_join(scene: Scene) -> None:
+def _both_join(scene: CountingSetup) -> None:
     scene.ann.join()
     scene.bob.join()
     scene.ann.receive(DEADLINE_S)  # that bob came
@@ -221,14 +221,14 @@ OPERATIONS = (
     Operation("send 2, recipient on-line", lambda s: s.ann.send("bob", SHORT), verbs="send"),
     Operation("push 2 to the recipient", lambda s: s.ann.send("bob", SHORT), watched="bob", verbs="send receive"),
     Operation(
-        "acknowledge", lambda s: s.ann.acknowledge(next(s.steps)), prepare=lambda s: mail_waits(s, [SHORT] * REPEATS),
+        "acknowledge", lambda s: s.ann.acknowledge(next(s.steps)), prepare=lambda s: with_unread_mail(s, [SHORT] * REPEATS),
         verbs="acknowledge send log_out log_in",
     ),
     Operation("say 2 characters", lambda s: s.ann.say(SHORT), prepare=_both_join, verbs="say join receive"),
     Operation("balance", lambda s: s.ann.balance(), verbs="balance"),
     Operation("search, 1 found", lambda s: s.ann.list_accounts("a*"), verbs="list_accounts"),
     Operation(  # without its acknowledgement
-        "unread, 1 message", fetch_mail, prepare=mail_waits, verbs="unread send log_out log_in",
+        "unread, 1 message", fetch_mail, prepare=with_unread_mail, verbs="unread send log_out log_in",
     ),
 )  # fmt: skip
 
@@ -236,11 +236,11 @@ OPERATIONS = (
 def count_bytes(*protocols) -> ByteTable:
     """Count the bytes of every operation at the socket, for each protocol (all that chatlab brings, if none is named).
 
-    Operations for which a server lacks a verb are left out. Raises `Restless` for a protocol that talks unasked, so that
+    Operations for which a server lacks a verb are left out. Raises `NotQuiescent` for a protocol that talks unasked, so that
     nothing can be counted exactly.
     """
     protocols, rows = one_by_one(protocols) if protocols else tuple(PROTOCOLS), []
-    with progress(len(protocols) * (len(OPERATIONS) + 1), "counting bytes", "operations") as bar:
+    with progress_bar(len(protocols) * (len(OPERATIONS) + 1), "counting bytes", "operations") as bar:
         for protocol in protocols:
             for row in _count(protocol):
                 rows.append(row)
@@ -272,17 +272,17 @@ def agreed(count: Callable[[], object]):
     counts: list[object] = []
     while not counts or counts[-1] not in counts[:-1]:
         if len(counts) == REPEATS:
-            raise Restless(f"every server counts differently: {counts}")
+            raise NotQuiescent(f"every server counts differently: {counts}")
         counts.append(count())
     return counts[-1]
 
 
 def _count_operation(protocol, operation: Operation) -> tuple[Traffic, Traffic]:
     with ExitStack() as stack:
-        return count_in(Scene(protocol, stack), operation)
+        return count_in(CountingSetup(protocol, stack), operation)
 
 
-def count_in(scene: Scene, operation: Operation) -> tuple[Traffic, Traffic]:
+def count_in(scene: CountingSetup, operation: Operation) -> tuple[Traffic, Traffic]:
     """The first time, and when it costs the same twice in a row."""
     for user in scene.users.values():
         user.come_to_rest(user.idle)
@@ -290,14 +290,14 @@ def count_in(scene: Scene, operation: Operation) -> tuple[Traffic, Traffic]:
     counts: list[Traffic] = []
     while len(counts) < 2 or counts[-1] != counts[-2]:
         if len(counts) == REPEATS:
-            raise Restless(f"{operation.name} costs {counts} by turns")
+            raise NotQuiescent(f"{operation.name} costs {counts} by turns")
         operation.before(scene)
         scene.users[operation.watched].rest()
         counts.append(_count_once(scene, operation))
     return counts[0], counts[-1]
 
 
-def _count_once(scene: Scene, operation: Operation) -> Traffic:
+def _count_once(scene: CountingSetup, operation: Operation) -> Traffic:
     watched = scene.users[operation.watched]
     if operation.watched == "ann":
         return watched.count(lambda: operation.act(scene))
@@ -309,7 +309,7 @@ def _count_once(scene: Scene, operation: Operation) -> Traffic:
 def _count_ping(protocol) -> tuple[Traffic, Traffic]:
     """Pings cannot be taken off from pings, so here the idle thing to do is to look at the balance."""
     with ExitStack() as stack:
-        ann = Scene(protocol, stack).users["ann"]
+        ann = CountingSetup(protocol, stack).users["ann"]
         ann.come_to_rest(ann.client.balance)
         counts = [ann.count(ann.client.ping) for _ in range(2)]
         return counts[0], counts[-1]
@@ -322,7 +322,7 @@ def _count_set_up(protocol, first_ping_more: Traffic) -> Traffic:
     more for a first ping; one that costs less (its tag was shorter) is taken off as it is.
     """
     with ExitStack() as stack:
-        ann = Scene(protocol, stack).users["ann"]
+        ann = CountingSetup(protocol, stack).users["ann"]
         ann.come_to_rest(ann.idle)
         most = ann.idle_cost
         pings = [Traffic(min(cost.up, most.up), min(cost.down, most.down)) for cost in ann.idle_costs]

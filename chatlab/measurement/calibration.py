@@ -7,7 +7,7 @@ from ..transport.interface import Implementation
 from ..transport.registry import resolve
 from .baselines.baseline import Baseline
 from .load.workload import Workload
-from .testbed import Bench, Crew, _check_generator, _check_workload
+from .testbed import LoadWorkers, Testbed, _check_generator, _check_workload
 
 CALIBRATE_S, CALIBRATE_WARM_UP_S = 0.1, 0.05
 CALIBRATED_FROM_S = 5.0  # a measurement that takes so long asks for it by itself
@@ -46,14 +46,14 @@ def calibrate(
     load = replace(
         _to_calibrate(workload), seconds=seconds, **{name: each for name, each in chosen.items() if each is not None}
     )
-    return _calibrate(resolve(protocol), generator, Crew(workers), [load])
+    return _calibrate(resolve(protocol), generator, LoadWorkers(workers), [load])
 
 
 #: How many messages a second each generator can do on this machine, by `_shape`. None: it cannot be told.
 _calibrated: dict[tuple, float | None] = {}
 
 
-def _shape(name: str, generator: str, crew: Crew, load: Workload) -> tuple:
+def _shape(name: str, generator: str, crew: LoadWorkers, load: Workload) -> tuple:
     """What decides how many messages can be done, and so what a load is set beside."""
     return name, generator, crew.workers, _to_calibrate(load)
 
@@ -65,20 +65,20 @@ def _to_calibrate(load: Workload) -> Workload:
     return replace(same, seconds=CALIBRATE_S, warm_up_s=CALIBRATE_WARM_UP_S)
 
 
-def _calibrate(protocol: Implementation, generator: str, crew: Crew, loads: list[Workload]) -> float:
+def _calibrate(protocol: Implementation, generator: str, crew: LoadWorkers, loads: list[Workload]) -> float:
     """Calibrate these loads of the same operations, on one null server. Returns what the last can do."""
     pings = {name for name, _ in loads[0].operations} == {"ping"}
     kind = "echo" if pings and generator == "light" and protocol.codec is not None else "stub-chat"
     most = dict.fromkeys(loads, 0.0)
-    with Bench(protocol, generator=generator, crew=crew, baseline=Baseline(kind, protocol)) as bench:
+    with Testbed(protocol, generator=generator, crew=crew, baseline=Baseline(kind, protocol)) as testbed:
         for _ in range(CALIBRATED_TIMES):
             for load in loads:
-                most[load] = max(most[load], bench.carry_out(load).rate)
-    _calibrated.update({_shape(bench.name, generator, crew, load): rate for load, rate in most.items()})
+                most[load] = max(most[load], testbed.run(load).rate)
+    _calibrated.update({_shape(testbed.name, generator, crew, load): rate for load, rate in most.items()})
     return most[loads[-1]]
 
 
-def _calibrate_once(protocol: Implementation, generator: str, crew: Crew, loads: list[Workload]) -> None:
+def _calibrate_once(protocol: Implementation, generator: str, crew: LoadWorkers, loads: list[Workload]) -> None:
     """Calibrate what is not yet, where there is a null server that speaks the protocol and the workers are on this machine."""
     if crew.executor is not None or (protocol.codec is None and protocol.name not in registry.PROTOCOLS):
         return
@@ -92,5 +92,5 @@ def _calibrate_once(protocol: Implementation, generator: str, crew: Crew, loads:
             _calibrated.setdefault(shape)  # a codec of somebody's own may not bear a null server
 
 
-def _capacity(name: str, generator: str, crew: Crew, load: Workload) -> float | None:
+def _capacity(name: str, generator: str, crew: LoadWorkers, load: Workload) -> float | None:
     return _calibrated.get(_shape(name, generator, crew, load)) if crew.executor is None else None

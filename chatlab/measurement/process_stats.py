@@ -16,7 +16,7 @@ from .load.workload import NS, Workload
 SETTLE_S, SETTLED_NS, SETTLE_LOOKS = 0.0005, 20_000, 40  # a server that uses less of its processor in that time is idle
 
 
-class Memory(msgspec.Struct, frozen=True):
+class MemoryUse(msgspec.Struct, frozen=True):
     """In bytes: what is in memory now, that with what is shared divided among its owners, and the most there was.
 
     The second is less the more processes of the same programs there are, and so says little beside them.
@@ -26,9 +26,9 @@ class Memory(msgspec.Struct, frozen=True):
     proportional: int
     most: int
 
-    def __add__(self, other: "Memory") -> "Memory":
+    def __add__(self, other: "MemoryUse") -> "MemoryUse":
         """Of two processes; the most that both had, though it may not have been at once."""
-        return Memory(self.resident + other.resident, self.proportional + other.proportional, self.most + other.most)
+        return MemoryUse(self.resident + other.resident, self.proportional + other.proportional, self.most + other.most)
 
 
 class Processes:
@@ -72,7 +72,7 @@ class Processes:
         told = sum(there[pid][1] - self._seen[pid][1] for pid in stayed)
         return sum(gone) > told + 2 * _tick_ns() * min(len(gone), len(stayed))
 
-    def memory(self) -> Memory | None:
+    def memory(self) -> MemoryUse | None:
         return of_all(memory_of, self.pids, self._may_end)
 
     def resident(self) -> int | None:
@@ -102,7 +102,7 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def of_all(read: Callable[[int], "int | Memory | None"], pids: tuple[int, ...], may_end: bool = False):
+def of_all(read: Callable[[int], "int | MemoryUse | None"], pids: tuple[int, ...], may_end: bool = False):
     """The sum of what is read of each, or None where there is none or the system does not tell of one: unless that one
     `may_end`, and then has nothing any more."""
     values = [value for pid in pids if (value := read(pid)) is not None or not may_end]
@@ -135,7 +135,7 @@ def _tick_ns() -> int:
     return 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
-def memory_of(pid: int | None) -> Memory | None:
+def memory_of(pid: int | None) -> MemoryUse | None:
     """The memory of a process, or None where the system does not tell."""
     if pid is None:
         return None
@@ -149,7 +149,7 @@ def memory_of(pid: int | None) -> Memory | None:
         return None
     if "VmRSS" not in told:
         return None  # it has ended, and nobody has waited for it
-    return Memory(told["VmRSS"] << 10, told.get("Pss", told["VmRSS"]) << 10, told["VmHWM"] << 10)
+    return MemoryUse(told["VmRSS"] << 10, told.get("Pss", told["VmRSS"]) << 10, told["VmHWM"] << 10)
 
 
 def resident_of(pid: int | None) -> int | None:
@@ -162,13 +162,13 @@ def resident_of(pid: int | None) -> int | None:
         return None
 
 
-class Course(msgspec.Struct, frozen=True):
+class ResourceSeries(msgspec.Struct, frozen=True):
     """A process over time: readings, `at_s` seconds after the start of the load, warm-up and all. Of a process that took turns
     with others there is one after each turn; then `at_s` counts its own turns alone, from the end of the warm-up.
 
     `cpu_s` is the processor time of all its threads since the first reading, `resident` the bytes it has in memory.
 
-    >>> Course((0.0, 0.1, 0.3), (0.0, 0.05, 0.15), (4096, 4096, 8192)).busy
+    >>> ResourceSeries((0.0, 0.1, 0.3), (0.0, 0.05, 0.15), (4096, 4096, 8192)).busy
     (0.5, 0.5)
     """
 
@@ -204,34 +204,34 @@ def _kilobytes(lines) -> dict[str, int]:
 COURSE_EVERY_NS = 90_000_000  # a little less than two looks: ten readings a second
 
 
-class _Watch:
+class ServerMonitor:
     """Looks at the server from outside while the load runs: ten times a second, and at the start and the end of what counts."""
 
     def __init__(self, pid: int | None, workload: Workload):
         self._server, self._workload = Processes(pid), workload
         self.start_ns = 0
         self.readings: list[tuple[int, int | None]] = []  #: (ns, the server's processor time), the first and the last
-        self.memory: Memory | None = None
+        self.memory: MemoryUse | None = None
         self._course: list[tuple[int, int | None, int | None]] = []  # (ns, processor time, bytes in memory)
 
     def __call__(self, start_ns: int, over: Callable[[], bool]) -> None:
         self.start_ns = start_ns
         load = self._workload
         if load.messages is None:
-            self._look_until(start_ns + int(load.warm_up_s * NS), over)
+            self._sample_until(start_ns + int(load.warm_up_s * NS), over)
             self._read()
             looks = len(self._course)
-            self._look_until(start_ns + int((load.warm_up_s + load.seconds) * NS), over)
+            self._sample_until(start_ns + int((load.warm_up_s + load.seconds) * NS), over)
             self._read(is_late=over() and len(self._course) > looks)
         else:
             self._read()
         while not over():
-            self._look_until(time.perf_counter_ns() + int(LOOK_S * NS), over)
+            self._sample_until(time.perf_counter_ns() + int(LOOK_S * NS), over)
         if load.messages is not None:
             self._read()
-        self.look_at_memory()
+        self.sample_memory()
 
-    def settle(self) -> None:
+    def wait_until_idle(self) -> None:
         """Wait until the server does nothing more: what nobody waits for, such as the answer to an acknowledgement, is still its own."""
         before = self._server.cpu_ns()
         for _ in range(SETTLE_LOOKS):
@@ -241,22 +241,22 @@ class _Watch:
                 break
             before = now
 
-    def look_after(self, turn_ns: int) -> None:
+    def sample_after_slice(self, turn_ns: int) -> None:
         """Its turn is over, which took so long; the first time none was. Its clock stands still while others have theirs."""
         self._look(turn_ns + (self._course[-1][0] if self._course else 0))
         self.readings = [self._course[0][:2], self._course[-1][:2]]
 
-    def look_at_memory(self) -> None:
+    def sample_memory(self) -> None:
         self.memory = self._server.memory()
 
     @property
-    def course(self) -> Course | None:
+    def course(self) -> ResourceSeries | None:
         """What was seen over time; None where the system does not tell."""
         if not self._course or any(None in each for each in self._course):
             return None
         first_cpu = self._course[0][1]
         seen = [((at - self.start_ns) / NS, (cpu - first_cpu) / NS, resident) for at, cpu, resident in self._course]
-        return Course(*zip(*seen))
+        return ResourceSeries(*zip(*seen))
 
     def _read(self, is_late: bool = False) -> None:
         """Too late, when the load is over and the clients take their leave: then the last look counts."""
@@ -268,7 +268,7 @@ class _Watch:
         at_ns = time.perf_counter_ns() if at_ns is None else at_ns
         self._course.append((at_ns, self._server.cpu_ns(), self._server.resident()))
 
-    def _look_until(self, at_ns: int, over: Callable[[], bool]) -> None:
+    def _sample_until(self, at_ns: int, over: Callable[[], bool]) -> None:
         while (now := time.perf_counter_ns()) < at_ns and not over():
             if now >= self.start_ns and (not self._course or now - self._course[-1][0] >= COURSE_EVERY_NS):
                 self._look()

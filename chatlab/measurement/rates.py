@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
-from ..display.progress import progress
+from ..display.progress import progress_bar
 from ..harness import Server
 from ..messages import cut
 from ..transport.interface import Implementation
@@ -24,14 +24,14 @@ from .load.workload import Workload
 from .results.environment import Environment, environment, load_average, stolen_and_all, stolen_since
 from .results.runs import Comparison, Round, Run
 from .testbed import (
-    TURN_S,
-    Bench,
-    Crew,
+    SLICE_S,
+    InterleavedTestbeds,
+    LoadWorkers,
     MeasurementFailed,
-    SideBySide,
-    _can_take_turns,
+    Testbed,
     _check_generator,
     _check_workload,
+    can_interleave,
 )
 
 PROTOCOLS = ("text", "grpc", "grpc-stream")
@@ -58,45 +58,45 @@ def measure(
     first where the measurement takes so long that it does not matter (see `calibrate`). An interrupt ends it with the
     rounds that are done. The processor time of a server that lives in this process cannot be told from the notebook's,
     and is None. Raises `MeasurementFailed`, a `RuntimeError`, where the clients fail, with what they said; the rounds that
-    were finished before are its `finished`.
+    were partial_result before are its `partial_result`.
     """
     _check_workload(workload)
     check_rounds(rounds)
     _check_generator(generator)
-    before, load, crew = stolen_and_all(), load_average(), Crew(workers, executor, host)
+    before, load, crew = stolen_and_all(), load_average(), LoadWorkers(workers, executor, host)
     done: list[Round] = []
     takes_s = rounds * (workload.seconds + workload.warm_up_s)
     failed: MeasurementFailed | None = None
     try:
-        with progress(rounds, "measuring") as bar:
+        with progress_bar(rounds, "measuring") as bar:
             if workload.messages is None and takes_s >= CALIBRATED_FROM_S:
                 _calibrate_once(_protocol_of(protocol_or_server), generator, crew, [workload])
             for _ in range(rounds):
-                bench = _bench(protocol_or_server, engine, generator, crew)
-                with bench:
-                    done.append(bench.carry_out(workload))
+                testbed = _bench(protocol_or_server, engine, generator, crew)
+                with testbed:
+                    done.append(testbed.run(workload))
                 bar.update()
     except (KeyboardInterrupt, MeasurementFailed) as ended:
         if not done:
             raise
         failed = ended if isinstance(ended, MeasurementFailed) else None
-    where = _environment(bench.pinned, load, before)
-    capacity = _capacity(bench.name, generator, crew, workload)
-    return _found(Run(bench.name, workload, tuple(done), where, generator, capacity, len(done) < rounds), failed)
+    where = _environment(testbed.pinned, load, before)
+    capacity = _capacity(testbed.name, generator, crew, workload)
+    return _found(Run(testbed.name, workload, tuple(done), where, generator, capacity, len(done) < rounds), failed)
 
 
 def _found(found: Run | Comparison, failed: MeasurementFailed | None):
     """What was found; where the clients failed before it was whole, their error, which then has it."""
     if failed is None:
         return found
-    failed.finished = found
-    failed.add_note("The rounds that were finished before are the error's `finished`.")
+    failed.partial_result = found
+    failed.add_note("The rounds that were partial_result before are the error's `partial_result`.")
     raise failed
 
 
-def _bench(protocol_or_server, engine: str, generator: str, crew: Crew) -> "Bench":
+def _bench(protocol_or_server, engine: str, generator: str, crew: LoadWorkers) -> "Testbed":
     server = protocol_or_server if isinstance(protocol_or_server, Server) else None
-    return Bench(_protocol_of(protocol_or_server), engine, server, generator, crew)
+    return Testbed(_protocol_of(protocol_or_server), engine, server, generator, crew)
 
 
 def _protocol_of(protocol_or_server: object) -> Implementation:
@@ -115,14 +115,14 @@ def compare(
     workers: int = 1,
     executor: Executor | None = None,
     host: str = "127.0.0.1",
-    turn_s: float = TURN_S,
+    slice_s: float = SLICE_S,
 ) -> Comparison:
     """Measure several protocols side by side, each with each number of clients, in interleaved rounds.
 
     `quick` is for notebooks and tests: fewer clients, rounds and seconds, where these are not given. With a `workload` and no
     `clients`, its number of clients is measured; with neither, a range of them. `workload.seed` decides the order, and each
     second round runs backwards, so that whatever drifts in the machine drifts for all. In a closed loop that lasts `seconds`,
-    without `think_s` or an `executor`, the protocols of a round take turns: each has `seconds` in all, in parts of `turn_s` or
+    without `think_s` or an `executor`, the protocols of a round take turns: each has `seconds` in all, in parts of `slice_s` or
     8 mean response times of the slowest (two parts at the least), and its clock stands still meanwhile (`Round.turns`).
     Shorter turns scatter less, and cost more: whose turn it is finds its caches cold (docs/measuring.md has the figures).
 
@@ -133,28 +133,28 @@ def compare(
     loads = _loads(workload, clients, quick)
     rounds = (QUICK_ROUNDS if quick else ROUNDS) if rounds is None else rounds
     check_rounds(rounds)
-    if not 0.001 <= turn_s <= 60:
-        raise ValueError(f"turn_s is from 0.001 to 60 s, not {turn_s!r}")
+    if not 0.001 <= slice_s <= 60:
+        raise ValueError(f"slice_s is from 0.001 to 60 s, not {slice_s!r}")
     if any(isinstance(protocol, Workload) for protocol in protocols):
         raise TypeError('a Workload is given by its name: compare("text", "grpc", workload=Workload(...))')
     implementations = [resolve(protocol) for protocol in (one_by_one(protocols) if protocols else PROTOCOLS)]
     _check_compared([protocol.name for protocol in implementations])
     _check_generator(generator)
-    before, load, crew = stolen_and_all(), load_average(), Crew(workers, executor, host)
+    before, load, crew = stolen_and_all(), load_average(), LoadWorkers(workers, executor, host)
     done: dict[tuple[str, int], list[Round]] = {
         (protocol.name, load.clients): [] for load in loads for protocol in implementations
     }
     failed: MeasurementFailed | None = None
     try:
-        with progress(rounds * len(done), "comparing") as bar:
+        with progress_bar(rounds * len(done), "comparing") as bar:
             for protocol in implementations:
                 _calibrate_once(protocol, generator, crew, loads)
             for number, order in enumerate(_orders(implementations, loads, rounds, loads[0].seed)):
-                for side_by_side in [order] if _can_take_turns(loads[0], crew) else [[each] for each in order]:
-                    benches = [Bench(protocol, engine, None, generator, crew) for protocol, _ in side_by_side]
-                    with SideBySide(benches, turn_s, number) as stand:
+                for side_by_side in [order] if can_interleave(loads[0], crew) else [[each] for each in order]:
+                    testbeds = [Testbed(protocol, engine, None, generator, crew) for protocol, _ in side_by_side]
+                    with InterleavedTestbeds(testbeds, slice_s, number) as stand:
                         for each in side_by_side[0][1]:
-                            for name, found in stand.carry_out(each):
+                            for name, found in stand.run(each):
                                 done[name, each.clients].append(found)
                                 bar.update()
     except (KeyboardInterrupt, MeasurementFailed) as ended:

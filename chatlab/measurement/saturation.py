@@ -8,14 +8,14 @@ bound, and what is under way does not grow. Where the generator cannot keep up, 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..display.progress import progress
+from ..display.progress import progress_bar
 from ..display.tables import Table, table
 from ..messages import cut
 from .load.samples import Samples
 from .load.workload import NS, Workload
 from .results.environment import Environment, environment
-from .results.result import Shown
-from .results.runs import LEAST_ATTEMPTED, Run
+from .results.result import Result
+from .results.runs import MIN_ATTEMPTED, Run
 
 LEAST_DONE = 0.995  # of what was due
 MOST_GROWTH = 0.01  # of the offered rate, by which the backlog may grow
@@ -26,26 +26,26 @@ LOOKS = 50  # at the backlog, in the second half
 
 
 @dataclass(frozen=True)
-class Try:
-    """One offered rate and what came of it. `why_not` is empty where it was sustained."""
+class Attempt:
+    """One offered rate and what came of it. `reject_reason` is empty where it was sustained."""
 
     rate: float
     run: Run
-    why_not: str
+    reject_reason: str
 
     @property
     def sustained(self) -> bool:
-        return not self.why_not
+        return not self.reject_reason
 
 
 @dataclass(frozen=True, repr=False)
-class Saturation(Shown):
+class Saturation(Result):
     """All rates that were tried, in order, for one protocol and a bound on the 99th percentile of its response times."""
 
     protocol: str
     workload: Workload
     bound_ms: float
-    tries: tuple[Try, ...]
+    attempts: tuple[Attempt, ...]
     environment: Environment
     partial: bool = False  #: it was interrupted, or failed
 
@@ -57,12 +57,12 @@ class Saturation(Shown):
     @property
     def rate(self) -> float | None:
         """The highest sustained rate, in requests a second; None where even the lowest was too much."""
-        return max((each.rate for each in self.tries if each.sustained), default=None)
+        return max((each.rate for each in self.attempts if each.sustained), default=None)
 
     @property
     def generator_limited(self) -> bool:
         """Whether the search ended because the generator could not ask more: the server may sustain more than `rate`."""
-        above = [each for each in self.tries if not each.sustained and each.rate > (self.rate or 0)]
+        above = [each for each in self.attempts if not each.sustained and each.rate > (self.rate or 0)]
         return bool(above) and min(above, key=lambda each: each.rate).run.generator_limited
 
     @property
@@ -70,9 +70,11 @@ class Saturation(Shown):
         """In words."""
         ended = ", as far as the search came" * self.partial
         if self.rate is None:
-            return f"{self.protocol} sustained not even {min(each.rate for each in self.tries):,.0f} requests a second{ended}"
+            return f"{self.protocol} sustained not even {min(each.rate for each in self.attempts):,.0f} requests a second{ended}"
         least = (
-            "at least " if self.partial or self.generator_limited or all(each.sustained for each in self.tries) else ""
+            "at least "
+            if self.partial or self.generator_limited or all(each.sustained for each in self.attempts)
+            else ""
         )
         return f"{self.protocol} sustains {least}{self.rate:,.0f} requests a second, 99 % within {self.bound_ms:g} ms{ended}"
 
@@ -84,9 +86,9 @@ class Saturation(Shown):
             {
                 "protocol": self.protocol, "offered": each.rate, "rate": each.run.rate.median, "sustained": each.sustained,
                 "p50_ms": each.run.rounds[0].response_ms(50), "p99_ms": each.run.rounds[0].response_ms(99),
-                "generator_limited": each.run.generator_limited, "why_not": each.why_not,
+                "generator_limited": each.run.generator_limited, "reject_reason": each.reject_reason,
             }
-            for each in sorted(self.tries, key=lambda each: each.rate)
+            for each in sorted(self.attempts, key=lambda each: each.rate)
         ]  # fmt: skip
         return pandas.DataFrame(rows)
 
@@ -117,28 +119,28 @@ def saturate(
         raise ValueError(f"the search begins with a rate, an open loop of one step, not {workload}")
     if measure is None:
         from .rates import measure
-    tries: list[Try] = []
+    attempts: list[Attempt] = []
 
     def sustains(rate: float) -> bool:
         for _ in range(TRIES):
             run = measure(protocol, replace(workload, rate=rate), generator=generator, **options)
             if run.partial:  # the interrupt ended with it, and is meant for us
                 raise KeyboardInterrupt
-            tries.append(Try(rate, run, why_not(run, bound_ms)))
+            attempts.append(Attempt(rate, run, reject_reason(run, bound_ms)))
             bar.update()
-            if tries[-1].sustained:
+            if attempts[-1].sustained:
                 return True
         return False
 
     partial = False
     try:
-        with progress(None, "searching the highest rate", "rates") as bar:
+        with progress_bar(None, "searching the highest rate", "rates") as bar:
             search(sustains, float(workload.rate), close)
     except KeyboardInterrupt:
         partial = True
-        if not tries:
+        if not attempts:
             raise
-    return Saturation(tries[0].run.protocol, workload, bound_ms, tuple(tries), environment(), partial)
+    return Saturation(attempts[0].run.protocol, workload, bound_ms, tuple(attempts), environment(), partial)
 
 
 def search(sustains: Callable[[float], bool], first: float, close: float = CLOSE) -> tuple[float | None, float | None]:
@@ -163,12 +165,12 @@ def search(sustains: Callable[[float], bool], first: float, close: float = CLOSE
     return good, bad
 
 
-def why_not(run: Run, bound_ms: float) -> str:
+def reject_reason(run: Run, bound_ms: float) -> str:
     """Why the rate is not sustained; empty where it is."""
     if run.generator_limited:
         return f"generator-limited: {run.reasons[0]}"
     samples, rate = run.samples, run.workload.rate
-    if samples.completed < LEAST_DONE * samples.offered or samples.attempted < LEAST_ATTEMPTED * samples.offered:
+    if samples.completed < LEAST_DONE * samples.offered or samples.attempted < MIN_ATTEMPTED * samples.offered:
         return f"{samples.completed:,} of {samples.offered:,} requests were done"
     worst = max(each.response_ms(99) for each in run.rounds)
     if worst > bound_ms:
@@ -202,11 +204,13 @@ def backlog_growth(samples: Samples) -> float:
 @table.register
 def _saturation(result: Saturation) -> Table:
     rows = []
-    for each in sorted(result.tries, key=lambda each: each.rate):
+    for each in sorted(result.attempts, key=lambda each: each.rate):
         done, only = each.run.rate.median, each.run.rounds[0]
         times = [only.response_ms(percent) for percent in (50, 99)]
         told = ["none" if ms is None else f"{ms:,.2f}" for ms in times]
-        rows.append((f"{each.rate:,.0f}", f"{done:,.0f}", *told, "yes" if each.sustained else f"no: {each.why_not}"))
+        rows.append(
+            (f"{each.rate:,.0f}", f"{done:,.0f}", *told, "yes" if each.sustained else f"no: {each.reject_reason}")
+        )
     notes = (
         f"{result.verdict}.",
         f"{result.workload}.",

@@ -10,13 +10,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..capture.layers import LAYERS, Account
-from ..display.progress import progress
+from ..capture.layers import LAYERS, LayerBytes
+from ..display.progress import progress_bar
 from ..display.tables import Table, table
 from ..transport.registry import PROTOCOLS, one_by_one, resolve
-from .byte_counts import Operation, Scene, agreed, count_in, fetch_mail, mail_waits, missing
+from .byte_counts import CountingSetup, Operation, agreed, count_in, fetch_mail, missing, with_unread_mail
 from .results.environment import Environment, environment
-from .results.result import Shown, _there
+from .results.result import Result, available_keys
 
 # ---- bytes by size and layer ------------------------------------------------------------------------------------
 
@@ -28,11 +28,11 @@ class SizeRow:
     protocol: str
     operation: str
     size: str
-    up: Account
-    down: Account
+    up: LayerBytes
+    down: LayerBytes
 
     @property
-    def both(self) -> Account:
+    def both(self) -> LayerBytes:
         return self.up + self.down
 
     @property
@@ -51,7 +51,7 @@ class Crossing(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class SizeTable(Shown):
+class SizeTable(Result):
     """Layers of bytes for each protocol, operation and size, exact: the same versions give the same table again."""
 
     rows: tuple[SizeRow, ...]
@@ -82,7 +82,7 @@ class SizeTable(Shown):
             if (row.protocol, row.operation, row.size) == protocol_operation_size:
                 return row
         raise KeyError(
-            f"there is no {protocol_operation_size!r}; there is {_there(self.protocols, self.operations, self.sizes)}"
+            f"there is no {protocol_operation_size!r}; there is {available_keys(self.protocols, self.operations, self.sizes)}"
         )
 
     def where(self, **wanted) -> "SizeTable":
@@ -166,7 +166,7 @@ def _pushes(text: str) -> Operation:
 
 def _reads(*texts: str) -> Operation:
     verbs = "unread send log_out log_in"
-    return Operation("unread", fetch_mail, prepare=lambda s: mail_waits(s, texts), verbs=verbs)
+    return Operation("unread", fetch_mail, prepare=lambda s: with_unread_mail(s, texts), verbs=verbs)
 
 
 def _deletes(numbers: Iterable[int]) -> Operation:
@@ -174,7 +174,7 @@ def _deletes(numbers: Iterable[int]) -> Operation:
 
 
 def _finds(pattern: str, *names: str) -> Operation:
-    def others_come(scene: Scene) -> None:
+    def others_come(scene: CountingSetup) -> None:
         with scene.server.connect() as guest:
             for name in names:
                 guest.create_account(name)
@@ -186,7 +186,7 @@ def _finds(pattern: str, *names: str) -> Operation:
 
 
 def _deposits(amount: int) -> Operation:
-    def deposit(scene: Scene) -> None:
+    def deposit(scene: CountingSetup) -> None:
         scene.ann.deposit(amount)
 
     return Operation(
@@ -223,12 +223,12 @@ OPERATIONS = tuple(_operations())
 def count_sizes(*protocols, operations: Iterable[tuple[str, Operation]] = OPERATIONS) -> SizeTable:
     """Count every operation in every size that it comes in, for each protocol (all that chatlab brings, if none is named).
 
-    Operations for which a server lacks a verb are left out. Raises `Restless` for a protocol that talks unasked, so that
+    Operations for which a server lacks a verb are left out. Raises `NotQuiescent` for a protocol that talks unasked, so that
     nothing can be counted exactly.
     """
     protocols, operations = one_by_one(protocols) if protocols else tuple(PROTOCOLS), tuple(operations)
     rows = []
-    with progress(len(protocols) * len(operations), "counting bytes", "operations") as bar:
+    with progress_bar(len(protocols) * len(operations), "counting bytes", "operations") as bar:
         for protocol in protocols:
             for size, operation in operations:
                 if not missing(protocol, operation.verbs.split()):
@@ -265,9 +265,9 @@ def _row(protocol, size: str, operation: Operation) -> SizeRow:
     return SizeRow(carried.name, operation.name, size, up, down)
 
 
-def _layers(protocol, operation: Operation) -> tuple[Account, Account]:
+def _layers(protocol, operation: Operation) -> tuple[LayerBytes, LayerBytes]:
     with ExitStack() as stack:
-        scene = Scene(protocol, stack)
+        scene = CountingSetup(protocol, stack)
         count_in(scene, operation)
         return scene.users[operation.watched].layers()
 

@@ -17,25 +17,25 @@ from ..messages import cut
 from ..transport.interface import Implementation
 from ..transport.registry import pack
 from .baselines.baseline import Baseline
-from .load.control import SideFailed, Turn
-from .load.coordinator import OwnProcesses, in_turns, together
+from .load.control import GroupFailed, Slice
+from .load.coordinator import LocalProcessExecutor, run_interleaved, run_parallel
 from .load.samples import read_times
-from .load.trial import Told, Trial
+from .load.trial import TrialResult, TrialSpec
 from .load.workload import NS, Workload
-from .process_stats import _Watch
+from .process_stats import ServerMonitor
 from .results.environment import cores
-from .results.result import Shown
+from .results.result import Result
 from .results.runs import Round
 
 TRIES = 3
-TURN_S = 0.05  # short beside what disturbs a machine, and long beside what a turn loses by finding its caches cold
-CYCLES_OF_A_TURN = 8  # and at least so many mean response times of the slowest
+SLICE_S = 0.05  # short beside what disturbs a machine, and long beside what a turn loses by finding its caches cold
+RESPONSE_TIMES_PER_SLICE = 8  # and at least so many mean response times of the slowest
 GENERATORS = ("clients", "light")
 _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
-class Crew:
+class LoadWorkers:
     """Who generates the load: so many workers on an Executor, or processes of our own where it is None.
 
     `host` is the address at which the workers find this machine.
@@ -49,13 +49,13 @@ class Crew:
 class MeasurementFailed(RuntimeError):
     """The clients failed: they were told something untrue, or lost the server, or were lost themselves.
 
-    `finished` is what was measured before, a partial `Run`, `Comparison` or `Ladder`; None where no round was finished.
+    `partial_result` is what was measured before, a partial `Run`, `Comparison` or `CostBreakdown`; None where no round was partial_result.
     """
 
-    finished: Shown | None = None
+    partial_result: Result | None = None
 
 
-class NothingDone(MeasurementFailed):
+class NoProgress(MeasurementFailed):
     """No message was done in all the time that there was, and then twice that, and twice that: the machine has other things to do."""
 
 
@@ -72,7 +72,7 @@ def _check_generator(generator: str) -> None:
 # ---- a server and its clients, each in a process ----------------------------------------------------------------
 
 
-class Bench:
+class Testbed:
     """A server process and processes of simulated clients, on a core of their own each where there are two."""
 
     def __init__(
@@ -81,7 +81,7 @@ class Bench:
         engine="loop",
         server: Server | None = None,
         generator="clients",
-        crew=Crew(),
+        crew=LoadWorkers(),
         baseline: Baseline | None = None,
         called="",
     ):
@@ -93,7 +93,7 @@ class Bench:
         self._is_guest = server is not None
         self._generator, self._crew = generator, crew
         self._baseline = baseline  # what is served in its place
-        self._own: OwnProcesses | None = None
+        self._own: LocalProcessExecutor | None = None
         self.pinned = ""
 
     def __enter__(self):
@@ -106,7 +106,7 @@ class Bench:
             )
         if self._crew.executor is None:
             with on_core(own[-1:]):
-                self._own = OwnProcesses(self._crew.workers)
+                self._own = LocalProcessExecutor(self._crew.workers)
         try:
             if not self._is_guest:
                 with on_core(own[:1]):
@@ -132,20 +132,20 @@ class Bench:
         if self._own is not None:
             self._own.shutdown()
 
-    def carry_out(self, workload: Workload) -> Round:
+    def run(self, workload: Workload) -> Round:
         """One round. A machine so busy that nothing was done in all that time gets more of it; the round says how much."""
         for _ in range(TRIES):
-            found = self._once(workload)
+            found = self._run_once(workload)
             if found.messages:
                 return found
             workload = replace(workload, seconds=2 * workload.seconds)
-        raise NothingDone("no message was done in all that time: give it more seconds")
+        raise NoProgress("no message was done in all that time: give it more seconds")
 
-    def _once(self, workload: Workload) -> Round:
+    def _run_once(self, workload: Workload) -> Round:
         watch = self.watch(workload)
         executor = self._own or self._crew.executor
         try:
-            told = together(executor, self._trials(workload), watch, self.host)
+            told = run_parallel(executor, self._trials(workload), watch, self.host)
         except RuntimeError as error:
             raise MeasurementFailed(f"the clients of {self.called} failed: {error}") from error
         return _round(workload, told, watch)
@@ -154,21 +154,21 @@ class Bench:
     def host(self) -> str:
         return self._crew.host
 
-    def watch(self, workload: Workload) -> "_Watch":
-        return _Watch(self._server.pid, workload)
+    def watch(self, workload: Workload) -> "ServerMonitor":
+        return ServerMonitor(self._server.pid, workload)
 
-    def tasks(self, workload: Workload, side: int) -> list[tuple[Executor, Trial]]:
+    def tasks(self, workload: Workload, side: int) -> list[tuple[Executor, TrialSpec]]:
         """What its processes have to do where it is one of several sides."""
         return [(self._own, msgspec.structs.replace(trial, side=side)) for trial in self._trials(workload)]
 
-    def _trials(self, workload: Workload) -> list[Trial]:
+    def _trials(self, workload: Workload) -> list[TrialSpec]:
         # Names nobody else has, of a length that is always the same: the server may be one that is in use.
         workers = self._crew.workers
         address = tuple(self._server.addresses[self.name])
-        path = sys.path if isinstance(self._own or self._crew.executor, OwnProcesses) else []
+        path = sys.path if isinstance(self._own or self._crew.executor, LocalProcessExecutor) else []
         echo = self._baseline is not None and self._baseline.kind == "echo"
         return [
-            Trial(
+            TrialSpec(
                 self._packed,
                 address,
                 workload.share(n, workers),
@@ -181,15 +181,15 @@ class Bench:
         ]
 
 
-class SideBySide:
-    """Several benches, which stand there at the same time and take turns: one has the load, and the others are idle.
+class InterleavedTestbeds:
+    """Several testbeds, which stand there at the same time and take turns: one has the load, and the others are idle.
 
     The turns are short beside what disturbs a machine, a neighbour or a change of its clock rate, so that it disturbs all
-    alike. Each lasts until all is answered, and so nobody has another's work in his turn. A bench alone has all the time for itself.
+    alike. Each lasts until all is answered, and so nobody has another's work in his turn. A testbed alone has all the time for itself.
     """
 
-    def __init__(self, benches: list[Bench], turn_s: float = TURN_S, number: int = 0):
-        self._benches, self.turn_s, self._number, self._open = benches, turn_s, number, contextlib.ExitStack()
+    def __init__(self, testbeds: list[Testbed], slice_s: float = SLICE_S, number: int = 0):
+        self._benches, self.slice_s, self._number, self._open = testbeds, slice_s, number, contextlib.ExitStack()
 
     @property
     def pinned(self) -> str:
@@ -197,47 +197,47 @@ class SideBySide:
 
     def __enter__(self):
         with self._open as opening:
-            for bench in self._benches:
-                opening.enter_context(bench)
+            for testbed in self._benches:
+                opening.enter_context(testbed)
             self._open = opening.pop_all()
         return self
 
     def __exit__(self, *_):
         self._open.close()
 
-    def carry_out(self, workload: Workload) -> list[tuple[str, Round]]:
+    def run(self, workload: Workload) -> list[tuple[str, Round]]:
         """One round of each, by name. Who has done nothing in all that time has all get more of it."""
         if len(self._benches) == 1:
-            return [(bench.name, bench.carry_out(workload)) for bench in self._benches]
+            return [(testbed.name, testbed.run(workload)) for testbed in self._benches]
         for _ in range(TRIES):
-            found = self._once(workload)
+            found = self._run_once(workload)
             if all(each.messages for each in found):
-                return [(bench.name, each) for bench, each in zip(self._benches, found)]
+                return [(testbed.name, each) for testbed, each in zip(self._benches, found)]
             workload = replace(workload, seconds=2 * workload.seconds)
-        idle = ", ".join(bench.called for bench, each in zip(self._benches, found) if not each.messages)
-        raise NothingDone(f"no message of {idle} was done in all that time: give it more seconds")
+        idle = ", ".join(testbed.called for testbed, each in zip(self._benches, found) if not each.messages)
+        raise NoProgress(f"no message of {idle} was done in all that time: give it more seconds")
 
-    def _once(self, workload: Workload) -> list[Round]:
-        watches = [bench.watch(workload) for bench in self._benches]
-        tasks = [task for side, bench in enumerate(self._benches) for task in bench.tasks(workload, side)]
+    def _run_once(self, workload: Workload) -> list[Round]:
+        watches = [testbed.watch(workload) for testbed in self._benches]
+        tasks = [task for side, testbed in enumerate(self._benches) for task in testbed.tasks(workload, side)]
         try:
-            told = in_turns(tasks, lambda turn: self._give_turns(turn, workload, watches), self._benches[0].host)
-        except SideFailed as error:
+            told = run_interleaved(tasks, lambda turn: self._run_slices(turn, workload, watches), self._benches[0].host)
+        except GroupFailed as error:
             whose = self._benches if error.side is None else [self._benches[error.side]]
             raise MeasurementFailed(
-                f"the clients of {' or '.join(bench.called for bench in whose)} failed: {error}"
+                f"the clients of {' or '.join(testbed.called for testbed in whose)} failed: {error}"
             ) from error
         of = [[each for (_, trial), each in zip(tasks, told) if trial.side == side] for side in range(len(watches))]
-        return [_round_of_turns(*each) for each in zip(of, watches)]
+        return [_round_of_slices(*each) for each in zip(of, watches)]
 
-    def _give_turns(self, turn: Turn, workload: Workload, watches: list["_Watch"]) -> None:
+    def _run_slices(self, turn: Slice, workload: Workload, watches: list["ServerMonitor"]) -> None:
         """The warm-ups, and then the turns, unless a side gives up before."""
         try:
             longest_s = max(_warm_up(turn, side, watch, workload) for side, watch in enumerate(watches))
         finally:
             for watch in watches:
-                watch.look_after(0)
-        turns = 2 * max(1, int(workload.seconds / max(self.turn_s, longest_s) / 2 + 1e-6))
+                watch.sample_after_slice(0)
+        turns = 2 * max(1, int(workload.seconds / max(self.slice_s, longest_s) / 2 + 1e-6))
         try:
             for order in _cycles(len(watches), turns, f"{workload.seed}:{workload.clients}:{self._number}"):
                 for side in order:
@@ -246,11 +246,11 @@ class SideBySide:
                         turn(side, int(workload.seconds / turns * NS))
                     finally:
                         lasted_ns = time.perf_counter_ns() - began_ns
-                        watches[side].settle()
-                        watches[side].look_after(lasted_ns)
+                        watches[side].wait_until_idle()
+                        watches[side].sample_after_slice(lasted_ns)
         finally:
             for watch in watches:
-                watch.look_at_memory()
+                watch.sample_memory()
 
 
 def _cycles(sides: int, cycles: int, seed: str) -> Iterator[list[int]]:
@@ -270,21 +270,21 @@ def _cycles(sides: int, cycles: int, seed: str) -> Iterator[list[int]]:
         yield list(order)
 
 
-def _warm_up(turn: Turn, side: int, watch: "_Watch", workload: Workload) -> float:
+def _warm_up(turn: Slice, side: int, watch: "ServerMonitor", workload: Workload) -> float:
     """Warm a side up. Returns how long its turns are to be at least, in s, by how long its clients have waited."""
     began_ns = time.perf_counter_ns()
     done = turn(side, int(workload.warm_up_s * NS))
-    watch.settle()
+    watch.wait_until_idle()
     took_s = (time.perf_counter_ns() - began_ns) / NS
-    return CYCLES_OF_A_TURN * took_s * workload.clients * workload.in_flight / done if done else 0.0
+    return RESPONSE_TIMES_PER_SLICE * took_s * workload.clients * workload.in_flight / done if done else 0.0
 
 
-def _can_take_turns(workload: Workload, crew: Crew) -> bool:
+def can_interleave(workload: Workload, crew: LoadWorkers) -> bool:
     """A closed loop may stop and go on, and so may processes of our own. A schedule may not: its queues would never grow."""
     return crew.executor is None and not workload.is_open and workload.messages is None and not workload.think_s
 
 
-def _round(workload: Workload, told: list[Told], watch: _Watch) -> Round:
+def _round(workload: Workload, told: list[TrialResult], watch: ServerMonitor) -> Round:
     """What the workers have told and what was seen from outside, as one round.
 
     The load lasts from before the planned beginning until after the planned end, so what is between the two counts. The
@@ -305,7 +305,7 @@ def _round(workload: Workload, told: list[Told], watch: _Watch) -> Round:
     return _seen_and_told(watch, told, seconds, messages, seen, due_then, every.completed)
 
 
-def _round_of_turns(told: list[Told], watch: _Watch) -> Round:
+def _round_of_slices(told: list[TrialResult], watch: ServerMonitor) -> Round:
     """The same where turns were taken: what was due in one was answered in it, so all of it counts but the first, the warm-up."""
     samples = [read_times(each) for each in told]
     warm_up_ns = [ended - began for began, ended in (each.turns[0] if each.turns else (0, 0) for each in told)]
@@ -318,7 +318,7 @@ def _round_of_turns(told: list[Told], watch: _Watch) -> Round:
 
 
 def _seen_and_told(
-    watch: _Watch, told: list[Told], seconds: float, messages: int, seen: int, due_then, carried: int
+    watch: ServerMonitor, told: list[TrialResult], seconds: float, messages: int, seen: int, due_then, carried: int
 ) -> Round:
     (_, cpu_before), (_, cpu_after) = watch.readings
     spent = [(each.cpu_ns[1] - each.cpu_ns[0], each.marks_ns[1] - each.marks_ns[0]) for each in told]
@@ -331,7 +331,7 @@ def _seen_and_told(
         generator_cpu_s=sum(cpu for cpu, _ in spent) / NS,
         samples=due_then,
         workers=len(told),
-        busiest=max(cpu / max(1, wall) for cpu, wall in spent),
+        busiest_worker_share=max(cpu / max(1, wall) for cpu, wall in spent),
         memory=watch.memory,
         wire=None if None in wires else sum(wires[1:], wires[0]),
         carried=carried,

@@ -1,10 +1,10 @@
 """A chat server that is not ours: another process with its own protocol, brought in by an adapter of some thirty lines.
 
-An adapter is a subclass of `Foreign`. It says how the server is started, which of our verbs it has, how a request is
+An adapter is a subclass of `ExternalServer`. It says how the server is started, which of our verbs it has, how a request is
 spelled, and what an answer means. Then `serve`, `check`, a relay and a measurement treat it as they treat ours. The
 chat behind it is its own: it shares no accounts with another door, and it keeps its own rules.
 
-    class Parrot(Foreign):
+    class Parrot(ExternalServer):
         name = "parrot"
         command = ["./parrot", "--port", "{port}"]
         verbs = "create_account send receive"
@@ -73,10 +73,10 @@ os._exit(program.wait() % 256)
 """
 
 #: What a server can do and not all can; an adapter's `verbs` may name them beside the client's verbs.
-ABILITIES = ("async", "big_texts", "fixed_port", "foreign_balance", "paging", "passwords", "request_ids")
+CAPABILITIES = ("async", "big_texts", "fixed_port", "foreign_balance", "paging", "passwords", "request_ids")
 
 
-class Foreign:
+class ExternalServer:
     """An Implementation whose server is another program. Subclass it; `encode` and `decode` are yours to write.
 
     Its answers come in the order of the requests. What `decode` returns is a Reply to `asked`, the oldest request that
@@ -87,8 +87,8 @@ class Foreign:
     #: How to start it. "{port}" and "{host}" are filled in; a server that chooses its port says so in what it prints.
     command: list[str] = []
     #: Where it prints its port, as a regular expression with one group; empty where it takes the port that it is given.
-    announces = ""
-    #: The verbs that it has, in words; "receive" where it pushes; and its `ABILITIES`. `check` leaves out what needs another.
+    port_pattern = ""
+    #: The verbs that it has, in words; "receive" where it pushes; and its `CAPABILITIES`. `check` leaves out what needs another.
     verbs = "create_account send"
     engines: tuple[Engine, ...] = ("loop",)
     codec = None  # its frames depend on what was asked: only its own clients can read them
@@ -109,38 +109,38 @@ class Foreign:
 
     def __init_subclass__(cls):
         cls.verbs = frozenset(cls.verbs.split() if isinstance(cls.verbs, str) else cls.verbs)
-        known = {*map(_verb, REQUESTS), "receive", *ABILITIES}
+        known = {*map(_verb, REQUESTS), "receive", *CAPABILITIES}
         if unknown := sorted(cls.verbs - known):
             raise ValueError(
                 f"{cls.__name__}.verbs has {', '.join(map(cut, unknown))}; known are {', '.join(sorted(known))}"
             )
 
-    def serve(self, hub: Hub, engine: str = "loop", host: str = "127.0.0.1", port: int = 0) -> "ForeignDoor":
+    def serve(self, hub: Hub, engine: str = "loop", host: str = "127.0.0.1", port: int = 0) -> "ExternalProcess":
         """Start the program. Our hub stays empty: the chat is the program's own."""
         if not self.command or isinstance(self.command, str):
             raise ValueError(f"{self.name} is started by its command, a list of words, not by {cut(self.command)}")
-        return ForeignDoor(self, hub, host, port)
+        return ExternalProcess(self, hub, host, port)
 
     def connect(self, address: Address) -> Client:
-        codec = _InOrder(self)
+        codec = _FifoCodec(self)
         return Client(self.name, address, lambda to, on_event: SocketTransport(codec.afresh(), to, on_event))
 
     async def connect_async(self, address: Address) -> AsyncClient:
-        codec = _InOrder(self)
+        codec = _FifoCodec(self)
         return await AsyncClient.connect(
             self.name, address, lambda to, on_event: AsyncSocketTransport.dial(codec.afresh(), to, on_event)
         )
 
 
-class ForeignDoor:
+class ExternalProcess:
     """The running program. What it prints goes into the server's log."""
 
-    def __init__(self, adapter: Foreign, hub: Hub, host: str, port: int):
+    def __init__(self, adapter: ExternalServer, hub: Hub, host: str, port: int):
         self._log, self._said = hub.log, threading.Condition()
-        self._announces, self._found = adapter.announces, None
+        self._announces, self._found = adapter.port_pattern, None
         self._last_line = ""
         self._ended = False
-        port = port or (0 if adapter.announces else _free_port(host))
+        port = port or (0 if adapter.port_pattern else _free_port(host))
         words = [str(word).replace("{port}", str(port)).replace("{host}", host) for word in adapter.command]
         self._process = subprocess.Popen(
             [sys.executable, "-c", _GUARD, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -148,7 +148,7 @@ class ForeignDoor:
         )  # fmt: skip
         threading.Thread(target=self._listen, name="chatlab-foreign", daemon=True).start()
         try:
-            self.address: Address = (host, self._announced(adapter) if adapter.announces else port)
+            self.address: Address = (host, self._announced(adapter) if adapter.port_pattern else port)
             self._wait_until_it_answers()
         except BaseException:
             self.close()
@@ -179,7 +179,7 @@ class ForeignDoor:
             self._ended = True
             self._said.notify_all()
 
-    def _announced(self, adapter: Foreign) -> int:
+    def _announced(self, adapter: ExternalServer) -> int:
         with self._said:
             self._said.wait_for(lambda: self._found or self._ended, START_TIMEOUT_S)
             if self._found is None:
@@ -213,20 +213,20 @@ def _verb(kind: type[Request]) -> str:
     return "balance" if kind is ViewBalance else re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
 
 
-class _InOrder:
+class _FifoCodec:
     """The adapter as the codec of one connection: it remembers what was asked, since the answers come in that order."""
 
     preface = b""
 
-    def __init__(self, adapter: Foreign, numbers=None):
+    def __init__(self, adapter: ExternalServer, numbers=None):
         self.adapter, self.name = adapter, adapter.name
         self.frame_end = adapter.frame_end
         self._asked: deque[tuple[int | None, Request]] = deque()
         self._numbers = itertools.count(1) if numbers is None else numbers
 
-    def afresh(self) -> "_InOrder":
+    def afresh(self) -> "_FifoCodec":
         """For a new connection of the same client: nothing is asked yet, and messages are numbered on."""
-        return _InOrder(self.adapter, self._numbers)
+        return _FifoCodec(self.adapter, self._numbers)
 
     def encode(self, tag: int | None, request: Request) -> bytes:
         if isinstance(request, Acknowledge) and "acknowledge" not in self.adapter.verbs:

@@ -7,7 +7,7 @@ from strategies import ANY_MESSAGE, TAGS
 
 from chatlab.capture.dissection import dissect, dissect_tape
 from chatlab.capture.fields import Field, Frames, lay, tiled
-from chatlab.capture.layers import Account, account, information
+from chatlab.capture.layers import LayerBytes, bytes_by_layer, information
 from chatlab.codecs.binary import BinaryCodec
 from chatlab.codecs.json_lines import JsonCodec
 from chatlab.codecs.protobuf import ProtobufCodec
@@ -174,7 +174,7 @@ def test_any_tape_is_dissected_to_the_last_byte(codec, chunks):
         )
     for frame in found:
         assert_tiles(frame.fields, len(frame.data))
-    assert account(found).bytes == sum(len(data) for _, data in chunks)
+    assert bytes_by_layer(found).bytes == sum(len(data) for _, data in chunks)
 
 
 def test_a_conversation_is_told_frame_by_frame():
@@ -213,7 +213,7 @@ def test_a_protocol_that_nobody_knows_is_shown_chunk_by_chunk():
     assert [(f.kind, f.direction, f.offset, f.summary) for f in found] == [
         ("chunk", "down", 0, "'hello'"), ("chunk", "up", 0, "'EHLO me'"), ("chunk", "down", 5, "'250'"),
     ]  # fmt: skip
-    assert found.account().bytes == 15
+    assert found.bytes_by_layer().bytes == 15
 
 
 def test_an_implementation_that_speaks_http2_is_read_as_http2():
@@ -235,19 +235,19 @@ def test_frames_are_grouped_by_question_and_answer():
 def test_layers_add_up_to_the_bytes_of_a_frame(codec, tag, message):
     frame = codec.encode(tag, message)
     found = dissect_tape([(0.0, 1, "down", frame)], codec)
-    assert found.account().bytes == len(frame) and min(found.account()) >= 0
+    assert found.bytes_by_layer().bytes == len(frame) and min(found.bytes_by_layer()) >= 0
 
 
 @each_codec
 @given(tag=TAGS, message=ANY_MESSAGE)
 def test_information_is_the_same_in_every_codec(codec, tag, message):
     found = dissect_tape([(0.0, 1, "down", codec.encode(tag, message))], codec)
-    assert found.account().information == information(codec.decode(codec.encode(tag, message))[1])
+    assert found.bytes_by_layer().information == information(codec.decode(codec.encode(tag, message))[1])
 
 
 def test_the_account_of_one_send():
     frame = dissect_tape([(0.0, 1, "down", BinaryCodec().encode(7, Send("bob", "hi")))], BinaryCodec())
-    assert frame.account() == Account(information=6, encoding=1, framing=2, http2=0, tcp_ip=52)
+    assert frame.bytes_by_layer() == LayerBytes(information=6, encoding=1, framing=2, http2=0, tcp_ip=52)
 
 
 def test_a_long_write_is_several_segments_in_the_model():
@@ -255,7 +255,7 @@ def test_a_long_write_is_several_segments_in_the_model():
         dissect_tape([(0.0, 1, "up", TextCodec().encode(1, Send("bob", "x" * size)))], TextCodec())
         for size in (1, 1438, 1439)
     ]
-    assert [found.account().tcp_ip for found in frames] == [52, 52, 104]
+    assert [found.bytes_by_layer().tcp_ip for found in frames] == [52, 52, 104]
 
 
 def test_information_counts_what_is_said_and_not_how():

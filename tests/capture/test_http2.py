@@ -107,7 +107,7 @@ def test_after_a_header_that_cannot_be_read_no_index_is_trusted():
 @given(chunks=st.lists(st.tuples(st.sampled_from(["up", "down"]), st.binary(max_size=60)), max_size=6))
 def test_any_tape_is_dissected_to_the_last_byte(chunks):
     found = read(*chunks)
-    assert found.account().bytes == sum(len(data) for _, data in chunks)
+    assert found.bytes_by_layer().bytes == sum(len(data) for _, data in chunks)
 
 
 @given(kind=st.integers(0, 11), flags=st.integers(0, 255), payloads=st.lists(st.binary(max_size=40), max_size=5))
@@ -133,7 +133,7 @@ def test_protobuf_fields_say_what_the_decoder_reads(tag, request, answer, cuts):
     told = {field.name.rpartition(".")[2]: field.value for field in found[-1].fields if " of " not in field.name}
     for name in set(answer.__struct_fields__) & set(told) - {"length"}:
         assert told[name] == getattr(answer, name)
-    assert found.account().information == information(request) + information(answer)
+    assert found.bytes_by_layer().information == information(request) + information(answer)
     assert sum(len(frame.data) for frame in found) == len(asked) + 9 + len(down)
 
 
@@ -165,7 +165,7 @@ def test_the_fields_of_a_real_conversation_add_up_to_its_bytes(conversation):
     chunks, counted, found = conversation
     for frame in found:
         assert_tiles(frame)
-    assert found.account().bytes == counted == sum(len(chunk.data) for chunk in chunks)
+    assert found.bytes_by_layer().bytes == counted == sum(len(chunk.data) for chunk in chunks)
 
 
 def test_nothing_of_a_real_conversation_stays_unknown(conversation):
@@ -204,7 +204,7 @@ def test_a_unary_call_and_its_answer_hold_the_information_of_their_messages():
     found = dissect_tape(chunks, implementation)
     exchanges = found.by_exchange().values()
     sends = [each for each in exchanges if any(frame.summary.endswith("/chatlab.v1.Chat/Send") for frame in each)]
-    accepted, refused = (group.account().information for group in sends)
+    accepted, refused = (group.bytes_by_layer().information for group in sends)
     assert accepted == information(Send("bob", "hi")) + information(Sent(1, True))
     text = "nobody is called 'nobody'"
     assert refused == information(Send("nobody", "hi")) + information(Refused("NO_SUCH_ACCOUNT", text))

@@ -74,7 +74,7 @@ def test_tape_kernel_and_fields_agree_to_the_byte(counted, verb):
 
 
 def test_layers_add_up_to_the_bytes(counted):
-    account = counted[1].account()
+    account = counted[1].bytes_by_layer()
     assert account.bytes == sum(len(frame.data) for frame in counted[1]) >= counted[0]["delete account"][0].total
     assert list(account.to_dict()) == list(LAYERS) and min(account) >= 0
 
@@ -88,12 +88,12 @@ def test_one_operation_is_what_passed_since_a_mark(protocol):
         mark = tap.mark()
         ann.deposit(300)
         frames, passed = tap.frames.since(mark), tap.since(mark)
-    assert (frames.account().bytes, frames.account().information) == (passed.total, 1 + 2 + 1 + 2)
+    assert (frames.bytes_by_layer().bytes, frames.bytes_by_layer().information) == (passed.total, 1 + 2 + 1 + 2)
 
 
 def test_only_grpc_pays_for_http2(counted):
     frames = counted[1]
-    assert bool(frames.account().http2) == (frames[0].protocol == "http2")
+    assert bool(frames.bytes_by_layer().http2) == (frames[0].protocol == "http2")
 
 
 def test_every_frame_was_understood(counted):
@@ -113,7 +113,7 @@ def test_the_same_conversation_is_the_same_information_in_every_protocol():
             bob.ping()
             pytest.raises(ChatError, ann.send, "nobody", "hi")
             tap.wait_until_quiet(0.05)
-            told[protocol] = tap.frames.account().information
+            told[protocol] = tap.frames.bytes_by_layer().information
     assert len(set(told.values())) == 1, told
 
 

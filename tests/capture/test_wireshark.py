@@ -93,7 +93,7 @@ def test_every_byte_of_the_tape_is_in_a_packet_and_nothing_else_is():
 
 def test_packets_with_data_are_as_long_as_the_account_says():
     tape = our_tape(cut=100_000, up=[(1, Send("bob", "x" * 5000))], down=[(1, Sent(3))])
-    account = dissect_tape(tape, BINARY).account()
+    account = dissect_tape(tape, BINARY).bytes_by_layer()
     longer = [len(packet) for _, packet in packets(tape, 2432) if len(packet) > 20 + (packet[32] >> 4) * 4]
     assert sum(longer) == account.bytes + account.tcp_ip
 

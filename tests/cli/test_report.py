@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from html import unescape
 from itertools import combinations_with_replacement
 from math import exp, log
+from pathlib import Path
 from statistics import mean, median
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -20,14 +21,13 @@ from sample_results import HERE, MS, a_comparison, a_run, a_table, made_up, plan
 
 import chatlab
 from chatlab.capture.traffic import Traffic
-from chatlab.cli import comparison, report
+from chatlab.cli import comparison, report, report_page
 from chatlab.cli.comparison import SWEEP, SWEPT, main_comparison
 from chatlab.display.tables import Table
-from chatlab.measurement.baselines.baseline import Baseline
 from chatlab.measurement.breakdown import QUICK_SECONDS, SECONDS
 from chatlab.measurement.byte_counts import ByteRow, ByteTable
 from chatlab.measurement.code_complexity.tables import complexity
-from chatlab.measurement.load.coordinator import OwnProcesses
+from chatlab.measurement.load.coordinator import LocalProcessExecutor
 from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.rates import compare, measure
 from chatlab.measurement.results.runs import Comparison
@@ -133,12 +133,12 @@ def test_whatever_is_shown_is_escaped(tmp_path):
 
 
 def test_the_page_says_when_it_was_written():
-    page = report.page("A page", [], at=datetime(2031, 2, 3, 4, 5, tzinfo=UTC))
+    page = report_page.page("A page", [], at=datetime(2031, 2, 3, 4, 5, tzinfo=UTC))
     assert "written on 3 February 2031 at 04:05 UTC" in page
 
 
 def test_another_section_is_another_entry_of_the_list():
-    page = report.page("A page", [report.Section("Where: the time goes", "<p>there</p>", "a clock")])
+    page = report_page.page("A page", [report_page.Section("Where: the time goes", "<p>there</p>", "a clock")])
     assert '<a href="#where-the-time-goes">' in page and '<section id="where-the-time-goes">' in page
 
 
@@ -312,11 +312,11 @@ def test_what_failed_before_a_round_was_finished_is_missing_and_the_rest_is_ther
 
 def test_a_ladder_that_failed_at_once_is_a_section_that_says_why(tmp_path):
     tree = ElementTree.fromstring(
-        a_page(tmp_path, failed={comparison.LADDER: MeasurementFailed("on the rung 'codec' of text: lost")})
+        a_page(tmp_path, failed={comparison.LADDER: MeasurementFailed("on the stage 'codec' of text: lost")})
     )
     assert [words(each) for each in tree.iter("h2")] == SECTIONS
     (section,) = [words(each) for each in tree.iter("section") if each.get("id") == "where-the-time-goes"]
-    assert section.endswith("Where the time goes could not be measured to the end: on the rung 'codec' of text: lost.")
+    assert section.endswith("Where the time goes could not be measured to the end: on the stage 'codec' of text: lost.")
 
 
 def test_a_whole_comparison_says_nothing_of_that(tree):
@@ -389,7 +389,7 @@ def test_a_sweep_comes_back_from_its_file(folder):
 
 
 def test_a_table_is_shown_as_it_is():
-    assert "<caption" in report._table(Table("A", ("x",), (("1",),)))
+    assert "<caption" in report_page._table(Table("A", ("x",), (("1",),)))
 
 
 # ---- where the time goes, and how much code it takes ------------------------------------------------------------
@@ -398,7 +398,7 @@ def test_a_table_is_shown_as_it_is():
 def test_the_largest_part_of_a_request_is_told_in_short(tree):
     step = max((each for each in planted().steps() if each.protocol == "grpc"), key=lambda each: each.more.value)
     (section,) = [each for each in tree.iter("section") if words(each.find("h2")) == "In short"]
-    assert f"grpc: the largest part is {step.rung.part}, {step.share.value * 100:.0f} %" in words(section)
+    assert f"grpc: the largest part is {step.stage.part}, {step.share.value * 100:.0f} %" in words(section)
 
 
 def test_without_a_ladder_there_is_no_such_section(tmp_path):
@@ -411,7 +411,7 @@ def test_the_code_is_counted_on_the_page(tree):
 
 
 def test_who_has_no_ladder_is_left_out_of_it():
-    assert comparison._climb(["external_adapter:Bazaar"], quick=True, seed=0, failed={}) == (None, False)
+    assert comparison._measure_rounds(["external_adapter:Bazaar"], quick=True, seed=0, failed={}) == (None, False)
 
 
 def test_a_ladder_that_was_interrupted_makes_the_page_partial(tmp_path):
@@ -422,7 +422,7 @@ def test_an_interrupt_before_the_first_rung_ends_the_measuring_and_the_page_says
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison, "ladder", interrupted)
+    monkeypatch.setattr(comparison, "cost_breakdown", interrupted)
     monkeypatch.setattr(comparison, "compare", lambda *args, **options: compare(*args, **options | {"quick": True}))
     page, *_ = main_comparison(["text"], tmp_path, rounds=1)
     assert (
@@ -452,14 +452,15 @@ def test_a_server_that_dies_in_the_open_loop_is_told_and_the_others_go_on(monkey
 DEADLY = """
 import os, signal, sys
 from importlib import import_module
+from pathlib import Path
 from chatlab import cli, harness
 
 measure = import_module("chatlab.measurement.rates")
 measure.QUICK_ROUNDS, import_module("chatlab.measurement.breakdown").QUICK_ROUNDS = 2, 1
-progress, left = measure.progress, 4  # the first round has three
+progress, left = measure.progress_bar, 4  # the first round has three
 
 def deadly(*args):
-    bar = progress(*args).__enter__()
+    bar = progress_bar(*args).__enter__()
     update = bar.update
     def kill():
         global left
@@ -471,7 +472,7 @@ def deadly(*args):
     bar.update = kill
     return bar
 
-measure.progress = deadly
+measure.progress_bar = deadly
 import_module("chatlab.measurement.breakdown").QUICK_ROUNDS = 1
 sys.exit(cli.main(["compare", "text", "--quick", "--out", sys.argv[1]]))
 """
@@ -504,14 +505,14 @@ def test_its_page_has_what_was_finished_and_says_why_it_is_partial(killed):
 
 
 def test_where_every_worker_dies_there_is_a_page_of_what_needs_none(tmp_path, monkeypatch):
-    start = OwnProcesses.__init__
+    start = LocalProcessExecutor.__init__
 
     def start_and_kill(own, *args):
         start(own, *args)
         for pid in own.pids:
             os.kill(pid, signal.SIGKILL)
 
-    monkeypatch.setattr(OwnProcesses, "__init__", start_and_kill)
+    monkeypatch.setattr(LocalProcessExecutor, "__init__", start_and_kill)
     with pytest.raises(
         RuntimeError, match="the report is partial: the rates could .*; where the time goes could not"
     ) as failed:
@@ -527,8 +528,9 @@ def test_where_every_worker_dies_there_is_a_page_of_what_needs_none(tmp_path, mo
 # ---- the same again ---------------------------------------------------------------------------------------------
 
 #: Protocols as they are given, and as they are called.
+HELPERS = Path(__file__).resolve().parents[1] / "helpers"
 GIVEN = {"text": "text", "student": "student_codec:StudentCodec"}
-AGAIN = report.Again(GIVEN, (os.path.dirname(__file__),))
+AGAIN = report.Reproduce(GIVEN, (str(HELPERS),))
 
 
 def done_again(line, folder):
@@ -581,17 +583,17 @@ def test_the_call_on_the_page_loads_the_rounds_that_lie_beside_it(anchor, tree, 
 
 def test_a_module_of_ones_own_is_looked_for_where_it_was_found():
     assert comparison._folders(["text", "student_codec:StudentCodec", "external_adapter:Bazaar"]) == (
-        os.path.dirname(__file__),
+        str(HELPERS),
     )
 
 
 def test_what_is_installed_is_found_by_everybody():
-    assert comparison._folders(["text", Baseline("canned-replies", chatlab.resolve("text")), "json:JSONDecoder"]) == ()
+    assert comparison._folders(["text", "chatlab.codecs.text:TextCodec", "json:JSONDecoder"]) == ()
 
 
 @pytest.mark.parametrize("seconds, quick", [(QUICK_SECONDS, ", quick=True"), (SECONDS, "")])
 def test_the_call_that_measures_a_ladder_again_is_the_one_that_measured_it(seconds, quick):
     found = replace(planted(), workload=Workload(seconds=seconds, seed=7))
-    assert f"chatlab.ladder(['text', 'grpc'], seed=7{quick})" in unescape(
+    assert f"chatlab.cost_breakdown(['text', 'grpc'], seed=7{quick})" in unescape(
         report.where_time_goes(found, "ladder.json").origin
     )

@@ -113,7 +113,9 @@ def test_a_password_is_asked_when_it_is_needed_and_never_shown(host):
     with Window(*words) as window:
         window.shows("Enter password:")
         window.enter("wrong")
-        window.shows("Not done (WRONG_PASSWORD): that is not the password of 'careful'. Try again.", "Enter username:")
+        window.shows(
+            "Not done (WRONG_PASSWORD): that is not the password of 'careful'. Attempt again.", "Enter username:"
+        )
         window.enter("careful")
         window.until(lambda lines: lines[-1].startswith("Enter password:"), "the password is asked again")
         window.enter("sesame")

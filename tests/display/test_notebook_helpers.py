@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 
-from chatlab.display.notebook import claim, exercise, show
+from chatlab.display.notebook import check_exercise, show, verify
 from chatlab.display.source_diff import side_by_side
 from chatlab.socket_impl import LoopServer, ThreadServer
 
@@ -31,13 +31,13 @@ class Right:
 
 
 def test_a_claim_that_holds_is_printed(capsys):
-    claim("water is wet", True, "not shown")
+    verify("water is wet", True, "not shown")
     assert capsys.readouterr().out == "✓ water is wet\n"
 
 
 def test_a_claim_that_does_not_hold_brings_its_numbers():
     with pytest.raises(AssertionError, match=r"fire is wet \(0 litres\)"):
-        claim("fire is wet", False, "0 litres")
+        verify("fire is wet", False, "0 litres")
 
 
 def unwritten(n):
@@ -49,23 +49,23 @@ def doubled(n):
 
 
 def test_an_unwritten_exercise_is_no_error(capsys):
-    exercise(unwritten, (1, 2))
+    check_exercise(unwritten, (1, 2))
     assert capsys.readouterr().out == "not written yet: your turn\n"
 
 
 def test_a_right_exercise_is_told_so(capsys):
-    exercise(doubled, (1, 2), ("a", "aa"))
+    check_exercise(doubled, (1, 2), ("a", "aa"))
     assert capsys.readouterr().out == "✓ doubled is right in 2 of 2 cases\n"
 
 
 def test_the_first_wrong_case_is_shown(capsys):
-    exercise(doubled, (1, 2), (3, 9), (4, 16))
+    check_exercise(doubled, (1, 2), (3, 9), (4, 16))
     assert capsys.readouterr().out == "✗ doubled(3)\n  should be 9\n  and is    6\n"
 
 
 def test_a_mistake_in_an_exercise_is_the_readers_to_see():
     with pytest.raises(TypeError):
-        exercise(doubled, (None, 0))
+        check_exercise(doubled, (None, 0))
 
 
 def test_pieces_of_the_same_name_stand_beside_each_other():

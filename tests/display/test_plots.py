@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from sample_results import HERE, a_comparison, a_run, a_table, made_up, served
 
 import chatlab
-from chatlab.capture.trace import Moment, Trace
+from chatlab.capture.trace import Trace, TraceEvent
 from chatlab.display.plots.latency import LIMITED, percentiles, throughput_latency
 from chatlab.display.plots.rates import cost_by_clients, overview
 from chatlab.display.plots.sequence import space_time
 from chatlab.display.plots.style import PROTOCOL_STYLE, figure, style_of
 from chatlab.measurement.load.workload import Workload
-from chatlab.measurement.process_stats import Course
+from chatlab.measurement.process_stats import ResourceSeries
 from chatlab.measurement.results.runs import Round, Run
 from chatlab.measurement.saturation import saturate
 from chatlab.messages import Arrived, Send, Sent
@@ -34,14 +34,14 @@ def no_window():
 
 def a_trace():
     return Trace((
-        Moment(0.001, "ann", "asked", Send("bob", "hi")),
-        Moment(0.002, "ann", "answered", Sent(1, True)),
-        Moment(0.003, "bob", "received", Arrived(1, "ann", "hi")),
-        Moment(0.004, "ann", "asked", Send("bob", "a $text$ that is longer than its arrow has room for")),
-        Moment(0.005, "ann", "answered", Sent(2, True)),
-        Moment(0.006, "bob", "asked", Send("bob", "a note to self")),
-        Moment(0.007, "bob", "answered", Sent(3, True)),
-        Moment(0.008, "bob", "received", Arrived(3, "bob", "a note to self")),
+        TraceEvent(0.001, "ann", "asked", Send("bob", "hi")),
+        TraceEvent(0.002, "ann", "answered", Sent(1, True)),
+        TraceEvent(0.003, "bob", "received", Arrived(1, "ann", "hi")),
+        TraceEvent(0.004, "ann", "asked", Send("bob", "a $text$ that is longer than its arrow has room for")),
+        TraceEvent(0.005, "ann", "answered", Sent(2, True)),
+        TraceEvent(0.006, "bob", "asked", Send("bob", "a note to self")),
+        TraceEvent(0.007, "bob", "answered", Sent(3, True)),
+        TraceEvent(0.008, "bob", "received", Arrived(3, "bob", "a note to self")),
     ))  # fmt: skip
 
 
@@ -216,7 +216,7 @@ def test_a_curve_marks_what_was_not_sustained():
 
 # ---- the server meanwhile ---------------------------------------------------------------------------------------
 
-COURSE = Course((0.0, 0.1, 0.2, 0.3), (0.0, 0.05, 0.15, 0.16), (8 << 20, 9 << 20, 12 << 20, 12 << 20))
+COURSE = ResourceSeries((0.0, 0.1, 0.2, 0.3), (0.0, 0.05, 0.15, 0.16), (8 << 20, 9 << 20, 12 << 20, 12 << 20))
 SERVER = pytest.mark.parametrize(
     "what, unit", [("processor", "share of one processor"), ("memory", "resident memory, MiB")]
 )
@@ -279,7 +279,7 @@ def test_of_many_rounds_the_first_and_the_last_are_named():
 
 
 def test_what_hardly_changes_does_not_look_as_if_it_did():
-    course = Course((0.0, 0.1), (0.0, 0.1), (8 << 20, (8 << 20) + 4096))
+    course = ResourceSeries((0.0, 0.1), (0.0, 0.1), (8 << 20, (8 << 20) + 4096))
     run = replace(a_watched_run(), rounds=(Round(0.2, 100, 0.1, 0.1, course=course),))
     low, high = run.plot(what="memory").get_ylim()
     assert high - low == pytest.approx(1)

@@ -9,9 +9,9 @@ import pytest
 
 SLOW_CELL = """
 import time
-from chatlab.display.progress import SHOWN_AFTER_S, progress
+from chatlab.display.progress import SHOWN_AFTER_S, progress_bar
 
-with progress(3, "waiting") as bar:
+with progress_bar(3, "waiting") as bar:
     for _ in range(3):
         time.sleep(SHOWN_AFTER_S / 2)
         bar.update()

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from chatlab import Account, Arrived, CreateAccount, Foreign, LogIn, Pong, ProtocolError, Refused, Send, Sent
+from chatlab import Account, Arrived, CreateAccount, ExternalServer, LogIn, Pong, ProtocolError, Refused, Send, Sent
 
 SAYS = {
     CreateAccount: lambda r: ("hello", r.name),
@@ -18,10 +18,10 @@ MEANS = {
 }
 
 
-class Bazaar(Foreign):
+class Bazaar(ExternalServer):
     name = "bazaar"
     command = [sys.executable, str(Path(__file__).with_name("external_server.py")), "{port}"]
-    announces = r"open at (\d+)"
+    port_pattern = r"open at (\d+)"
     verbs = "create_account log_in send receive async fixed_port"
 
     def encode(self, request):
@@ -45,7 +45,7 @@ class CarelessBazaar(Bazaar):
     command = [*Bazaar.command, "careless"]
 
 
-class ForkingBazaar(Foreign):
+class ForkingBazaar(ExternalServer):
     """A server with a process for each connection, which takes 2 ms of the processor for each ping."""
 
     name = "forking bazaar"

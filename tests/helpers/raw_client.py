@@ -130,7 +130,7 @@ class House:
 
 
 def until(true, timeout_s: float = DEADLINE_S) -> None:
-    """Return when `true()` is; the one place that polls, for what announces itself to nobody."""
+    """Return when `true()` is; the one place that polls, for what port_pattern itself to nobody."""
     deadline = time.monotonic() + timeout_s
     pause = threading.Event()
     while not true():

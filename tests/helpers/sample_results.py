@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy
 
 from chatlab.capture.traffic import Traffic
-from chatlab.measurement.breakdown import Ladder, Rung
+from chatlab.measurement.breakdown import CostBreakdown, Stage
 from chatlab.measurement.byte_counts import ByteRow, ByteTable
 from chatlab.measurement.load.samples import NEVER, Samples
 from chatlab.measurement.load.workload import NS, Workload
@@ -61,7 +61,7 @@ def made_up(protocol, workload, generator="light", **how):
     return Run(protocol, workload, (Round(1.0, samples.completed, 0.1, 0.1, samples),), HERE, generator)
 
 
-DRIFT = (1.0, 1.2, 0.9, 1.1, 1.3, 0.8)  # of the machine, the same for all rungs of a round
+DRIFT = (1.0, 1.2, 0.9, 1.1, 1.3, 0.8)  # of the machine, the same for all stages of a round
 
 
 NOISE = (0.1, -0.2, 0.0, 0.2, -0.1, 0.05)
@@ -73,14 +73,14 @@ COSTS = {
 
 
 def planted(costs=COSTS, rounds=6, limited=()):
-    """A ladder whose rungs cost so much, on a machine that drifts by much more than the rungs differ."""
-    rungs = []
+    """A ladder whose stages cost so much, on a machine that drifts by much more than the stages differ."""
+    stages = []
     for number, (named, cost) in enumerate(costs.items()):
         protocol, _, name = named.rpartition(" ")
         cpu = tuple(cost + 40 * DRIFT[n] + NOISE[(n + number) % 6] for n in range(rounds))
         busy = (named in limited,) * rounds
-        rungs.append(Rung(protocol, name, f"part of {name}", "uvloop", cpu, tuple(2 * each for each in cpu), busy))
-    return Ladder(tuple(rungs), Workload(clients=1, rooms=1, operations="say"), "loop", HERE)
+        stages.append(Stage(protocol, name, f"part of {name}", "uvloop", cpu, tuple(2 * each for each in cpu), busy))
+    return CostBreakdown(tuple(stages), Workload(clients=1, rooms=1, operations="say"), "loop", HERE)
 
 
 def sampled(run, rate=50):

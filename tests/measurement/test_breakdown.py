@@ -1,4 +1,4 @@
-"""Where the time goes: which rungs there are, that each answers rightly, and that a cost is found where it is. No speed is asserted."""
+"""Where the time goes: which stages there are, that each answers rightly, and that a cost is found where it is. No speed is asserted."""
 
 import importlib
 import os
@@ -16,14 +16,14 @@ from chatlab.codecs.text import TextCodec
 from chatlab.display.plots.latency import LIMITED
 from chatlab.harness import serve
 from chatlab.measurement.baselines.baseline import Baseline
-from chatlab.measurement.baselines.socket_servers import Echoed
-from chatlab.measurement.breakdown import Ladder, Rung, _orders, _servers
+from chatlab.measurement.baselines.socket_servers import EchoCodec
+from chatlab.measurement.breakdown import CostBreakdown, Stage, _orders, _servers
 from chatlab.measurement.load.light import LightGenerator
-from chatlab.measurement.load.trial import Trial
-from chatlab.measurement.load.wire_clients import StreamWire, UnaryWire
+from chatlab.measurement.load.trial import TrialSpec
+from chatlab.measurement.load.wire_clients import StreamWireClient, UnaryWireClient
 from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.results.environment import Environment
-from chatlab.measurement.testbed import MeasurementFailed, NothingDone, SideBySide
+from chatlab.measurement.testbed import InterleavedTestbeds, MeasurementFailed, NoProgress
 from chatlab.messages import Ping, Said, Say
 from chatlab.transport.registry import pack, resolve
 
@@ -36,16 +36,16 @@ ORDER = [
 ]  # fmt: skip
 
 
-# ---- which rungs there are --------------------------------------------------------------------------------------
+# ---- which stages there are --------------------------------------------------------------------------------------
 
 
 def test_the_rungs_are_in_order_and_the_ground_is_the_first():
-    assert [(rung.protocol, rung.name) for rung in _servers(["text", "grpc", "grpc-stream"], "loop")] == ORDER
+    assert [(stage.protocol, stage.name) for stage in _servers(["text", "grpc", "grpc-stream"], "loop")] == ORDER
 
 
 @pytest.mark.parametrize("engine, words", [("loop", "grpc.aio"), ("threads", "grpc, threads")])
 def test_each_rung_says_on_what_it_runs(engine, words):
-    runs_on = [rung.runs_on for rung in _servers(["text", "grpc"], engine)]
+    runs_on = [stage.runs_on for stage in _servers(["text", "grpc"], engine)]
     assert all(runs_on) and [words in each for each in runs_on] == [False] * 4 + [True] * 3
 
 
@@ -54,12 +54,12 @@ def test_each_rung_says_on_what_it_runs(engine, words):
 ])  # fmt: skip
 def test_a_ladder_is_of_different_protocols_that_the_generator_speaks(protocols, why):
     with pytest.raises(ValueError, match=why):
-        chatlab.ladder(protocols)
+        chatlab.cost_breakdown(protocols)
 
 
 def test_a_class_alone_is_one_protocol_and_no_list():
     with pytest.raises(ValueError, match="no codec, so no light generator"):
-        chatlab.ladder(Bazaar)
+        chatlab.cost_breakdown(Bazaar)
 
 
 @pytest.mark.parametrize(
@@ -67,33 +67,33 @@ def test_a_class_alone_is_one_protocol_and_no_list():
 )
 def test_a_wrong_argument_is_refused(wrong, why):
     with pytest.raises(ValueError, match=why):
-        chatlab.ladder(**wrong)
+        chatlab.cost_breakdown(**wrong)
 
 
-# ---- each rung answers rightly ----------------------------------------------------------------------------------
+# ---- each stage answers rightly ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("protocol, name", ORDER)
 def test_each_rung_answers_what_is_asked(protocol, name, engine):
     (server,) = [
         s
-        for rung, s in _servers(["text", "grpc", "grpc-stream"], engine).items()
-        if (rung.protocol, rung.name) == (protocol, name)
+        for stage, s in _servers(["text", "grpc", "grpc-stream"], engine).items()
+        if (stage.protocol, stage.name) == (protocol, name)
     ]
     carried = resolve(server)
-    with serve(server, engine=engine, name="a rung") as door:
+    with serve(server, engine=engine, name="a stage") as door:
         generator = LightGenerator(
-            Trial(pack(resolve(server)), tuple(door.addresses[carried.name]), ALONE, "w000000c", "light")
+            TrialSpec(pack(resolve(server)), tuple(door.addresses[carried.name]), ALONE, "w000000c", "light")
         )
         generator.run(0)
         generator.leave()
         generator.close()
-    assert [(speaker.done, len(speaker.due)) for speaker in generator.speakers] == [(5, 5)]
+    assert [(speaker.done, len(speaker.due)) for speaker in generator.users] == [(5, 5)]
 
 
 def listened(server, engine, pieces, size):
     """What a server says to bytes that come in these pieces."""
-    with serve(server, engine=engine, name="a rung") as door, socket.create_connection(door.address) as line:
+    with serve(server, engine=engine, name="a stage") as door, socket.create_connection(door.address) as line:
         line.settimeout(10)
         heard = b""
         for piece in pieces:
@@ -122,7 +122,7 @@ def test_whole_frames_come_back_and_no_others(engine):
 
 def test_an_echo_counts_as_the_answer_to_its_request():
     codec = TextCodec()
-    assert Echoed(codec).decode(codec.encode(7, Say("hi"))) == (7, Said(0))
+    assert EchoCodec(codec).decode(codec.encode(7, Say("hi"))) == (7, Said(0))
 
 
 class Tapped:
@@ -138,7 +138,7 @@ class Tapped:
         self._message(stream, raw, heard)
 
 
-@pytest.mark.parametrize("protocol, wire", [("grpc", UnaryWire), ("grpc-stream", StreamWire)])
+@pytest.mark.parametrize("protocol, wire", [("grpc", UnaryWireClient), ("grpc-stream", StreamWireClient)])
 @pytest.mark.parametrize("kind", ["bytes", "messages"])
 def test_what_is_answered_without_a_chat_is_byte_for_byte_what_the_chat_answers(
     protocol, wire, kind, engine, monkeypatch
@@ -149,8 +149,10 @@ def test_what_is_answered_without_a_chat_is_byte_for_byte_what_the_chat_answers(
         monkeypatch.setattr(
             "chatlab.measurement.load.light.wire_for", lambda carried: taps.append(Tapped(wire())) or taps[-1].wire
         )
-        with serve(server, engine=engine, name="a rung") as door:
-            generator = LightGenerator(Trial(pack(resolve(server)), tuple(door.address), ALONE, "w000000c", "light"))
+        with serve(server, engine=engine, name="a stage") as door:
+            generator = LightGenerator(
+                TrialSpec(pack(resolve(server)), tuple(door.address), ALONE, "w000000c", "light")
+            )
             introduced = len(taps[0].heard)
             generator.run(0)
             answers.append(taps[0].heard[introduced:])
@@ -172,66 +174,66 @@ def test_a_baseline_that_makes_no_sense_is_refused(name, why):
 
 
 def test_a_ladder_is_measured_on_both_engines(engine):
-    found = chatlab.ladder(rounds=1, seconds=0.03, engine=engine, quick=True, seed=3)
-    assert [(rung.protocol, rung.name) for rung in found.rungs] == ORDER
-    assert all(len(rung.latency_us) == 1 and rung.latency_us[0] > 0 for rung in found.rungs)
+    found = chatlab.cost_breakdown(rounds=1, seconds=0.03, engine=engine, quick=True, seed=3)
+    assert [(stage.protocol, stage.name) for stage in found.stages] == ORDER
+    assert all(len(stage.latency_us) == 1 and stage.latency_us[0] > 0 for stage in found.stages)
     assert (found.rounds, found.engine, found.partial) == (1, engine, False)
     assert "one round cannot tell" in str(found)
 
 
 def test_every_second_round_runs_backwards_and_ladders_change_places():
-    rungs = list(_servers(["text", "grpc", "grpc-stream"], "loop"))
-    rounds = list(_orders(rungs, 20, seed=1))
+    stages = list(_servers(["text", "grpc", "grpc-stream"], "loop"))
+    rounds = list(_orders(stages, 20, seed=1))
     assert all(second == first[::-1] for first, second in zip(rounds[::2], rounds[1::2]))
-    assert all(set(turns) == set(rungs) for turns in rounds) and len({turns[0] for turns in rounds}) > 3
+    assert all(set(turns) == set(stages) for turns in rounds) and len({turns[0] for turns in rounds}) > 3
 
 
 def test_a_rung_is_started_right_beside_the_one_below_it():
-    rungs = list(_servers(["text", "grpc"], "loop"))
-    for turns in _orders(rungs, 20, seed=2):
-        places = {rung: number for number, rung in enumerate(turns)}
+    stages = list(_servers(["text", "grpc"], "loop"))
+    for turns in _orders(stages, 20, seed=2):
+        places = {stage: number for number, stage in enumerate(turns)}
         assert all(
             abs(places[a] - places[b]) == 1
-            for a, b in zip(rungs, rungs[1:])
+            for a, b in zip(stages, stages[1:])
             if a.protocol in ("", b.protocol) and b.name != "bytes"
         )
 
 
 def test_other_protocols_of_ours_have_a_ladder_too():
-    found = chatlab.ladder("binary", rounds=1, quick=True)
-    assert [rung.name for rung in found.flight("binary")] == ["echo", "frames", "codec", "chat"]
+    found = chatlab.cost_breakdown("binary", rounds=1, quick=True)
+    assert [stage.name for stage in found.stages_of("binary")] == ["echo", "frames", "codec", "chat"]
 
 
 def interrupt_after(count, monkeypatch):
-    carry_out = SideBySide.carry_out
+    run = InterleavedTestbeds.run
 
     def interrupted(stand, load):
         nonlocal count
         if not count:
             raise KeyboardInterrupt
         count -= 1
-        return carry_out(stand, load)
+        return run(stand, load)
 
-    monkeypatch.setattr(SideBySide, "carry_out", interrupted)
+    monkeypatch.setattr(InterleavedTestbeds, "run", interrupted)
 
 
 def test_an_interrupt_leaves_whole_rounds(monkeypatch, tmp_path):
     interrupt_after(2, monkeypatch)
-    found = chatlab.ladder("text", rounds=4, seconds=0.05)
-    assert found.partial and found.rounds == 2 and all(None not in rung.latency_us for rung in found.rungs)
+    found = chatlab.cost_breakdown("text", rounds=4, seconds=0.05)
+    assert found.partial and found.rounds == 2 and all(None not in stage.latency_us for stage in found.stages)
     assert "partial" in repr(found) and "it ended early" in str(found) and "not measured" in str(found)
-    assert Ladder.load(found.save(tmp_path / "ladder.json")) == found
+    assert CostBreakdown.load(found.save(tmp_path / "ladder.json")) == found
     found.plot(Figure().subplots())
 
 
 def test_an_interrupt_before_anything_was_measured_is_an_interrupt(monkeypatch):
     interrupt_after(0, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
-        chatlab.ladder("text", quick=True)
+        chatlab.cost_breakdown("text", quick=True)
 
 
 def test_a_worker_that_dies_is_told_with_its_rung_and_the_rounds_before_are_kept(monkeypatch):
-    carry_out, left = SideBySide.carry_out, 2
+    run, left = InterleavedTestbeds.run, 2
 
     def cut_short(stand, load):
         nonlocal left
@@ -239,43 +241,43 @@ def test_a_worker_that_dies_is_told_with_its_rung_and_the_rounds_before_are_kept
         if not left:
             for bench in stand._benches:
                 os.kill(bench._own.pids[0], signal.SIGKILL)
-        return carry_out(stand, load)
+        return run(stand, load)
 
-    monkeypatch.setattr(SideBySide, "carry_out", cut_short)
-    with pytest.raises(MeasurementFailed, match="the clients of the rung '.*' of (text|all) failed: ") as failed:
-        chatlab.ladder("text", rounds=3, seconds=0.05)
-    found = failed.value.finished
+    monkeypatch.setattr(InterleavedTestbeds, "run", cut_short)
+    with pytest.raises(MeasurementFailed, match="the clients of the stage '.*' of (text|all) failed: ") as failed:
+        chatlab.cost_breakdown("text", rounds=3, seconds=0.05)
+    found = failed.value.partial_result
     assert found.partial and found.rounds == 1
 
 
 def nothing_done(monkeypatch, times):
-    """On some rung nothing is done so often. Returns how long they had."""
-    carry_out, asked_s = SideBySide.carry_out, []
+    """On some stage nothing is done so often. Returns how long they had."""
+    run, asked_s = InterleavedTestbeds.run, []
 
     def measured(stand, load):
         asked_s.append(load.seconds)
         if len(asked_s) <= times:
-            raise NothingDone("no message of somebody was done in all that time: give it more seconds")
-        return carry_out(stand, load)
+            raise NoProgress("no message of somebody was done in all that time: give it more seconds")
+        return run(stand, load)
 
-    monkeypatch.setattr(SideBySide, "carry_out", measured)
+    monkeypatch.setattr(InterleavedTestbeds, "run", measured)
     return asked_s
 
 
 def test_rungs_on_which_nothing_was_done_are_given_more_time(monkeypatch):
     asked_s = nothing_done(monkeypatch, times=1)
-    found = chatlab.ladder("text", rounds=1, seconds=0.02)
-    assert asked_s == [0.02, 0.16] and not found.partial and all(rung.latency_us[0] > 0 for rung in found.rungs)
+    found = chatlab.cost_breakdown("text", rounds=1, seconds=0.02)
+    assert asked_s == [0.02, 0.16] and not found.partial and all(stage.latency_us[0] > 0 for stage in found.stages)
 
 
 def test_where_nothing_is_done_in_that_time_either_what_to_do_is_told(monkeypatch):
     nothing_done(monkeypatch, times=2)
     with pytest.raises(MeasurementFailed, match="give it more seconds, or measure again when the machine is less busy"):
-        chatlab.ladder("text", rounds=1, seconds=0.02)
+        chatlab.cost_breakdown("text", rounds=1, seconds=0.02)
 
 
 def test_measuring_prints_nothing(capfd):
-    chatlab.ladder("text", rounds=1, quick=True)
+    chatlab.cost_breakdown("text", rounds=1, quick=True)
     assert capfd.readouterr() == ("", "")
 
 
@@ -298,7 +300,7 @@ def test_differences_are_of_the_same_round():
 def test_an_extra_cost_of_one_rung_is_that_rungs_alone():
     plain, dearer = planted(), planted({**COSTS, "grpc messages": 290, "grpc chat": 320})
     changed = [
-        now.rung.name for was, now in zip(plain.steps(), dearer.steps()) if abs(now.more.value - was.more.value) > 1
+        now.stage.name for was, now in zip(plain.steps(), dearer.steps()) if abs(now.more.value - was.more.value) > 1
     ]
     assert changed == ["messages"]
 
@@ -312,7 +314,7 @@ def test_parts_add_up_to_the_whole():
 
 @pytest.mark.parametrize(
     "cost, remark",
-    [(15.0, "no detectable difference"), (14.95, "no detectable difference"), (10, "less than the rung below")],
+    [(15.0, "no detectable difference"), (14.95, "no detectable difference"), (10, "less than the stage below")],
 )
 def test_a_rung_that_takes_no_more_says_so(cost, remark):
     found = planted({**COSTS, "text frames": cost})
@@ -325,8 +327,8 @@ def test_one_round_cannot_tell():
 
 def test_the_ground_belongs_to_every_ladder():
     found = planted()
-    assert found["text", "echo"] is found["grpc", "echo"] is found.rungs[0]
-    assert [step.rung.name for step in found.steps()] == [
+    assert found["text", "echo"] is found["grpc", "echo"] is found.stages[0]
+    assert [step.stage.name for step in found.steps()] == [
         "echo",
         "frames",
         "codec",
@@ -340,9 +342,9 @@ def test_the_ground_belongs_to_every_ladder():
 
 def test_a_rung_that_is_missing_is_answered_with_those_there_are():
     found = planted()
-    with pytest.raises(KeyError, match="text has no rung 'bytes'; it has echo, frames, codec, chat"):
+    with pytest.raises(KeyError, match="text has no stage 'bytes'; it has echo, frames, codec, chat"):
         found["text", "bytes"]
-    with pytest.raises(KeyError, match="grpc has no rung 'codec'; it has echo, bytes, messages, chat"):
+    with pytest.raises(KeyError, match="grpc has no stage 'codec'; it has echo, bytes, messages, chat"):
         found.step("grpc", "codec")
     with pytest.raises(KeyError, match="there is no ladder of 'json'; there are text, grpc"):
         found["json", "echo"]
@@ -355,10 +357,10 @@ def test_response_times_can_be_attributed_too():
 
 
 def test_where_no_processor_time_could_be_read_it_is_response_times():
-    rungs = tuple(
-        Rung(r.protocol, r.name, r.part, r.runs_on, (None,) * 6, r.latency_us, r.limited) for r in planted().rungs
+    stages = tuple(
+        Stage(r.protocol, r.name, r.part, r.runs_on, (None,) * 6, r.latency_us, r.limited) for r in planted().stages
     )
-    found = Ladder(rungs, planted().workload, "loop", HERE)
+    found = CostBreakdown(stages, planted().workload, "loop", HERE)
     assert (
         found.measures == ("latency_us",)
         and "could not be read here" in str(found)
@@ -371,7 +373,7 @@ def test_where_no_processor_time_could_be_read_it_is_response_times():
 
 def test_a_ladder_is_saved_and_loaded(tmp_path):
     found = planted(limited=["text frames"])
-    assert Ladder.load(found.save(tmp_path / "ladder.json")) == found
+    assert CostBreakdown.load(found.save(tmp_path / "ladder.json")) == found
 
 
 def test_a_busy_machine_is_told_in_a_sentence():
@@ -380,7 +382,7 @@ def test_a_busy_machine_is_told_in_a_sentence():
 
 
 def test_the_repr_does_not_change_with_the_weather():
-    assert repr(planted()) == "<Ladder of text, grpc on loop: 7 rungs, 6 rounds>"
+    assert repr(planted()) == "<CostBreakdown of text, grpc on loop: 7 stages, 6 rounds>"
 
 
 def test_text_and_html_say_the_same():
@@ -391,13 +393,13 @@ def test_text_and_html_say_the_same():
 
 def test_a_frame_has_a_row_for_each_rung_and_round():
     frame = planted().to_frame()
-    assert len(frame) == 7 * 6 and list(frame.columns) == ["protocol", "rung", "part", "round", "cpu_us", "latency_us"]
+    assert len(frame) == 7 * 6 and list(frame.columns) == ["protocol", "stage", "part", "round", "cpu_us", "latency_us"]
 
 
 def test_a_picture_has_a_bar_and_a_number_for_each_step():
     ax = planted().plot(Figure().subplots())
     told = [text.get_text() for text in ax.texts]
-    assert [label.get_text() for label in ax.get_yticklabels()] == [step.rung.part for step in planted().steps()]
+    assert [label.get_text() for label in ax.get_yticklabels()] == [step.stage.part for step in planted().steps()]
     assert len([each for each in told if "µs, " in each]) == 8 and {"text", "grpc"} <= set(told)
     assert ax.sentence.startswith("The server's processor time for a request, part by part, for text: ")
 

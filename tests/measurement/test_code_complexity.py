@@ -15,7 +15,7 @@ import chatlab
 from chatlab.cli.main import main
 from chatlab.codecs.text import TextCodec
 from chatlab.measurement.code_complexity.counter import count
-from chatlab.measurement.code_complexity.ownership import BESIDE, CLAIMS, EVERY, GRPC, SOCKETS, TESTS, WRITTEN
+from chatlab.measurement.code_complexity.ownership import EVERY, EXCLUDED, GRPC, HANDWRITTEN, OWNERSHIP, SOCKETS, TESTS
 from chatlab.measurement.code_complexity.tables import PACKAGE, Complexity, claimed_in_vain, complexity, unclaimed
 
 HERE = Path(__file__).parent
@@ -91,25 +91,25 @@ def test_only_code_counts_in_our_own_files(path):
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_class_and_function_is_claimed(path):
-    assert path in CLAIMS and unclaimed(path) == []
+    assert path in OWNERSHIP and unclaimed(path) == []
 
 
-@pytest.mark.parametrize("path", CLAIMS)
+@pytest.mark.parametrize("path", OWNERSHIP)
 def test_nothing_is_claimed_twice_or_in_vain(path):
     assert claimed_in_vain(path) == []
 
 
 def test_a_class_that_nobody_claims_is_noticed(monkeypatch):
-    monkeypatch.delitem(CLAIMS["socket_impl.py"], "LoopServer _LoopClient")
+    monkeypatch.delitem(OWNERSHIP["socket_impl.py"], "LoopServer _LoopClient")
     assert unclaimed("socket_impl.py") == ["LoopServer", "_LoopClient"]
 
 
 def test_a_claim_of_what_is_not_there_is_noticed(monkeypatch):
-    monkeypatch.setitem(CLAIMS["connection.py"], "Telegraph", CLAIMS["connection.py"]["*"])
+    monkeypatch.setitem(OWNERSHIP["connection.py"], "Telegraph", OWNERSHIP["connection.py"]["*"])
     assert claimed_in_vain("connection.py") == ["Telegraph"]
 
 
-@pytest.mark.parametrize("path", [path for path in CLAIMS if path.endswith(".py")])
+@pytest.mark.parametrize("path", [path for path in OWNERSHIP if path.endswith(".py")])
 def test_the_pieces_of_a_file_add_up_to_the_file(path, ours):
     rows = [row for row in ours.rows if row.file == path]
     assert (sum(row.lines for row in rows), sum(row.branches for row in rows)) == count(
@@ -118,8 +118,8 @@ def test_the_pieces_of_a_file_add_up_to_the_file(path, ours):
 
 
 def test_every_claim_is_of_a_part_and_of_protocols_that_there_are():
-    for whose in [*TESTS.values(), *(whose for claims in CLAIMS.values() for whose in claims.values())]:
-        assert whose.part in WRITTEN + BESIDE and whose.engine in ("", *chatlab.harness.ENGINES)
+    for whose in [*TESTS.values(), *(whose for claims in OWNERSHIP.values() for whose in claims.values())]:
+        assert whose.part in HANDWRITTEN + EXCLUDED and whose.engine in ("", *chatlab.harness.ENGINES)
         assert whose.protocols and set(whose.protocols) <= set(EVERY) == set(chatlab.PROTOCOLS)
 
 
@@ -164,7 +164,7 @@ def test_a_spelling_is_its_own(ours):
 
 def test_the_parts_of_a_protocol_add_up(ours):
     for name in EVERY:
-        assert sum(ours.size(name, part).lines for part in WRITTEN) == ours.size(name).lines
+        assert sum(ours.size(name, part).lines for part in HANDWRITTEN) == ours.size(name).lines
 
 
 def test_with_one_engine_the_code_of_the_other_is_left_out(ours):
@@ -174,7 +174,7 @@ def test_with_one_engine_the_code_of_the_other_is_left_out(ours):
             (ours.size(name, engine=each).lines for each in ("threads", "loop")),
         )
         of_none = sum(
-            row.lines for row in ours.rows if name in row.protocols and row.part in WRITTEN and not row.engine
+            row.lines for row in ours.rows if name in row.protocols and row.part in HANDWRITTEN and not row.engine
         )
         assert threads + loop == both + of_none
 
@@ -324,7 +324,7 @@ def test_a_verdict_is_of_the_numbers():
 def test_the_frame_holds_every_piece(ours):
     frame = ours.to_frame()
     for name in EVERY:
-        mine = frame[(frame.protocol == name) & frame.part.isin(WRITTEN)]
+        mine = frame[(frame.protocol == name) & frame.part.isin(HANDWRITTEN)]
         assert (mine.lines.sum(), mine[mine.shared_by == 1].lines.sum()) == (
             ours.size(name).lines,
             ours.size(name, own=True).lines,

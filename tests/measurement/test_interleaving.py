@@ -15,16 +15,16 @@ from raw_client import until
 
 import chatlab
 from chatlab.measurement.load import trial as trials
-from chatlab.measurement.load.clients import ClientsGenerator
-from chatlab.measurement.load.control import SideFailed
-from chatlab.measurement.load.coordinator import OwnProcesses, in_turns
+from chatlab.measurement.load.clients import RealisticGenerator
+from chatlab.measurement.load.control import GroupFailed
+from chatlab.measurement.load.coordinator import LocalProcessExecutor, interleaved
 from chatlab.measurement.load.light import LightGenerator
 from chatlab.measurement.load.samples import read_times
-from chatlab.measurement.load.trial import Told, Trial, Turns
+from chatlab.measurement.load.trial import SliceTimes, TrialResult, TrialSpec
 from chatlab.measurement.load.workload import NS, Workload
-from chatlab.measurement.process_stats import _Watch
+from chatlab.measurement.process_stats import ServerMonitor
 from chatlab.measurement.rates import compare
-from chatlab.measurement.testbed import TURN_S, SideBySide, _round_of_turns
+from chatlab.measurement.testbed import SLICE_S, InterleavedTestbeds, _round_of_slices
 from chatlab.transport.registry import pack, resolve
 
 pytestmark = pytest.mark.usefixtures("brief_calibrations")
@@ -51,7 +51,7 @@ def servers():
 
 @pytest.fixture(scope="module")
 def processes():
-    with OwnProcesses(2) as executor:
+    with LocalProcessExecutor(2) as executor:
         yield executor
 
 
@@ -67,20 +67,20 @@ def tasks(executor, servers, generator="light", workload=BRIEF):
     return [
         (
             executor,
-            Trial(pack(resolve(name)), tuple(server.addresses[name]), workload, f"w{side:06x}c", generator, side=side),
+            TrialSpec(pack(resolve(name)), tuple(server.addresses[name]), workload, f"w{side:06x}c", generator, side=side),
         )
         for side, (server, name) in enumerate(zip(servers, ("text", "grpc")))
     ]
 
 
-def turns_of(told: list[Told]) -> list[tuple[int, int, int]]:
+def turns_of(told: list[TrialResult]) -> list[tuple[int, int, int]]:
     """All turns in the order of time: (from, to, whose)."""
     return sorted((*turn, side) for side, each in enumerate(told) for turn in each.turns)
 
 
-def given(processes, servers, generator, sides=(0, 1, 0, 1, 1, 0)) -> list[Told]:
+def given(processes, servers, generator, sides=(0, 1, 0, 1, 1, 0)) -> list[TrialResult]:
     """What was told after these turns, of 20 ms each."""
-    return in_turns(tasks(processes, servers, generator), lambda turn: [turn(side, 20 * MS) for side in sides])
+    return interleaved(tasks(processes, servers, generator), lambda turn: [turn(side, 20 * MS) for side in sides])
 
 
 @GENERATORS
@@ -133,7 +133,7 @@ def test_no_acknowledgement_is_on_its_way_when_a_turn_of_light_clients_is_over(s
     (_, trial) = tasks(None, servers)[number]
     generator = LightGenerator(trial)
     try:
-        generator.take_turns(lasting_ns())
+        generator.run_slices(lasting_ns())
         generator.leave()
     finally:
         generator.close()
@@ -149,9 +149,9 @@ def test_no_acknowledgement_is_on_its_way_when_a_turn_of_grpc_clients_is_over(se
                 yield 10 * MS
                 left.append(sum(len(client.transport._posted) for client in generator.clients))
 
-        generator = ClientsGenerator(tasks(None, servers, "clients")[1][1])
-        await generator.greet()
-        await generator.take_turns(lasting_ns())
+        generator = RealisticGenerator(tasks(None, servers, "clients")[1][1])
+        await generator.connect_all()
+        await generator.run_slices(lasting_ns())
         await generator.leave()
         await generator.close()
 
@@ -160,15 +160,15 @@ def test_no_acknowledgement_is_on_its_way_when_a_turn_of_grpc_clients_is_over(se
 
 
 def test_who_gave_up_before_a_turn_that_counts_has_a_round_of_nothing():
-    watch = _Watch(None, BRIEF)
-    watch.look_after(0)
-    told = Told(0, b"", b"", b"", b"", b"", (0, 0), (0, 0), 5 * MS, None, ((0, 5 * MS),))
-    found = _round_of_turns([told], watch)
+    watch = ServerMonitor(None, BRIEF)
+    watch.sample_after_slice(0)
+    told = TrialResult(0, b"", b"", b"", b"", b"", (0, 0), (0, 0), 5 * MS, None, ((0, 5 * MS),))
+    found = _round_of_slices([told], watch)
     assert (found.messages, found.generator_share) == (0, 0)
 
 
 def test_the_wait_for_what_is_never_answered_counts_for_no_turn():
-    turns = Turns()
+    turns = SliceTimes()
     for is_quiet in True, True, False:
         turns.begin()
         turns.end(is_quiet, lasts_ns=60 * NS)
@@ -177,7 +177,7 @@ def test_the_wait_for_what_is_never_answered_counts_for_no_turn():
 
 def test_a_turn_says_how_much_was_done_in_it(processes, servers):
     said = []
-    told = in_turns(tasks(processes, servers), lambda turn: said.extend(turn(side, 10 * MS) for side in (0, 1, 0, 1)))
+    told = interleaved(tasks(processes, servers), lambda turn: said.extend(turn(side, 10 * MS) for side in (0, 1, 0, 1)))
     assert [said[0] + said[2], said[1] + said[3]] == [read_times(each).completed for each in told]
 
 
@@ -187,8 +187,8 @@ def test_whoever_loses_his_server_in_the_midst_of_it_is_named(processes, mortal)
         os.kill(mortal[1].pid, signal.SIGKILL)
         turn(0, 5 * MS), turn(1, 5 * MS)
 
-    with pytest.raises(SideFailed, match="ConnectionLost") as lost:
-        in_turns(tasks(processes, mortal), conduct)
+    with pytest.raises(GroupFailed, match="ConnectionLost") as lost:
+        interleaved(tasks(processes, mortal), conduct)
     assert lost.value.side == 1
 
 
@@ -199,8 +199,8 @@ def test_a_generator_that_is_killed_in_the_midst_of_it_is_missed(servers):
             os.kill(pid, signal.SIGKILL)
         turn(1, 5 * MS)
 
-    with OwnProcesses(2) as executor, pytest.raises(SideFailed, match="ended before it was done"):
-        in_turns(tasks(executor, servers), conduct)
+    with LocalProcessExecutor(2) as executor, pytest.raises(GroupFailed, match="ended before it was done"):
+        interleaved(tasks(executor, servers), conduct)
 
 
 @GENERATORS
@@ -220,7 +220,7 @@ def test_after_a_server_that_stands_still_there_are_no_more_turns_and_what_it_ow
             os.kill(mortal[0].pid, signal.SIGCONT)
 
     with ThreadPoolExecutor(2) as executor:
-        stuck, other = in_turns(tasks(executor, mortal, generator), conduct)
+        stuck, other = interleaved(tasks(executor, mortal, generator), conduct)
     assert not given
     assert (read_times(stuck).unanswered, read_times(other).unanswered) == (BRIEF.clients * BRIEF.in_flight, 0)
 
@@ -228,11 +228,11 @@ def test_after_a_server_that_stands_still_there_are_no_more_turns_and_what_it_ow
 # ---- in a comparison --------------------------------------------------------------------------------------------
 
 
-def turns_among(sides: int, turn_s: float = TURN_S) -> list[tuple[int, float]]:
+def turns_among(sides: int, slice_s: float = SLICE_S) -> list[tuple[int, float]]:
     """Who had the load, and for how many seconds it was to be; the load lasts for four turns."""
-    turns, load = [], replace(BRIEF, seconds=4 * TURN_S)
-    SideBySide([], turn_s)._give_turns(
-        lambda side, lasts_ns: turns.append((side, lasts_ns / NS)), load, [_Watch(None, load) for _ in range(sides)]
+    turns, load = [], replace(BRIEF, seconds=4 * SLICE_S)
+    InterleavedTestbeds([], slice_s)._run_slices(
+        lambda side, lasts_ns: turns.append((side, lasts_ns / NS)), load, [ServerMonitor(None, load) for _ in range(sides)]
     )
     return turns
 
@@ -241,7 +241,7 @@ def test_the_turns_of_two_run_backwards_and_forwards_after_the_warm_up():
     assert turns_among(2) == [
         (0, BRIEF.warm_up_s),
         (1, BRIEF.warm_up_s),
-        *[(side, TURN_S) for side in (1, 0, 0, 1, 1, 0, 0, 1)],
+        *[(side, SLICE_S) for side in (1, 0, 0, 1, 1, 0, 0, 1)],
     ]
 
 
@@ -252,22 +252,22 @@ def test_of_several_nobody_has_two_turns_in_a_row_and_all_have_as_many():
 
 
 def test_shorter_turns_are_more_turns():
-    assert len(turns_among(2, TURN_S / 5)) == 2 + 2 * 20
+    assert len(turns_among(2, SLICE_S / 5)) == 2 + 2 * 20
     found = compare(
         ["text", "json"],
         workload=replace(BRIEF, seconds=0.2, in_flight=1),
         clients=1,
         rounds=1,
         generator="light",
-        turn_s=0.01,
+        slice_s=0.01,
     )
     (turns,) = {run.rounds[0].turns for run in found.runs}
     assert 4 < turns <= 20  # each lasts for 8 response times at the least, which a busy machine makes longer
 
 
 def test_a_turn_that_is_no_time_is_refused():
-    with pytest.raises(ValueError, match="turn_s is from 0.001 to 60 s, not 0"):
-        compare(["text", "json"], turn_s=0)
+    with pytest.raises(ValueError, match="slice_s is from 0.001 to 60 s, not 0"):
+        compare(["text", "json"], slice_s=0)
 
 
 def test_a_closed_loop_is_compared_in_turns():
@@ -322,13 +322,13 @@ def test_several_workers_of_a_protocol_have_their_turn_together(generator):
 
 INTERRUPTED = """
 import chatlab, os
-from chatlab.measurement.rates import SideBySide
-carry_out = SideBySide.carry_out
+from chatlab.measurement.rates import InterleavedTestbeds
+run = InterleavedTestbeds.run
 def told(stand, load):
     pids = [pid for bench in stand._benches for pid in (bench._server.pid, *bench._own.pids)]
     print(os.getpid(), *pids, flush=True)
-    return carry_out(stand, load)
-SideBySide.carry_out = told
+    return run(stand, load)
+InterleavedTestbeds.run = told
 try:
     chatlab.compare(["text", "json"], workload=chatlab.Workload(seconds=60), clients=2)
 except KeyboardInterrupt:

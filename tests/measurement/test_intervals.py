@@ -8,6 +8,7 @@ import pytest
 from chatlab.measurement.stats.intervals import (
     Interval,
     effective_size,
+    location,
     mean,
     merged,
     percentile,
@@ -17,7 +18,6 @@ from chatlab.measurement.stats.intervals import (
     samples_needed,
     steady,
     student,
-    typical,
 )
 
 TRIALS = 1500
@@ -347,9 +347,9 @@ def test_rounds_that_are_no_pairs_are_refused(a, b, says):
 
 
 def test_one_round_that_went_wrong_moves_the_centre_little():
-    found = typical([100, 101, 99, 100, 102, 98, 100, 20])
+    found = location([100, 101, 99, 100, 102, 98, 100, 20])
     assert 98 < found.value < 101
 
 
 def test_one_round_has_no_interval():
-    assert typical([5.0]).low is None and "one round" in typical([5.0]).note
+    assert location([5.0]).low is None and "one round" in location([5.0]).note

@@ -19,7 +19,7 @@ from chatlab.measurement.load import coordinator as workers
 from chatlab.measurement.load import trial as trials
 from chatlab.measurement.load.samples import NEVER, Samples
 from chatlab.measurement.load.workload import OPERATIONS, Workload
-from chatlab.measurement.process_stats import Course, memory_of
+from chatlab.measurement.process_stats import ResourceSeries, memory_of
 from chatlab.measurement.rates import _orders, compare, measure
 from chatlab.measurement.results.environment import Environment
 from chatlab.measurement.results.runs import Comparison, Round, Run
@@ -66,7 +66,7 @@ def test_the_server_with_threads_can_be_driven_too(protocol, generator):
 def test_a_run_with_wrong_answers_is_no_result(codec, told, generator, monkeypatch):
     monkeypatch.setattr(trials, "DRAIN_S", 0.5)
     load = Workload(clients=2, in_flight=8, seconds=0.2, warm_up_s=0)
-    with pytest.raises(RuntimeError, match=f"Untrue: .*{told}"):
+    with pytest.raises(RuntimeError, match=f"VerificationError: .*{told}"):
         measure(f"faulty_codecs:{codec}", load, generator=generator, executor=Here())
 
 
@@ -290,7 +290,7 @@ def test_a_server_in_this_process_has_no_series_of_its_own():
 
 
 def test_a_series_makes_a_frame():
-    frame = Course((0.0, 0.1, 0.3), (0.0, 0.05, 0.15), (4096, 4096, 8192)).to_frame()
+    frame = ResourceSeries((0.0, 0.1, 0.3), (0.0, 0.05, 0.15), (4096, 4096, 8192)).to_frame()
     assert frame["busy"].tolist()[1:] == [0.5, 0.5] and frame["busy"].isna()[0]
 
 
@@ -380,7 +380,7 @@ def test_a_mirror_serves_who_writes_to_itself(protocol):
 @PROTOCOLS
 def test_a_mirror_forgets_whose_connection_is_gone(protocol):
     with (
-        chatlab.serve(Baseline("stub-chat", chatlab.resolve(protocol)), name="a mirror") as server,
+        chatlab.serve(Baseline("stub-chat", chatlab.resolve(protocol)), name="a stub") as server,
         server.connect() as ada,
     ):
         ada.create_account("ada")
@@ -517,16 +517,16 @@ def test_the_error_of_a_later_round_has_the_rounds_that_were_finished(act, kind)
     with pytest.raises(RuntimeError, match="the worker's machine is gone") as failed:
         act(Lost(1))
     assert (
-        type(failed.value.finished) is kind
-        and failed.value.finished.partial
-        and ", 1 round, partial" in repr(failed.value.finished)
+        type(failed.value.partial_result) is kind
+        and failed.value.partial_result.partial
+        and ", 1 round, partial" in repr(failed.value.partial_result)
     )
 
 
 def test_the_error_of_the_first_round_has_nothing():
     with pytest.raises(RuntimeError, match="the worker's machine is gone") as failed:
         measure("text", Workload(messages=5), rounds=2, executor=Lost(0))
-    assert failed.value.finished is None
+    assert failed.value.partial_result is None
 
 
 @LINUX
@@ -547,7 +547,7 @@ def test_workers_are_heard_where_many_files_are_open():
 
 
 def test_an_interrupt_leaves_the_rounds_that_are_done(monkeypatch):
-    real, rounds = workers.together, []
+    real, rounds = workers.run_parallel, []
 
     def interrupted(*args):
         if rounds:
@@ -555,6 +555,6 @@ def test_an_interrupt_leaves_the_rounds_that_are_done(monkeypatch):
         rounds.append(1)
         return real(*args)
 
-    monkeypatch.setattr(sys.modules["chatlab.measurement.testbed"], "together", interrupted)
+    monkeypatch.setattr(sys.modules["chatlab.measurement.testbed"], "run_parallel", interrupted)
     run = measure("text", Workload(messages=5), rounds=3)
     assert run.partial and len(run.rounds) == 1 and ", 1 round, partial" in repr(run)

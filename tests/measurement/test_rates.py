@@ -20,9 +20,9 @@ from chatlab.capture.tcp_relay import relay
 from chatlab.capture.traffic import Traffic
 from chatlab.codecs.text import TextCodec
 from chatlab.measurement import byte_counts as counting
-from chatlab.measurement.load.trial import Told
+from chatlab.measurement.load.trial import TrialResult
 from chatlab.measurement.load.workload import Workload
-from chatlab.measurement.process_stats import Processes, _Watch, cpu_ns
+from chatlab.measurement.process_stats import Processes, ServerMonitor, cpu_ns
 from chatlab.measurement.testbed import _round
 from chatlab.messages import Arrived, Ping, Pong, Send, Sent
 from chatlab.transport.worker_process import Worker
@@ -150,7 +150,7 @@ def test_a_load_of_seconds_is_measured_for_exactly_so_long():
 def a_told(done_ms, marks_ms):
     """What a worker tells whose requests were done then."""
     times = array("q", [int(at * 1e6) for at in done_ms]).tobytes()
-    return Told(
+    return TrialResult(
         0,
         times,
         times,
@@ -165,7 +165,7 @@ def a_told(done_ms, marks_ms):
 
 
 def a_watch(load, *readings_ms_and_cpu_ms):
-    watch = _Watch(None, load)
+    watch = ServerMonitor(None, load)
     watch.readings = [(int(at * 1e6), int(cpu * 1e6)) for at, cpu in readings_ms_and_cpu_ms]
     return watch
 
@@ -183,7 +183,7 @@ def test_the_servers_processor_time_is_divided_among_the_messages_of_its_own_spa
 
 
 def test_a_reading_that_comes_when_the_load_is_over_is_not_taken():
-    watch = _Watch(os.getpid(), Workload(seconds=0.01, warm_up_s=0))
+    watch = ServerMonitor(os.getpid(), Workload(seconds=0.01, warm_up_s=0))
     over = iter([False, True, True, True])  # it looks once, and then the clients take their leave
     watch(time.perf_counter_ns() - 1_000, lambda: next(over, True))
     assert watch.readings[-1] == watch._course[-1][:2] and len(watch._course) == 2
@@ -295,12 +295,12 @@ def test_a_foreign_server_stands_in_the_table_with_the_operations_it_has():
 
 INTERRUPTED = """
 import chatlab, os
-from chatlab.measurement.rates import Bench
-carry_out = Bench.carry_out
-def told(bench, load):
-    print(os.getpid(), bench._server.pid, *bench._own.pids, flush=True)
-    return carry_out(bench, load)
-Bench.carry_out = told
+from chatlab.measurement.rates import Testbed
+run = Testbed.run
+def told(testbed, load):
+    print(os.getpid(), testbed._server.pid, *testbed._own.pids, flush=True)
+    return run(testbed, load)
+Testbed.run = told
 try:
     chatlab.compare(["text"], workload=chatlab.Workload(seconds=60), clients=2)
 except KeyboardInterrupt:
@@ -327,15 +327,15 @@ import chatlab, sys
 from dataclasses import replace
 from importlib import import_module
 measure = import_module("chatlab.measurement.testbed")
-carry_out, left = measure.Bench.carry_out, int(sys.argv[1])
-def told(bench, load):
+run, left = measure.Testbed.run, int(sys.argv[1])
+def told(testbed, load):
     global left
-    left -= bench._baseline is None
+    left -= testbed._baseline is None
     if left < 0:
         print("in the midst of it", flush=True)
         load = replace(load, seconds=60, messages=None)
-    return carry_out(bench, load)
-measure.Bench.carry_out = told
+    return run(testbed, load)
+measure.Testbed.run = told
 result = eval(sys.argv[2])
 print(repr(result), "partial" in str(result), result.partial, type(result).load(result.save(sys.argv[3])) == result, flush=True)
 """
@@ -372,7 +372,7 @@ def test_an_interrupted_search_keeps_the_rates_that_were_tried(tmp_path):
 @LINUX
 def test_of_an_interrupted_calibration_nothing_is_kept():
     script = (
-        HALF_DONE.replace("bench._baseline is None", "1")
+        HALF_DONE.replace("testbed._baseline is None", "1")
         .replace("result =", "try:\n    result =")
         .split("print(repr")[0]
     )

@@ -6,13 +6,13 @@ from sample_results import MS, made_up, served
 
 from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.results.environment import Environment
-from chatlab.measurement.saturation import Saturation, backlog_growth, saturate, search, why_not
+from chatlab.measurement.saturation import Saturation, backlog_growth, reject_reason, saturate, search
 
 HERE = Environment("3.11.7", "Linux", "a processor", 2, ())
 
 
 def test_a_rate_below_the_limit_is_sustained():
-    assert why_not(made_up("x", Workload(rate=900)), bound_ms=20) == ""
+    assert reject_reason(made_up("x", Workload(rate=900)), bound_ms=20) == ""
 
 
 @pytest.mark.parametrize("rate, how, reason", [
@@ -20,7 +20,7 @@ def test_a_rate_below_the_limit_is_sustained():
     (500, dict(answered=0.9), "450 of 500 requests were done"), (500, dict(late_ns=5 * MS), "generator-limited: 1 %"),
 ], ids=["slow", "a backlog", "not answered", "late"])  # fmt: skip
 def test_a_rate_above_the_limit_says_why_not(rate, how, reason):
-    assert reason in why_not(made_up("x", Workload(rate=rate), **how), bound_ms=50)
+    assert reason in reject_reason(made_up("x", Workload(rate=rate), **how), bound_ms=50)
 
 
 def test_a_backlog_that_grows_is_measured():
@@ -72,4 +72,4 @@ def test_a_search_needs_an_open_loop():
 def test_a_real_server_is_tried():
     load = Workload(clients=2, rate=20_000, seconds=0.2, warm_up_s=0.05, operations="ping")
     found = saturate("text", load, bound_ms=10_000, close=10_000)
-    assert found.tries[0].run.workload.rate == 20_000 and len(found.tries) >= 2
+    assert found.attempts[0].run.workload.rate == 20_000 and len(found.attempts) >= 2

@@ -118,9 +118,9 @@ def test_one_round_is_too_little():
     assert any("one round" in warning for warning in scaling(CLIENTS, rates(rounds=1)).warnings)
 
 
-def rates_of(*typical, noise=0.02, rounds=8):
+def rates_of(*location, noise=0.02, rounds=8):
     chance = np.random.default_rng(4)
-    return [each * np.exp(noise * chance.standard_normal(rounds)) for each in typical]
+    return [each * np.exp(noise * chance.standard_normal(rounds)) for each in location]
 
 
 def test_rates_that_follow_another_law_are_not_believed():

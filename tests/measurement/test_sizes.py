@@ -8,7 +8,7 @@ from raw_client import DEADLINE_S, until
 from sample_results import HERE
 
 import chatlab
-from chatlab.capture.layers import LAYERS, Account
+from chatlab.capture.layers import LAYERS, LayerBytes
 from chatlab.capture.tcp_info import tcp_bytes
 from chatlab.capture.tcp_relay import relay
 from chatlab.measurement import byte_counts as counting
@@ -44,7 +44,7 @@ def table(request):
 
 def a_table():
     def row(protocol, size, information, overhead):
-        return SizeRow(protocol, "send", size, Account(information, overhead, 0, 0, 52), Account())
+        return SizeRow(protocol, "send", size, LayerBytes(information, overhead, 0, 0, 52), LayerBytes())
 
     rows = [row("text", "few", 10, 5), row("text", "some", 20, 15), row("text", "many", 40, 60)]
     rows += [row("grpc", "few", 10, 30), row("grpc", "some", 20, 30), row("grpc", "many", 40, 30)]
@@ -116,7 +116,7 @@ def test_tape_kernel_and_fields_agree_in_every_size(protocol):
         until(lambda: tap.since() == tcp_bytes(tap.address))
         frames = tap.frames
         assert (
-            sum(field.size for frame in frames for field in frame.fields) == frames.account().bytes == tap.since().total
+            sum(field.size for frame in frames for field in frame.fields) == frames.bytes_by_layer().bytes == tap.since().total
         )
 
 
@@ -139,7 +139,8 @@ def test_lines_cross_where_they_cross():
 
 def test_lines_that_only_touch_the_same_places_do_not_cross():
     same = SizeTable(
-        tuple([SizeRow(p, "send", s, Account(n, 50), Account()) for p in "ab" for s, n in (("x", 1), ("y", 2))]), HERE
+        tuple([SizeRow(p, "send", s, LayerBytes(n, 50), LayerBytes()) for p in "ab" for s, n in (("x", 1), ("y", 2))]),
+        HERE,
     )
     assert same.crossings() == ()
 
@@ -154,7 +155,7 @@ def test_a_part_of_a_table_is_a_table():
 
 def test_sizes_stand_in_the_order_of_the_operation_that_has_most():
     rows = [
-        SizeRow("text", name, size, Account(1), Account())
+        SizeRow("text", name, size, LayerBytes(1), LayerBytes())
         for name, size in (("ping", "b"), ("send", "a"), ("send", "b"), ("find", "c"))
     ]
     assert SizeTable(tuple(rows), HERE).sizes == ("a", "b", "c")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatlab.measurement.load.virtual_user import CYCLE, Speaker, Untrue
+from chatlab.measurement.load.virtual_user import CYCLE, VerificationError, VirtualUser
 from chatlab.measurement.load.workload import Workload
 from chatlab.messages import (
     Accounts,
@@ -22,12 +22,12 @@ from chatlab.messages import (
 NAMES = ["ann", "bob", "cid", "dan"]
 
 
-def speakers(in_order=True, **load):
+def users(in_order=True, **load):
     load = Workload(**{"clients": 2, "in_flight": 8} | load)
-    crowd = [Speaker(load, number, NAMES[: load.clients], in_order) for number in range(load.clients)]
-    for each in crowd:
-        each.crowd = crowd
-    return crowd
+    peers = [VirtualUser(load, number, NAMES[: load.clients], in_order) for number in range(load.clients)]
+    for each in peers:
+        each.peers = peers
+    return peers
 
 
 def arrived(sender, n, number=None):
@@ -35,14 +35,14 @@ def arrived(sender, n, number=None):
 
 
 def test_a_text_is_done_when_it_is_answered_and_heard():
-    ann, bob = speakers()
+    ann, bob = users()
     assert not ann.answer(ann.ask(1), Sent(1, True), 2)
     assert bob.hear(arrived(ann, 0), 3) == (ann, True)
     assert (ann.due[0], ann.answered[0], ann.heard[0], ann.done) == (1, 2, 3, 1)
 
 
 def test_a_text_may_be_heard_before_it_is_answered():
-    ann, bob = speakers()
+    ann, bob = users()
     n = ann.ask(1)
     assert bob.hear(arrived(ann, 0), 2) == (ann, False) and ann.answer(n, Sent(1, True), 3)
 
@@ -51,8 +51,8 @@ def test_a_text_may_be_heard_before_it_is_answered():
     "sent", [Sent(2, True), Sent(1, False), Pong()], ids=["another number", "not delivered", "no Sent"]
 )
 def test_a_wrong_answer_is_noticed(sent):
-    ann, _ = speakers()
-    with pytest.raises(Untrue, match="request 0, send, was answered by"):
+    ann, _ = users()
+    with pytest.raises(VerificationError, match="request 0, send, was answered by"):
         ann.answer(ann.ask(1), sent, 2)
 
 
@@ -61,74 +61,74 @@ def test_a_wrong_answer_is_noticed(sent):
     (1, "ann", lambda text: "00000001" + text[8:]), (1, "ann", lambda text: "?"),
 ], ids=["a gap", "somebody else", "changed", "cut short", "another one", "nonsense"])  # fmt: skip
 def test_a_wrong_text_is_noticed(number, sender, change):
-    ann, bob = speakers()
+    ann, bob = users()
     ann.ask(1)
-    with pytest.raises(Untrue):
+    with pytest.raises(VerificationError):
         bob.hear(Arrived(number, sender, change(ann.steps[0].text)), 2)
 
 
 def test_a_text_that_comes_twice_is_noticed():
-    ann, bob = speakers()
+    ann, bob = users()
     ann.ask(1)
     bob.hear(arrived(ann, 0), 2)
-    with pytest.raises(Untrue, match="not on its way"):
+    with pytest.raises(VerificationError, match="not on its way"):
         bob.hear(arrived(ann, 0, 2), 3)
 
 
 def test_texts_that_overtake_each_other_are_noticed():
-    ann, bob = speakers()
+    ann, bob = users()
     ann.ask(1), ann.ask(2)
-    with pytest.raises(Untrue, match="before what was said earlier"):
+    with pytest.raises(VerificationError, match="before what was said earlier"):
         bob.hear(arrived(ann, 1, 1), 3)
 
 
 def test_where_nothing_promises_an_order_texts_may_overtake_each_other():
-    ann, bob = speakers(in_order=False)
+    ann, bob = users(in_order=False)
     first, second = ann.ask(1), ann.ask(2)
     bob.hear(arrived(ann, 1, 1), 3), bob.hear(arrived(ann, 0, 2), 4)
     assert ann.answer(second, Sent(1, True), 5) and ann.answer(first, Sent(2, True), 6)
 
 
 def test_without_an_order_the_numbers_still_have_to_agree():
-    ann, bob = speakers(in_order=False)
+    ann, bob = users(in_order=False)
     first, _ = ann.ask(1), ann.ask(2)
     bob.hear(arrived(ann, 0, 1), 3)
-    with pytest.raises(Untrue):
+    with pytest.raises(VerificationError):
         ann.answer(first, Sent(2, True), 4)
 
 
 def test_answers_out_of_order_are_noticed():
-    ann, _ = speakers()
+    ann, _ = users()
     _, second = ann.ask(1), ann.ask(2)
-    with pytest.raises(Untrue, match="before those asked earlier"):
+    with pytest.raises(VerificationError, match="before those asked earlier"):
         ann.answer(second, Sent(1, True), 3)
 
 
 def test_an_answer_that_comes_twice_is_noticed():
-    ann, _ = speakers()
+    ann, _ = users()
     n = ann.ask(1)
     ann.answer(n, Sent(1, True), 2)
-    with pytest.raises(Untrue, match="answered twice"):
+    with pytest.raises(VerificationError, match="answered twice"):
         ann.answer(n, Sent(1, True), 3)
 
 
 def test_a_text_that_was_accepted_and_never_came_is_lost():
-    ann, bob = speakers()
+    ann, bob = users()
     ann.answer(ann.ask(1), Sent(1, True), 2)
-    bob.check_nothing_lost()
-    with pytest.raises(Untrue, match="was accepted, and bob never heard it"):
-        ann.check_nothing_lost()
+    bob.verify_all_delivered()
+    with pytest.raises(VerificationError, match="was accepted, and bob never heard it"):
+        ann.verify_all_delivered()
 
 
 def test_a_text_that_nobody_answered_is_not_known_to_be_lost():
-    ann, _ = speakers()
+    ann, _ = users()
     ann.ask(1)
-    ann.check_nothing_lost()
+    ann.verify_all_delivered()
     assert ann.waits and ann.answered[0] == 0
 
 
 def test_a_refusal_is_an_error():
-    ann, _ = speakers()
+    ann, _ = users()
     with pytest.raises(ChatError, match="TEXT_TOO_LONG"):
         ann.answer(ann.ask(1), Refused("TEXT_TOO_LONG", "no"), 2)
 
@@ -138,19 +138,19 @@ def test_a_refusal_is_an_error():
     ("search", Accounts(("ann", "bob")), Accounts(("ann", "cid"))), ("search", Accounts(("ann",), "ann"), Accounts(())),
 ])  # fmt: skip
 def test_each_operation_has_its_right_answer(operation, right, wrong):
-    ann, _ = speakers(operations=operation)
+    ann, _ = users(operations=operation)
     assert ann.answer(ann.ask(1), right, 2)
-    with pytest.raises(Untrue, match=f"request 1, {operation}, was answered by"):
+    with pytest.raises(VerificationError, match=f"request 1, {operation}, was answered by"):
         ann.answer(ann.ask(3), wrong, 4)
 
 
 def test_a_search_asks_for_what_all_names_begin_with():
     load = Workload(clients=2, operations="search")
-    assert Speaker(load, 0, ["w1c000", "w1c001"], True).requests[0] == ListAccounts("w1c00*", limit=10)
+    assert VirtualUser(load, 0, ["w1c000", "w1c001"], True).requests[0] == ListAccounts("w1c00*", limit=10)
 
 
 def test_what_is_said_in_a_room_is_done_when_all_have_heard_it():
-    ann, bob, cid = speakers(clients=3, rooms=1, operations="say")
+    ann, bob, cid = users(clients=3, rooms=1, operations="say")
     ann.answer(ann.ask(1), Said(2), 2)
     heard = Heard("r", "ann", ann.steps[0].text)
     assert bob.hear(Entered("r", "cid"), 0) is None
@@ -159,19 +159,19 @@ def test_what_is_said_in_a_room_is_done_when_all_have_heard_it():
 
 
 def test_whoever_is_alone_in_a_room_is_heard_by_nobody():
-    (ann,) = speakers(clients=1, rooms=1, operations="say")
+    (ann,) = users(clients=1, rooms=1, operations="say")
     assert ann.answer(ann.ask(1), Said(0), 2)
 
 
 def test_what_comes_from_another_room_is_noticed():
-    ann, *_, dan = speakers(clients=4, rooms=2, operations="say")
+    ann, *_, dan = users(clients=4, rooms=2, operations="say")
     ann.ask(1)
-    with pytest.raises(Untrue, match="another room"):
+    with pytest.raises(VerificationError, match="another room"):
         dan.hear(Heard("r", "ann", ann.steps[0].text), 2)
 
 
 def test_a_script_goes_round_and_never_asks_what_is_still_on_its_way():
-    ann, _ = speakers(operations="ping")
+    ann, _ = users(operations="ping")
     for n in range(CYCLE):
         ann.ask(n)
     assert ann.full and ann.requests[ann.next_entry] == Ping()

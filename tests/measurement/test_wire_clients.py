@@ -5,7 +5,7 @@ import pytest
 
 from chatlab.measurement.load import http2 as wires
 from chatlab.measurement.load.http2 import DATA, END_HEADERS, END_STREAM, HEADERS, SETTINGS, frame, prefixed
-from chatlab.measurement.load.wire_clients import UnaryWire
+from chatlab.measurement.load.wire_clients import UnaryWireClient
 from chatlab.messages import Arrived, ConnectionLost, Ping, Pong, Refused, Send, Sent
 from chatlab.proto import chat_pb2 as pb
 from chatlab.proto.convert import to_event, to_proto
@@ -22,13 +22,13 @@ def server():
 @pytest.fixture
 def wire(server):
     """A wire that has heard its token."""
-    wire = UnaryWire()
-    wire.opening()
+    wire = UnaryWireClient()
+    wire.preamble()
     wire.receive(
         frame(SETTINGS, 0, 0, b"")
         + frame(HEADERS, END_HEADERS, 1, server.encode([(":status", "200"), ("session", "s")]))
     )
-    assert wire.ready and wire.chores() == frame(SETTINGS, wires.ACK, 0, b"")
+    assert wire.ready and wire.control_bytes() == frame(SETTINGS, wires.ACK, 0, b"")
     return wire
 
 
@@ -50,7 +50,7 @@ def kinds(data):
 
 
 def test_it_opens_as_http2_does():
-    said = UnaryWire().opening()
+    said = UnaryWireClient().preamble()
     assert said.startswith(wires.PREFACE)
     assert [kind for kind, *_ in kinds(said[len(wires.PREFACE) :])] == [SETTINGS, wires.WINDOW_UPDATE, HEADERS, DATA]
 
@@ -61,7 +61,7 @@ def test_each_call_has_a_stream_of_its_own(wire):
 
 
 def test_after_the_first_a_header_block_only_points(wire):
-    for call in wire.prime():
+    for call in wire.warm_up_requests():
         wire.say(call)
     (_, _, _, block), (_, _, _, data) = kinds(wire.say(wire.spell(1, Send("bob", "hi"))))
     assert block <= 8 and data == 5 + len(to_proto(Send("bob", "hi")).SerializeToString())
@@ -101,7 +101,7 @@ def test_a_status_that_is_not_ok_is_no_answer(wire, server):
 
 def test_a_ping_is_answered(wire):
     wire.receive(frame(wires.PING, 0, 0, b"12345678"))
-    assert wire.chores() == frame(wires.PING, wires.ACK, 0, b"12345678")
+    assert wire.control_bytes() == frame(wires.PING, wires.ACK, 0, b"12345678")
 
 
 def test_going_away_is_heard(wire):
@@ -123,4 +123,4 @@ def test_more_than_the_window_waits_for_it(wire):
     assert sum(size for kind, _, _, size in kinds(said) if kind == DATA) <= wires.FIRST_WINDOW
     more = (1_000_000).to_bytes(4)
     wire.receive(frame(wires.WINDOW_UPDATE, 0, 0, more))
-    assert sum(size for kind, _, _, size in kinds(said + wire.chores()) if kind == DATA) > 80_000
+    assert sum(size for kind, _, _, size in kinds(said + wire.control_bytes()) if kind == DATA) > 80_000

@@ -40,7 +40,7 @@ def test_the_solutions_are_right(cells, capsys, cheap_hashes):
     try:
         for source in with_solutions(cells):
             exec(source, names)
-            exercises += source.count("chatlab.exercise(")
+            exercises += source.count("chatlab.check_exercise(")
     finally:
         chatlab.stop_all()
     told = capsys.readouterr().out
@@ -56,7 +56,7 @@ def with_solutions(cells):
         elif STUB in cell.source:
             yield solution
         else:
-            yield cell.source if "chatlab.exercise(" in cell.source else definitions(cell.source)
+            yield cell.source if "chatlab.check_exercise(" in cell.source else definitions(cell.source)
 
 
 def definitions(source: str) -> str:

@@ -6,8 +6,8 @@ from .style import FAINT, INK, _axes, _dark, _footnote, _pale, _plain, _sentence
 # ---- where the time goes ----------------------------------------------------------------------------------------
 
 
-def ladder(result, ax=None, of: str = ""):
-    """For each protocol its rungs from the ground up: pale what the rung below takes, full what this one adds to it.
+def breakdown_bars(result, ax=None, of: str = ""):
+    """For each protocol its stages from the ground up: pale what the stage below takes, full what this one adds to it.
 
     `of` is "cpu_us" or "latency_us". A whisker is the interval of what is added; grey is the generator's limit.
     """
@@ -17,7 +17,7 @@ def ladder(result, ax=None, of: str = ""):
     most = min(max(_reach(step) for step in steps), 1.5 * max(step.value.value for step in steps if step.value))
     y, places, below = 0.0, [], 0.0
     for step in steps:
-        if step.rung.protocol == "":  # the ground: another protocol begins
+        if step.stage.protocol == "":  # the ground: another protocol begins
             y, below = y + (0.75 if places else 0), 0.0
             ax.text(
                 most * 0.004,
@@ -30,7 +30,7 @@ def ladder(result, ax=None, of: str = ""):
             )
             y += 0.1
         _rung(ax, step, y, below, most)
-        places.append((y, step.rung.part))
+        places.append((y, step.stage.part))
         below, y = step.value.value if step.value else below, y + 1
     ax.set_yticks(*zip(*places), fontsize=9)
     ax.set_ylim(y - 0.4, -1.1)
@@ -46,12 +46,12 @@ _LADDER_LABELS = {"cpu_us": "server's CPU time for a request, µs", "latency_us"
 
 
 def _rung(ax, step, y: float, below: float, most: float) -> None:
-    """One row: what the rung below takes, what this one adds, how sure that is, and both in numbers."""
+    """One row: what the stage below takes, what this one adds, how sure that is, and both in numbers."""
     if step.value is None:
         ax.text(most * 0.012, y, step.remark, va="center", fontsize=8, color=FAINT)
         return
     style, value = style_of(step.protocol), step.value.value
-    color = LIMITED if step.rung.generator_limited else style.color
+    color = LIMITED if step.stage.generator_limited else style.color
     less = min(below, value)
     ax.barh(y, less, 0.72, color=_pale(_pale(color)), lw=0, zorder=2)
     added = (
@@ -71,7 +71,7 @@ def _rung(ax, step, y: float, below: float, most: float) -> None:
 
 
 def _reach(step) -> float:
-    """How far to the right a rung and its whisker go."""
+    """How far to the right a stage and its whisker go."""
     if step.value is None:
         return 0.0
     return step.value.value + (
@@ -82,7 +82,7 @@ def _reach(step) -> float:
 def _rung_in_words(step) -> str:
     if step.more is None:
         return step.remark
-    sign, digits = "+" if step.rung.protocol else "", 0 if abs(step.more.value) >= 100 else 1
+    sign, digits = "+" if step.stage.protocol else "", 0 if abs(step.more.value) >= 100 else 1
     told = f"{step.more.value:{sign},.{digits}f} µs{f', {step.percent}' if step.percent else ''}".replace("-", "−")
     if step.remark == "perhaps":
         return f"perhaps {told}"
@@ -91,7 +91,7 @@ def _rung_in_words(step) -> str:
 
 def _ladder_note(result) -> str:
     load, rounds = result.workload, f"{result.rounds} round{'s'[: result.rounds != 1]}"
-    grey = " Grey: the generator's limit." if any(rung.generator_limited for rung in result.rungs) else ""
+    grey = " Grey: the generator's limit." if any(stage.generator_limited for stage in result.stages) else ""
     cut_short = ", ended early" * result.partial
     who = "one client with" if load.clients == 1 else f"{load.clients} clients, each with"
     return (
@@ -103,6 +103,8 @@ def _ladder_note(result) -> str:
 
 def _ladder_in_words(result, of: str) -> str:
     # No number that was measured: a notebook's text must not change with the weather.
-    ladders = "; ".join(f"{name}: {', '.join(rung.part for rung in result.flight(name))}" for name in result.protocols)
+    ladders = "; ".join(
+        f"{name}: {', '.join(stage.part for stage in result.stages_of(name))}" for name in result.protocols
+    )
     what = {"cpu_us": "The server's processor time for a request", "latency_us": "The median response time"}[of]
     return f"{what}, part by part, for {ladders}. print() of the result shows the numbers."

@@ -89,12 +89,12 @@ def throughput_latency(saturations, ax=None):
     ax = ax or _axes(7.2, 4.6)
     for found in saturations:
         style = style_of(found.protocol)
-        tries = list(
-            {each.rate: each for each in sorted(found.tries, key=lambda each: each.rate)}.values()
+        attempts = list(
+            {each.rate: each for each in sorted(found.attempts, key=lambda each: each.rate)}.values()
         )  # the last counts
         for percent, color, label in (99, style.color, found.protocol), (50, _pale(style.color), None):
             points = [
-                (each.run.rate.median, ms, each) for each in tries if (ms := each.run.rounds[0].response_ms(percent))
+                (each.run.rate.median, ms, each) for each in attempts if (ms := each.run.rounds[0].response_ms(percent))
             ]
             servers = [point for point in points if not point[2].run.generator_limited]
             ax.plot([x for x, *_ in servers], [y for _, y, _ in servers], style.line, color=color, lw=1.8, label=label)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...codecs.interface import Codec
 from ...transport.interface import ENGINES, Address, Endpoint, Engine, Implementation
-from .grpc_servers import _GrpcLoopDoor, _GrpcMirrorDoor, _GrpcThreadDoor
-from .socket_servers import Echoed, _Echo, _LoopDoor, _Mirrored, _say_back, _ThreadDoor
-from .stub_chat import Mirror
+from .grpc_servers import GrpcLoopEndpoint, GrpcStubEndpoint, GrpcThreadEndpoint
+from .socket_servers import EchoCodec, EchoConnection, LoopEndpoint, StubConnection, ThreadEndpoint, echo_function
+from .stub_chat import StubChat
 
 if TYPE_CHECKING:
     from ...chat.hub import Hub
@@ -47,7 +47,7 @@ class Baseline:
     def codec(self) -> Codec | None:
         """What the clients read and write: for an echo of bytes or frames, one that takes the echo for the answer."""
         codec = self.protocol.codec
-        return Echoed(codec) if codec is not None and self.kind in ("raw-echo", "frame-echo") else codec
+        return EchoCodec(codec) if codec is not None and self.kind in ("raw-echo", "frame-echo") else codec
 
     @property
     def verbs(self) -> frozenset[str] | None:
@@ -63,15 +63,15 @@ class Baseline:
         if engine not in self.engines:
             raise ValueError(f"a stub chat is served by a loop, not by {engine!r}")
         if self.kind == "stub-chat":
-            chat = Mirror()
+            chat = StubChat()
             if codec is None:
-                return _GrpcMirrorDoor(chat, host, port)
-            return _LoopDoor(lambda: _Mirrored(chat, codec), host, port)
+                return GrpcStubEndpoint(chat, host, port)
+            return LoopEndpoint(lambda: StubConnection(chat, codec), host, port)
         if codec is None:
-            return {"loop": _GrpcLoopDoor, "threads": _GrpcThreadDoor}[engine](self.kind, host, port)
+            return {"loop": GrpcLoopEndpoint, "threads": GrpcThreadEndpoint}[engine](self.kind, host, port)
         if engine == "loop":
-            return _LoopDoor(lambda: _Echo(_say_back(self.kind, codec)), host, port)
-        return _ThreadDoor(lambda: _say_back(self.kind, codec), host, port)
+            return LoopEndpoint(lambda: EchoConnection(echo_function(self.kind, codec)), host, port)
+        return ThreadEndpoint(lambda: echo_function(self.kind, codec), host, port)
 
     def connect(self, address: Address) -> Any:
         return self.protocol.connect(address)

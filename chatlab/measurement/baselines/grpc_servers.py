@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ...transport.event_loop import run
 from ...transport.interface import Address
 from .socket_servers import _DONE, STOP_S, answer
-from .stub_chat import Mirror, Peer
+from .stub_chat import StubChat, StubPeer
 
 THREADS = 512  # of a gRPC server with threads: a stream of events holds one, and so does a call
 
@@ -25,7 +25,7 @@ SESSION = "session"  # the metadata key of a session's token
 _NOBODY = ((SESSION, "nobody"),)
 
 
-class _GrpcLoopDoor:
+class GrpcLoopEndpoint:
     """grpc.aio: every method by the same few coroutines."""
 
     def __init__(self, kind: str, host: str, port: int):
@@ -58,14 +58,14 @@ class _GrpcLoopDoor:
         run(self._server.stop(STOP_S))
 
 
-class _GrpcMirrorDoor(_GrpcLoopDoor):
-    """A mirror behind generic handlers: a call names its session by a token, a stream is its own."""
+class GrpcStubEndpoint(GrpcLoopEndpoint):
+    """A stub behind generic handlers: a call names its session by a token, a stream is its own."""
 
-    def __init__(self, mirror: Mirror, host: str, port: int):
+    def __init__(self, stub: StubChat, host: str, port: int):
         from ...proto import convert
 
-        self._mirror, self._convert = mirror, convert
-        self._peers: dict[str, Peer] = {}  # by token
+        self._mirror, self._convert = stub, convert
+        self._peers: dict[str, StubPeer] = {}  # by token
         self._tokens = map(str, itertools.count(1))
         super().__init__("messages", host, port)
 
@@ -76,7 +76,7 @@ class _GrpcMirrorDoor(_GrpcLoopDoor):
         self._peer_of(context).put(None, None)
         return self._convert.to_proto(_DONE)
 
-    def _peer_of(self, context) -> Peer:
+    def _peer_of(self, context) -> StubPeer:
         return self._peers[dict(context.invocation_metadata())[SESSION]]
 
     async def events(self, request, context) -> None:
@@ -88,7 +88,7 @@ class _GrpcMirrorDoor(_GrpcLoopDoor):
     async def _tell(self, context, spell: Callable, asks=None) -> None:
         """What waits, one message after the other, until the session ends."""
         awake, token = asyncio.Event(), next(self._tokens)
-        peer = self._peers[token] = Peer(awake.set)
+        peer = self._peers[token] = StubPeer(awake.set)
         reader = asyncio.ensure_future(self._read(peer, asks)) if asks is not None else None
         try:
             await context.send_initial_metadata(((SESSION, token),))
@@ -105,7 +105,7 @@ class _GrpcMirrorDoor(_GrpcLoopDoor):
             del self._peers[token]
             self._mirror.forget(peer)
 
-    async def _read(self, peer: Peer, asks) -> None:
+    async def _read(self, peer: StubPeer, asks) -> None:
         import grpc
 
         try:
@@ -117,7 +117,7 @@ class _GrpcMirrorDoor(_GrpcLoopDoor):
         peer.put(None, None)
 
 
-class _GrpcThreadDoor:
+class GrpcThreadEndpoint:
     """gRPC's pool of threads: every method by the same few functions."""
 
     def __init__(self, kind: str, host: str, port: int):
@@ -183,7 +183,7 @@ def _told_in_bytes(raw: bytes) -> bytes:
     return raw[: end + 1] + b"B\x00"
 
 
-def _add_methods(server, kind: str, door: _GrpcLoopDoor | _GrpcThreadDoor) -> None:
+def _add_methods(server, kind: str, door: GrpcLoopEndpoint | GrpcThreadEndpoint) -> None:
     """All that chat.proto names. But for `messages` it is bytes in and bytes out: there is nothing that (de)serializes."""
     import grpc
 

@@ -7,15 +7,15 @@ a server when its parts are taken away one by one.
     answers    each request has an answer of the right kind at once, with no chat; over gRPC a call is bytes in, bytes out
     bytes      gRPC alone: no message is read or written, neither in a call nor on the stream
     messages   gRPC and protobuf: each message is read and answered, as `answers` does over a socket
-    mirror     each request has its own answer and texts reach whom they are for, so that any load goes on (mirror.py)
+    stub     each request has its own answer and texts reach whom they are for, so that any load goes on (stub.py)
 
-A mirror calibrates, for pings over a socket an echo; the others are the rungs of a ladder. A mirror is served by an event
+A stub calibrates, for pings over a socket an echo; the others are the stages of a ladder. A stub is served by an event
 loop alone. Over a socket it costs less than the generator that drives it, most of it the codec's. Over gRPC it costs what
 `bytes` does, as nearly as can be measured: that is grpcio's own part of a server, which no handler can leave out, and a light
 generator costs less than that.
 
 `implementation("chatlab.measurement.baselines.baseline:echo:text")` is the echo server in the framing of "text", and so for every protocol.
-What `raw` and `frames` say back a client reads as an answer by the codec `Echoed`.
+What `raw` and `frames` say back a client reads as an answer by the codec `EchoCodec`.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ from ...messages import (
 )
 from ...transport.event_loop import background_loop, run
 from ...transport.interface import Address
-from .stub_chat import Mirror, Peer
+from .stub_chat import StubChat, StubPeer
 
 STOP_S = 0.1
 RECEIVE_BYTES = 256 << 10
@@ -67,7 +67,7 @@ _ANSWERS = {
 # ---- over sockets -----------------------------------------------------------------------------------------------
 
 
-class Echoed:
+class EchoCodec:
     """The codec of a client that talks to an echo: its own request, come back, counts as the answer to it."""
 
     def __init__(self, codec: Codec):
@@ -79,7 +79,7 @@ class Echoed:
         return tag, answer(request)
 
 
-class _WholeFrames:
+class WholeFrames:
     """A codec that knows where frames end and leaves them as they are."""
 
     def __init__(self, codec: Codec):
@@ -93,36 +93,36 @@ class _WholeFrames:
         return None, frame
 
 
-def _say_back(kind: str, codec: Codec) -> Callable[[bytes], bytes]:
+def echo_function(kind: str, codec: Codec) -> Callable[[bytes], bytes]:
     """What one connection says to what it has received: with each kind a little more of what our own server does."""
     if kind in ("echo", "raw-echo"):
         return bytes  # of bytes it is the same bytes, not a copy
     if kind == "frame-echo":
-        connection = Connection(_WholeFrames(codec), (Request, bytes))
+        connection = Connection(WholeFrames(codec), (Request, bytes))
         return lambda data: connection.send_all(connection.receive(data))
     connection = Connection(codec)
     return lambda data: connection.send_all([(tag, answer(request)) for tag, request in connection.receive(data)])
 
 
-class _Echo(asyncio.Protocol):
+class EchoConnection(asyncio.Protocol):
     """One write for all that has come."""
 
     def __init__(self, say_back: Callable[[bytes], bytes]):
-        self._say_back = say_back
+        self.echo_function = say_back
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self._transport.write(self._say_back(data))
+        self._transport.write(self.echo_function(data))
 
 
-class _Mirrored(asyncio.Protocol):
-    """One connection of a mirror. What waits for it is written in one go, when the loop has heard everybody."""
+class StubConnection(asyncio.Protocol):
+    """One connection of a stub. What waits for it is written in one go, when the loop has heard everybody."""
 
-    def __init__(self, mirror: Mirror, codec: Codec):
-        self._mirror, self._connection, self._loop = mirror, Connection(codec), background_loop()
-        self._peer = Peer(lambda: self._loop.call_soon(self._write))
+    def __init__(self, stub: StubChat, codec: Codec):
+        self._mirror, self._connection, self._loop = stub, Connection(codec), background_loop()
+        self._peer = StubPeer(lambda: self._loop.call_soon(self._write))
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -140,7 +140,7 @@ class _Mirrored(asyncio.Protocol):
         self._mirror.forget(self._peer)
 
 
-class _LoopDoor:
+class LoopEndpoint:
     def __init__(self, connected: Callable[[], asyncio.Protocol], host: str, port: int):
         # By host and port, not by a socket of ours: asyncio then turns Nagle's algorithm off.
         self._server = run(background_loop().create_server(connected, host, port))
@@ -153,7 +153,7 @@ class _LoopDoor:
         self._server.close()
 
 
-class _ThreadDoor:
+class ThreadEndpoint:
     """A thread for each connection. They are daemons: whoever has nothing to say need not be waited for."""
 
     def __init__(self, conversation: Callable[[], Callable[[bytes], bytes]], host: str, port: int):

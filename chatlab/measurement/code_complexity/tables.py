@@ -1,7 +1,7 @@
 """How much code is a protocol? Lines, branches, files and foreign names of its client, its server and its tests, counted from the source.
 
-Nothing is run and nothing is measured: the same source gives the same numbers, so anyone can count again. Whose a piece
-of code is was decided by people who read it, and is written down in `CLAIMS` and `TESTS` below, where it can be disputed.
+Nothing is run and nothing is measured: the same source gives the same numbers, so anyone can count again. Owner a piece
+of code is was decided by people who read it, and is written down in `OWNERSHIP` and `TESTS` below, where it can be disputed.
 
     lines       that hold code: no blank ones, no comments, no docstrings
     branches    what McCabe's cyclomatic number counts beside its 1 ("A Complexity Measure", IEEE Transactions on Software
@@ -30,12 +30,12 @@ from pathlib import Path
 from types import FunctionType
 from typing import NamedTuple
 
-from ...display.progress import progress
+from ...display.progress import progress_bar
 from ...display.tables import Table, table
 from ...transport import registry
-from ..results.result import Shown
+from ..results.result import Result
 from .counter import _code_lines, _count_proto, _count_python, _pieces
-from .ownership import CLAIMS, EVERY, HEAD, REST, SOCKETS, TESTS, WRITTEN, Whose
+from .ownership import EVERY, HANDWRITTEN, HEAD, OWNERSHIP, REST, SOCKETS, TESTS, Owner
 
 PACKAGE = Path(__file__).resolve().parents[2]
 
@@ -78,7 +78,7 @@ class Size(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Complexity(Shown):
+class Complexity(Result):
     """The code of some protocols, part by part. Equal source gives equal results."""
 
     protocols: tuple[str, ...]
@@ -89,7 +89,7 @@ class Complexity(Shown):
         return f"<Complexity of {', '.join(self.protocols)}>"
 
     def size(self, protocol: str, *parts: str, engine: str = "", own: bool = False) -> Size:
-        """How much code of these parts (by default all that is `WRITTEN`) a protocol needs.
+        """How much code of these parts (by default all that is `HANDWRITTEN`) a protocol needs.
 
         With `engine` "threads" or "loop", what only the other engine needs is left out; with `own`, what another protocol
         needs too. Raises `KeyError` for a protocol that was not counted.
@@ -100,7 +100,7 @@ class Complexity(Shown):
             row
             for row in self.rows
             if protocol in row.protocols
-            and row.part in (parts or WRITTEN)
+            and row.part in (parts or HANDWRITTEN)
             and (not engine or row.engine in ("", engine))
             and (not own or len(row.protocols) == 1)
         ]
@@ -149,7 +149,7 @@ _BESIDE_THE_FIRST = (
     ("the client", ("client",)),
     ("the server", ("server",)),
     ("the tests", ("tests",)),
-    ("all that was written", WRITTEN),
+    ("all that was written", HANDWRITTEN),
 )
 
 
@@ -186,8 +186,8 @@ def complexity(*protocols) -> Complexity:
 def _ours() -> tuple[CodeRow, ...]:
     """Every piece of ours; the tests only where they are, which is beside a package that was not installed from a wheel."""
     rows = []
-    with progress(len(CLAIMS), "counting code", "files") as bar:
-        for path, claims in CLAIMS.items():
+    with progress_bar(len(OWNERSHIP), "counting code", "files") as bar:
+        for path, claims in OWNERSHIP.items():
             rows += _rows(path, _read(PACKAGE / path), claims)
             bar.update()
     for name, whose in TESTS.items():
@@ -207,7 +207,7 @@ def _with_guest(rows: list[CodeRow], name: str, kind: type, spells: bool) -> lis
         needed = set(_needed(rows, kind))
         rows = [replace(row, protocols=(*row.protocols, name)) if row in needed else row for row in rows]
     file, source = _source(kind)
-    return rows + _rows(file, source, {REST: Whose("spelling" if spells else "both ends", (name,))})
+    return rows + _rows(file, source, {REST: Owner("spelling" if spells else "both ends", (name,))})
 
 
 def _needed(rows: list[CodeRow], codec: type) -> Iterator[CodeRow]:
@@ -240,8 +240,8 @@ def _source(kind: type) -> tuple[str, str]:
 
 
 def unclaimed(path: str) -> list[str]:
-    """The classes and functions of a file of ours that `CLAIMS` should name and does not."""
-    claims = CLAIMS.get(path, {HEAD: Whose("", ())})
+    """The classes and functions of a file of ours that `OWNERSHIP` should name and does not."""
+    claims = OWNERSHIP.get(path, {HEAD: Owner("", ())})
     if REST in claims:
         return []
     named = {name.partition(".")[0] for names in claims for name in names.split()}
@@ -249,13 +249,13 @@ def unclaimed(path: str) -> list[str]:
 
 
 def claimed_in_vain(path: str) -> list[str]:
-    """What `CLAIMS` names in a file and is not there, or is named twice."""
-    names = [name for names in CLAIMS[path] if names != REST for name in names.split()]
+    """What `OWNERSHIP` names in a file and is not there, or is named twice."""
+    names = [name for names in OWNERSHIP[path] if names != REST for name in names.split()]
     known = {name for name, _, _ in _pieces(path, _read(PACKAGE / path), constants=True)}
     return [name for name in names if name not in known or names.count(name) > 1]
 
 
-def _rows(path: str, source: str, claims: dict[str, Whose]) -> list[CodeRow]:
+def _rows(path: str, source: str, claims: dict[str, Owner]) -> list[CodeRow]:
     """A row for each owner of something in the file."""
     owners = _owners(path, source, claims)
     lines, branches, names = _count_proto(source) if path.endswith(".proto") else _count_python(source)
@@ -267,7 +267,7 @@ def _rows(path: str, source: str, claims: dict[str, Whose]) -> list[CodeRow]:
     return rows
 
 
-def _owners(path: str, source: str, claims: dict[str, Whose]) -> dict[int, Whose]:
+def _owners(path: str, source: str, claims: dict[str, Owner]) -> dict[int, Owner]:
     """Who owns each line: pieces are painted from the outside in, so the claim that names a line most closely holds."""
     by_name = {name: whose for names, whose in claims.items() if names != REST for name in names.split()}
     owners = dict.fromkeys(range(1, source.count("\n") + 2), claims.get(REST) or claims[HEAD])
@@ -285,7 +285,7 @@ def _libraries(names: list[str], rows: tuple[CodeRow, ...]) -> tuple[Library, ..
     common = {package for row in _ours() if row.part == "chat" for package in map(_package, row.names) if package}
     users: dict[str, set[str]] = {package: set(names) for package in common}
     for row in rows:
-        if row.part in (*WRITTEN, "generated"):
+        if row.part in (*HANDWRITTEN, "generated"):
             for package in filter(None, map(_package, row.names)):
                 users.setdefault(package, set()).update(row.protocols)
     of = {package: tuple(name for name in names if name in users[package]) for package in sorted(users)}
@@ -337,17 +337,17 @@ def _complexity(result: Complexity) -> Table:
 
     libraries = [sum(library.lines for library in result.libraries_of(name)) for name in result.protocols]
     lines = [
-        *(row(part, "lines", part) for part in WRITTEN), row("together", "lines"), row("its own", "lines", own=True),
+        *(row(part, "lines", part) for part in HANDWRITTEN), row("together", "lines"), row("its own", "lines", own=True),
         row("threads alone", "lines", engine="threads"), row("a loop alone", "lines", engine="loop"),
         row("tests", "lines", "tests"), row("tests in common", "lines", "tests in common"), row("generated", "lines", "generated"),
         ("", "in libraries", *(f"{n:,}" if n else "" for n in libraries)),
     ]  # fmt: skip
     branches = [
-        *(row(part, "branches", part) for part in WRITTEN),
+        *(row(part, "branches", part) for part in HANDWRITTEN),
         row("together", "branches"),
         row("tests", "branches", "tests"),
     ]
-    names = [*(row(part, "names", part) for part in WRITTEN), row("together", "names")]
+    names = [*(row(part, "names", part) for part in HANDWRITTEN), row("together", "names")]
     rows = []
     for measure, group in (
         ("lines", lines),

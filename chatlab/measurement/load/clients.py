@@ -12,45 +12,45 @@ from collections.abc import Callable, Iterable
 from ...messages import Accounts, Balance, ConnectionLost, ListAccounts, Ping, Pong, Reply, Said, Say, Send, ViewBalance
 from ...transport.registry import unpack
 from . import trial as trials
-from .trial import Clock, Patience, Trial, Turns, names_of
-from .virtual_user import Speaker
+from .trial import MeasurementWindow, ProgressTimeout, SliceTimes, TrialSpec, names_of
+from .virtual_user import VirtualUser
 from .wire_clients import keeps_order
 from .workload import NS
 
 
-class ClientsGenerator:
+class RealisticGenerator:
     """Clients as a user has them, in one event loop: a task for each request, one for each listener."""
 
-    def __init__(self, trial: Trial):
+    def __init__(self, trial: TrialSpec):
         self.workload, self._trial = trial.workload, trial
         self._carried = unpack(trial.protocol)
         names = names_of(trial)
         self._verbs = self._carried.verbs  # of a server that is not ours, and may lack some
         kept = keeps_order(self._carried), self._verbs is None
-        self.speakers = [Speaker(trial.workload, number, names, *kept) for number in range(len(names))]
+        self.users = [VirtualUser(trial.workload, number, names, *kept) for number in range(len(names))]
         self.clients: list = []
         self.going = True
         self._tasks: set[asyncio.Task] = set()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._moved = asyncio.Event()
 
-    async def greet(self) -> None:
-        for speaker in self.speakers:
-            speaker.crowd = self.speakers
+    async def connect_all(self) -> None:
+        for user in self.users:
+            user.peers = self.users
             client = await self._carried.connect_async(self._trial.address)
             client.answer_timeout_s = trials.STEP_TIMEOUT_S
             self.clients.append(client)
-            await client.create_account(speaker.name)
+            await client.create_account(user.name)
             if self._has("deposit"):
-                await client.deposit(speaker.balance)
-            if speaker.room is not None:
-                await client.join(f"{speaker.name[:-4]}{speaker.room}")
+                await client.deposit(user.balance)
+            if user.room is not None:
+                await client.join(f"{user.name[:-4]}{user.room}")
 
     async def close(self) -> None:
         await asyncio.gather(*(client.close() for client in self.clients), return_exceptions=True)
 
-    async def run(self, start_ns: int) -> Clock:
-        clock = Clock(self.workload, start_ns)
+    async def run(self, start_ns: int) -> MeasurementWindow:
+        clock = MeasurementWindow(self.workload, start_ns)
         self._listen_all()
         pace = self._follow_schedule if self.workload.is_open else self._follow_answers
         await self._sleep_until(start_ns)
@@ -63,12 +63,12 @@ class ClientsGenerator:
         self._stop_listening()
         return clock
 
-    async def take_turns(self, lasting_ns: Iterable[int]) -> Turns:
+    async def run_slices(self, lasting_ns: Iterable[int]) -> SliceTimes:
         """A closed loop in turns, so long each, and until all is answered. Where that never happens, it was the last turn.
 
         In between no coroutine runs: the wait for the next turn holds up the event loop, on purpose.
         """
-        turns = Turns()
+        turns = SliceTimes()
         self._listen_all()
         for lasts_ns in lasting_ns:
             began_ns = turns.begin()
@@ -93,8 +93,8 @@ class ClientsGenerator:
             await client.drain()
 
     def _listen_all(self) -> None:
-        for speaker, client in zip(self.speakers, self.clients):
-            self._start(self._listen(speaker, client))
+        for user, client in zip(self.users, self.clients):
+            self._start(self._listen(user, client))
 
     def _stop_listening(self) -> None:
         for task in list(self._tasks):
@@ -102,12 +102,12 @@ class ClientsGenerator:
 
     def done(self) -> int:
         """Requests that are done."""
-        return sum(speaker.done for speaker in self.speakers)
+        return sum(user.done for user in self.users)
 
-    async def _measure(self, clock: Clock) -> None:
+    async def _measure(self, clock: MeasurementWindow) -> None:
         if clock.counts:
             clock.mark()
-            await self._until(Patience(self.speakers, self._has_said_all), sys.maxsize)
+            await self._until(ProgressTimeout(self.users, self._has_said_all), sys.maxsize)
         else:
             await self._sleep_until(clock.begin_ns)
             clock.mark()
@@ -117,24 +117,24 @@ class ClientsGenerator:
     # ---- asking
 
     async def _follow_answers(self, start_ns: int, end_ns: int) -> None:
-        self._left = [self.workload.messages or sys.maxsize for _ in self.speakers]
-        for speaker in self.speakers:
+        self._left = [self.workload.messages or sys.maxsize for _ in self.users]
+        for user in self.users:
             for _ in range(self.workload.in_flight):
-                self._free(speaker, start_ns)
+                self._free(user, start_ns)
 
-    def _free(self, speaker: Speaker, now_ns: int) -> None:
+    def _free(self, user: VirtualUser, now_ns: int) -> None:
         self._moved.set()
-        if self.going and not self.workload.is_open and self._left[speaker.number]:
-            self._left[speaker.number] -= 1
-            self._start(self._think_and_ask(speaker, now_ns + int(self.workload.think_s * NS)))
+        if self.going and not self.workload.is_open and self._left[user.number]:
+            self._left[user.number] -= 1
+            self._start(self._think_and_ask(user, now_ns + int(self.workload.think_s * NS)))
 
-    async def _think_and_ask(self, speaker: Speaker, due_ns: int) -> None:
+    async def _think_and_ask(self, user: VirtualUser, due_ns: int) -> None:
         await self._sleep_until(due_ns)
         if self.going:
-            await self._ask(speaker, due_ns)
+            await self._ask(user, due_ns)
 
     async def _follow_schedule(self, start_ns: int, end_ns: int) -> None:
-        arrivals = [_numbered(self.workload.arrivals_of(s.number), start_ns, s.number) for s in self.speakers]
+        arrivals = [_numbered(self.workload.arrivals_of(s.number), start_ns, s.number) for s in self.users]
         for due_ns, number in heapq.merge(*arrivals):
             try:
                 if self.going:
@@ -143,26 +143,26 @@ class ClientsGenerator:
                 self.going = False
             if not self.going and due_ns >= end_ns:
                 return
-            speaker = self.speakers[number]
-            if not self.going or speaker.full:
-                speaker.skip(due_ns)
+            user = self.users[number]
+            if not self.going or user.full:
+                user.skip(due_ns)
             else:
-                self._start(self._ask(speaker, due_ns))
+                self._start(self._ask(user, due_ns))
 
-    async def _ask(self, speaker: Speaker, due_ns: int) -> None:
-        request = speaker.requests[speaker.next_entry]
-        n = speaker.ask(due_ns)
-        speaker.sent[n] = time.perf_counter_ns()
-        reply = await _VERBS[type(request)](self.clients[speaker.number], request)
+    async def _ask(self, user: VirtualUser, due_ns: int) -> None:
+        request = user.requests[user.next_entry]
+        n = user.ask(due_ns)
+        user.sent[n] = time.perf_counter_ns()
+        reply = await _VERBS[type(request)](self.clients[user.number], request)
         now = time.perf_counter_ns()
-        if speaker.answer(n, reply, now):
-            self._free(speaker, now)
+        if user.answer(n, reply, now):
+            self._free(user, now)
 
-    async def _listen(self, speaker: Speaker, client) -> None:
+    async def _listen(self, user: VirtualUser, client) -> None:
         while True:
             event = await client.receive()
             now = time.perf_counter_ns()
-            said_by = speaker.hear(event, now)
+            said_by = user.hear(event, now)
             if said_by is not None and said_by[1]:
                 self._free(said_by[0], now)
 
@@ -187,10 +187,10 @@ class ClientsGenerator:
         self._check()
 
     def _has_said_all(self) -> bool:
-        return all(len(speaker.due) == self.workload.messages for speaker in self.speakers) and self._is_quiet()
+        return all(len(user.due) == self.workload.messages for user in self.users) and self._is_quiet()
 
     def _is_quiet(self) -> bool:
-        return not any(speaker.waits for speaker in self.speakers)
+        return not any(user.waits for user in self.users)
 
     def _start(self, coroutine) -> asyncio.Task:
         task = asyncio.get_running_loop().create_task(coroutine)

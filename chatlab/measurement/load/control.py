@@ -14,7 +14,7 @@ from .trial import DRAIN_S
 from .workload import NS
 
 
-class Control:
+class WorkerControl:
     """A worker's line to who coordinates: it says that it is ready, and hears when to start. Without one it starts at once."""
 
     def __init__(self, address: Address | None, side: int = 0):
@@ -74,11 +74,11 @@ class WorkerFailed(RuntimeError):
     """What a process of ours said that went wrong, or that a worker went without a word."""
 
 
-class GaveUp(Exception):
+class DrainTimeout(Exception):
     """A worker's last requests are not answered, and it waits no longer; it still tells all that it has seen."""
 
 
-class SideFailed(RuntimeError):
+class GroupFailed(RuntimeError):
     """What went wrong with the workers of one side, in words. `side` is None where nobody can tell whose it was."""
 
     def __init__(self, told: str, side: int | None = None):
@@ -86,10 +86,10 @@ class SideFailed(RuntimeError):
         self.side = side
 
 
-Turn = Callable[[int, int], int]  #: (which side, for how many ns): requests that were done
+Slice = Callable[[int, int], int]  #: (which side, for how many ns): requests that were done
 
 
-class _Barrier:
+class StartBarrier:
     """Where workers say that they are ready, and hear when to start, or when it is their turn."""
 
     def __init__(self, host: str, count: int):
@@ -115,7 +115,7 @@ class _Barrier:
             if (error := _failed(futures)) is not None:
                 raise _failure(error, futures, sides) from error
             if time.monotonic() > deadline:
-                raise SideFailed(
+                raise GroupFailed(
                     f"{self._count} workers were asked for, and {len(self._ready)} came within {COME_TIMEOUT_S:g} s"
                 )
             with contextlib.suppress(TimeoutError):
@@ -136,7 +136,7 @@ class _Barrier:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise WorkerFailed(GONE) from error
         except TimeoutError:
-            raise SideFailed(f"not all clients were connected within {COME_TIMEOUT_S:g} s") from None
+            raise GroupFailed(f"not all clients were connected within {COME_TIMEOUT_S:g} s") from None
         for connection in self._ready:
             self._working.register(connection, selectors.EVENT_READ)
         return start_ns
@@ -144,7 +144,7 @@ class _Barrier:
     def turn(self, side: int, lasts_ns: int) -> int:
         """Let those of one side have the load for so long, and until all is answered. Returns how much was done.
 
-        Raises `WorkerFailed` as `over` does, `ConnectionAbortedError` where one says that it failed, and `GaveUp`.
+        Raises `WorkerFailed` as `over` does, `ConnectionAbortedError` where one says that it failed, and `DrainTimeout`.
         """
         self.side, done = side, 0
         theirs = [connection for connection, its_side in zip(self._ready, self._sides) if its_side == side]
@@ -156,12 +156,12 @@ class _Barrier:
                 try:
                     word = _heard(connection)
                 except TimeoutError:
-                    raise SideFailed(
+                    raise GroupFailed(
                         f"its turn was not over {DRAIN_S + RESULT_TIMEOUT_S:g} s after its end", side
                     ) from None
                 _check_word(word)
                 if word.startswith(b"over"):
-                    raise GaveUp
+                    raise DrainTimeout
                 if not word.startswith(b"quiet "):
                     raise ConnectionAbortedError("a worker failed in the midst of its turn")
                 done += int(word.split()[1])
@@ -220,9 +220,9 @@ def _failed(futures: list[Future]) -> BaseException | None:
     return next((f.exception() for f in futures if f.done() and not f.cancelled() and f.exception() is not None), None)
 
 
-def _failure(error: BaseException, futures: list[Future], sides: list[int], side: int = 0) -> SideFailed:
+def _failure(error: BaseException, futures: list[Future], sides: list[int], side: int = 0) -> GroupFailed:
     """In words, and whose it was: his whose task has failed, or where none has, `side`'s, who had the load."""
     told = str(error) if isinstance(error, WorkerFailed) else f"{type(error).__name__}: {error}"
     side = next((its_side for future, its_side in zip(futures, sides) if _failed([future]) is not None), side)
     count = sides.count(side)
-    return SideFailed(told if count == 1 else f"one of {count} workers was lost, and the result with it: {told}", side)
+    return GroupFailed(told if count == 1 else f"one of {count} workers was lost, and the result with it: {told}", side)

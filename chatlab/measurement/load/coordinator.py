@@ -15,12 +15,12 @@ from concurrent.futures import FIRST_EXCEPTION, Executor, Future, wait
 import msgspec
 
 from ...transport.worker_process import Worker
-from .control import RESULT_TIMEOUT_S, GaveUp, SideFailed, Turn, WorkerFailed, _Barrier, _failed, _failure
-from .trial import Told, Trial
+from .control import RESULT_TIMEOUT_S, DrainTimeout, GroupFailed, Slice, StartBarrier, WorkerFailed, _failed, _failure
+from .trial import TrialResult, TrialSpec
 from .worker import work
 
 
-class OwnProcesses(Executor):
+class LocalProcessExecutor(Executor):
     """Processes of this machine, for `work` alone. Each is used again and again, so that starting it is no part of a trial."""
 
     def __init__(self, count: int = 1):
@@ -61,44 +61,48 @@ class OwnProcesses(Executor):
             worker.end(0)  # it has nothing to say good-bye to; and on an interrupt it is in the midst of something
 
 
-def together(executor: Executor, trials: list[Trial], watch: Callable, host: str = "127.0.0.1") -> list[Told]:
+def run_parallel(
+    executor: Executor, trials: list[TrialSpec], watch: Callable, host: str = "127.0.0.1"
+) -> list[TrialResult]:
     """Carry out all trials at the same time, each in a worker. `watch(start_ns, over)` is called when they have started
     and returns when `over()` is true. Raises `RuntimeError` where a worker does not come, fails, or is lost."""
 
-    def conduct(barrier: _Barrier, futures: list[Future]) -> None:
+    def conduct(barrier: StartBarrier, futures: list[Future]) -> None:
         watch(barrier.start(), lambda: _failed(futures) is not None or barrier.over())
 
-    return _carry_out([(executor, trial) for trial in trials], conduct, host)
+    return _run([(executor, trial) for trial in trials], conduct, host)
 
 
-def in_turns(
-    tasks: list[tuple[Executor, Trial]], conduct: Callable[["Turn"], None], host: str = "127.0.0.1"
-) -> list[Told]:
+def run_interleaved(
+    tasks: list[tuple[Executor, TrialSpec]], conduct: Callable[["Slice"], None], host: str = "127.0.0.1"
+) -> list[TrialResult]:
     """Carry out all trials, those of one `side` at a time. `conduct` gives a side its turn, again and again, and the first
-    of each side is its warm-up; where one never has all its answers, there are no more. Raises `RuntimeError` as `together` does."""
+    of each side is its warm-up; where one never has all its answers, there are no more. Raises `RuntimeError` as `run_parallel` does."""
 
-    def give_turns(barrier: _Barrier, futures: list[Future]) -> None:
+    def give_turns(barrier: StartBarrier, futures: list[Future]) -> None:
         barrier.start()
-        with contextlib.suppress(GaveUp):
+        with contextlib.suppress(DrainTimeout):
             conduct(barrier.turn)
         barrier.end()
 
-    return _carry_out(
-        [(executor, msgspec.structs.replace(trial, in_turns=True)) for executor, trial in tasks], give_turns, host
+    return _run(
+        [(executor, msgspec.structs.replace(trial, interleaved=True)) for executor, trial in tasks],
+        give_turns,
+        host,
     )
 
 
-def _carry_out(
-    tasks: list[tuple[Executor, Trial]], conduct: Callable[["_Barrier", list[Future]], None], host: str
-) -> list[Told]:
-    with _Barrier(host, len(tasks)) as barrier:
+def _run(
+    tasks: list[tuple[Executor, TrialSpec]], conduct: Callable[["StartBarrier", list[Future]], None], host: str
+) -> list[TrialResult]:
+    with StartBarrier(host, len(tasks)) as barrier:
         trials = [(executor, msgspec.structs.replace(trial, control=barrier.address)) for executor, trial in tasks]
         futures = [executor.submit(work, msgspec.msgpack.encode(trial)) for executor, trial in trials]
         sides = [trial.side for _, trial in tasks]
         try:
             barrier.wait(futures, sides)
             conduct(barrier, futures)
-            return [msgspec.msgpack.decode(_result(future, futures, sides), type=Told) for future in futures]
+            return [msgspec.msgpack.decode(_result(future, futures, sides), type=TrialResult) for future in futures]
         except WorkerFailed as lost:
             raise _failure(lost, futures, sides, barrier.side) from lost
         except ConnectionError as error:  # a worker has hung up instead of starting, and says why in a moment
@@ -114,7 +118,7 @@ def _result(future: Future, all_of_them: list[Future], sides: list[int]) -> byte
         return future.result(RESULT_TIMEOUT_S)
     except TimeoutError:
         side = sides[all_of_them.index(future)]
-        raise SideFailed(
+        raise GroupFailed(
             f"1 of {sides.count(side)} workers has not answered within {RESULT_TIMEOUT_S:g} s", side
         ) from None
     except Exception as error:

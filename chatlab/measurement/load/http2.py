@@ -61,7 +61,7 @@ class _Http2:
             GOAWAY: self._goaway,
         }
 
-    def opening(self) -> bytes:
+    def preamble(self) -> bytes:
         settings = struct.pack(">HIHIHI", 2, 0, 4, WINDOW, 3, 0)  # no pushes; a wide window for each stream
         wide = frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", WINDOW - FIRST_WINDOW))
         return PREFACE + frame(SETTINGS, 0, 0, settings) + wide + self._first()
@@ -73,11 +73,11 @@ class _Http2:
             ("te", "trailers"), ("content-type", "application/grpc"), *more,
         ])  # fmt: skip
 
-    def chores(self) -> bytes:
+    def control_bytes(self) -> bytes:
         if not self._chores and not self._waiting:
             return b""
-        chores, self._chores = bytes(self._chores), bytearray()
-        return chores + self._let_through()
+        control_bytes, self._chores = bytes(self._chores), bytearray()
+        return control_bytes + self._let_through()
 
     def receive(self, data: bytes) -> Heard:
         data = self._held + data if self._held else data

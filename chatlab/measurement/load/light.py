@@ -1,7 +1,7 @@
 """The light load generator: one loop over non-blocking sockets, requests spelled beforehand, one write for each wake-up.
 
 It costs little, and what it costs is known, so that the server is what is measured. What a protocol's bytes are only its
-wire knows; what is true only the speaker knows; here is when to ask, and when it was.
+wire knows; what is true only the user knows; here is when to ask, and when it was.
 """
 
 import heapq
@@ -31,9 +31,9 @@ from ...messages import (
 from ...transport.interface import Address
 from ...transport.registry import unpack
 from . import trial as trials
-from .trial import Clock, Patience, Trial, Turns, names_of
-from .virtual_user import Speaker, Untrue
-from .wire_clients import CodecWire, wire_for
+from .trial import MeasurementWindow, ProgressTimeout, SliceTimes, TrialSpec, names_of
+from .virtual_user import VerificationError, VirtualUser
+from .wire_clients import CodecWireClient, wire_for
 from .workload import NS
 
 RECEIVE_BYTES = 256 << 10
@@ -43,8 +43,8 @@ ACKNOWLEDGED = 1 << 20  # the tag of acknowledgements; requests have theirs from
 class LightClient:
     """One connection: what it says is spelled beforehand, and goes out in one write for each wake-up."""
 
-    def __init__(self, generator: "LightGenerator", address: Address, speaker: Speaker, wire):
-        self._generator, self.speaker, self._wire = generator, speaker, wire
+    def __init__(self, generator: "LightGenerator", address: Address, user: VirtualUser, wire):
+        self._generator, self.user, self._wire = generator, user, wire
         self.socket = socket.create_connection(address, trials.DIAL_TIMEOUT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._out: list[bytes] = []
@@ -56,23 +56,23 @@ class LightClient:
         self.unacknowledged = 0  # acknowledgements without an answer yet
         self._is_writing = False
 
-    def greet(self, echo: bool = False) -> None:
+    def connect_all(self, echo: bool = False) -> None:
         """Say who we are and spell all that will be asked."""
-        self.socket.sendall(self._wire.opening())
+        self.socket.sendall(self._wire.preamble())
         while not self._wire.ready:
             self._listen_once()
         if not echo:
             self._introduce()
-        self._frames = [self._wire.spell(entry + 1, request) for entry, request in enumerate(self.speaker.requests)]
+        self._frames = [self._wire.spell(entry + 1, request) for entry, request in enumerate(self.user.requests)]
 
     def _introduce(self) -> None:
-        speaker = self.speaker
-        self.exchange(self._wire.spell(ACKNOWLEDGED, CreateAccount(speaker.name)))
-        self.exchange(self._wire.spell(ACKNOWLEDGED, Deposit(speaker.balance)))
-        for frame in getattr(self._wire, "prime", list)():
+        user = self.user
+        self.exchange(self._wire.spell(ACKNOWLEDGED, CreateAccount(user.name)))
+        self.exchange(self._wire.spell(ACKNOWLEDGED, Deposit(user.balance)))
+        for frame in getattr(self._wire, "warm_up_requests", list)():
             self.exchange(frame, may_refuse=True)
-        if speaker.room is not None:
-            self.exchange(self._wire.spell(ACKNOWLEDGED, Join(f"{speaker.name[:-4]}{speaker.room}")))
+        if user.room is not None:
+            self.exchange(self._wire.spell(ACKNOWLEDGED, Join(f"{user.name[:-4]}{user.room}")))
 
     def exchange(self, frame, may_refuse: bool = False) -> Reply:
         """Say one thing and wait for its answer. Events meanwhile are who came and went."""
@@ -81,26 +81,26 @@ class LightClient:
         while True:
             for _, message in self._listen_once():
                 if isinstance(message, Refused) and not may_refuse:
-                    raise Untrue(f"{self.speaker.name} was refused: {message.code}: {message.text}")
+                    raise VerificationError(f"{self.user.name} was refused: {message.code}: {message.text}")
                 if isinstance(message, Reply):
                     return message
 
     def _listen_once(self) -> list:
         heard = self._wire.receive(_received(self.socket))
-        if chores := self._wire.chores():
-            self.socket.sendall(chores)
+        if control_bytes := self._wire.control_bytes():
+            self.socket.sendall(control_bytes)
         return heard
 
     # ---- while it is measured
 
     def ask(self, due_ns: int) -> None:
         """Ask the next request, now or as soon as it can be."""
-        speaker = self.speaker
-        if self._rest or self.behind or speaker.full:
+        user = self.user
+        if self._rest or self.behind or user.full:
             self.behind.append(due_ns)
             return
-        entry = speaker.next_entry
-        n = speaker.ask(due_ns)
+        entry = user.next_entry
+        n = user.ask(due_ns)
         self._asked[entry + 1] = n
         self._fresh.append(n)
         self._out.append(self._wire.say(self._frames[entry]))
@@ -111,43 +111,43 @@ class LightClient:
             data = _received(self.socket)
         except BlockingIOError:
             return
-        now, generator, speaker = time.perf_counter_ns(), self._generator, self.speaker
+        now, generator, user = time.perf_counter_ns(), self._generator, self.user
         for tag, message in self._wire.receive(data):
             if isinstance(message, generator.answers):
                 self._hear_answer(tag, message, now)
             else:
                 self._hear_event(message, now)
-        if chores := self._wire.chores():
-            self._out.append(chores)
+        if control_bytes := self._wire.control_bytes():
+            self._out.append(control_bytes)
             generator.dirty.add(self)
         if self._to_acknowledge > self._acknowledged:
             self._acknowledge()
-        while self.behind and not self._rest and not speaker.full and generator.going:
+        while self.behind and not self._rest and not user.full and generator.going:
             self._catch_up()
 
     def _hear_answer(self, tag: int | None, reply: Reply, now: int) -> None:
         if tag == ACKNOWLEDGED:
             if type(reply) is not Done:
-                raise Untrue(f"{self.speaker.name}: an acknowledgement was answered by {cut(reply)}")
+                raise VerificationError(f"{self.user.name}: an acknowledgement was answered by {cut(reply)}")
             self.unacknowledged -= 1
             return
         n = self._asked.pop(tag, None)
         if n is None:
-            raise Untrue(f"{self.speaker.name} heard {cut(reply)}, an answer to nothing that it asked")
+            raise VerificationError(f"{self.user.name} heard {cut(reply)}, an answer to nothing that it asked")
         if self._generator.is_echo:
             reply = self._echoed(n, reply)
-        if self.speaker.answer(n, reply, now):
+        if self.user.answer(n, reply, now):
             self._generator.free(self, now)
 
     def _echoed(self, n: int, said: Request) -> Reply:
-        if said != self.speaker.requests[n % len(self.speaker.requests)]:
-            raise Untrue(f"{self.speaker.name}: the echo of request {n} is {cut(said)}")
+        if said != self.user.requests[n % len(self.user.requests)]:
+            raise VerificationError(f"{self.user.name}: the echo of request {n} is {cut(said)}")
         return Pong()
 
     def _hear_event(self, event, now: int) -> None:
         if isinstance(event, Goodbye):
             raise ConnectionLost(event.reason)
-        said_by = self.speaker.hear(event, now)
+        said_by = self.user.hear(event, now)
         self._to_acknowledge = getattr(event, "number", self._to_acknowledge)
         if said_by is not None and said_by[1]:
             self._generator.free(self._generator.clients[said_by[0].number], now)
@@ -160,13 +160,13 @@ class LightClient:
 
     def _catch_up(self) -> None:
         due, self.behind = self.behind, deque()
-        while due and not self.speaker.full:
+        while due and not self.user.full:
             self.ask(due.popleft())
         self.behind.extend(due)
 
     def flush(self) -> None:
         """One write for all that is to be said now."""
-        now, sent = time.perf_counter_ns(), self.speaker.sent
+        now, sent = time.perf_counter_ns(), self.user.sent
         for n in self._fresh:
             sent[n] = now
         data = self._rest + b"".join(self._out)
@@ -182,7 +182,7 @@ class LightClient:
             self._is_writing = bool(self._rest)
             self._generator.watch(self, self._is_writing)
 
-    def say_good_bye(self) -> bool:
+    def delete_account(self) -> bool:
         """Leave the server as it was. Returns whether it still answers."""
         try:
             self.socket.settimeout(trials.DIAL_TIMEOUT_S)
@@ -199,7 +199,7 @@ class LightClient:
 class LightGenerator:
     """All connections of one trial under one selector."""
 
-    def __init__(self, trial: Trial):
+    def __init__(self, trial: TrialSpec):
         self.workload, self.is_echo = trial.workload, trial.echo
         self.answers = Request if trial.echo else Reply
         carried = unpack(trial.protocol)
@@ -211,16 +211,16 @@ class LightGenerator:
         try:
             for number in range(len(names)):
                 wire = wire_for(carried) if not trial.echo else _echo_wire(carried)
-                speaker = Speaker(trial.workload, number, names, wire.in_order)
-                self.clients.append(LightClient(self, trial.address, speaker, wire))
+                user = VirtualUser(trial.workload, number, names, wire.in_order)
+                self.clients.append(LightClient(self, trial.address, user, wire))
             for client in self.clients:
-                client.greet(trial.echo)
+                client.connect_all(trial.echo)
         except BaseException:
             self.close()
             raise
-        self.speakers = [client.speaker for client in self.clients]
+        self.users = [client.user for client in self.clients]
         for client in self.clients:
-            client.speaker.crowd = self.speakers
+            client.user.peers = self.users
             client.socket.setblocking(False)
             self._selector.register(client.socket, selectors.EVENT_READ, client)
 
@@ -233,9 +233,9 @@ class LightGenerator:
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
         self._selector.modify(client.socket, events, client)
 
-    def run(self, start_ns: int) -> Clock:
+    def run(self, start_ns: int) -> MeasurementWindow:
         """From the start to the end of the drain."""
-        clock = Clock(self.workload, start_ns)
+        clock = MeasurementWindow(self.workload, start_ns)
         self._begin(start_ns)
         if not clock.counts:
             self._listen_until(clock.begin_ns)
@@ -243,19 +243,19 @@ class LightGenerator:
             self._listen_until(clock.end_ns)
         else:
             clock.mark()
-            self._listen_until(sys.maxsize, Patience(self.speakers, self._has_said_all))
+            self._listen_until(sys.maxsize, ProgressTimeout(self.users, self._has_said_all))
         clock.mark()
         self.going = False
         self._listen_until(time.perf_counter_ns() + int(trials.DRAIN_S * NS), self._is_quiet)
         for client in self.clients:
             for due_ns in client.behind:
-                client.speaker.skip(due_ns)
+                client.user.skip(due_ns)
         self._skip_what_was_due(clock.end_ns)
         return clock
 
-    def take_turns(self, lasting_ns: Iterable[int]) -> Turns:
+    def run_slices(self, lasting_ns: Iterable[int]) -> SliceTimes:
         """A closed loop in turns, so long each, and until all is answered. Where that never happens, it was the last turn."""
-        turns = Turns()
+        turns = SliceTimes()
         for lasts_ns in lasting_ns:
             began_ns = turns.begin()
             for client in self.clients:
@@ -272,11 +272,11 @@ class LightGenerator:
 
     def done(self) -> int:
         """Requests that are done."""
-        return sum(speaker.done for speaker in self.speakers)
+        return sum(user.done for user in self.users)
 
     def _begin(self, start_ns: int) -> None:
         if self.workload.is_open:
-            self._arrivals = [self.workload.arrivals_of(client.speaker.number) for client in self.clients]
+            self._arrivals = [self.workload.arrivals_of(client.user.number) for client in self.clients]
             for number, arrivals in enumerate(self._arrivals):
                 self._push_next(number, start_ns)
             self._start_ns = start_ns
@@ -294,7 +294,7 @@ class LightGenerator:
     def free(self, client: LightClient, now_ns: int) -> None:
         """A request of the client is done: in a closed loop the next one is due."""
         if not self.workload.is_open and self.going:
-            heapq.heappush(self._due, (now_ns + int(self.workload.think_s * NS), client.speaker.number))
+            heapq.heappush(self._due, (now_ns + int(self.workload.think_s * NS), client.user.number))
 
     def _listen_until(self, end_ns: int, enough: Callable[[], bool] = lambda: False) -> None:
         while (now := time.perf_counter_ns()) < end_ns and not enough():
@@ -332,7 +332,7 @@ class LightGenerator:
 
     def _is_quiet(self) -> bool:
         self._flush()
-        return not any(speaker.waits for speaker in self.speakers)
+        return not any(user.waits for user in self.users)
 
     def _is_settled(self) -> bool:
         """Quiet, and no acknowledgement is on its way, which would be carried out in another's turn."""
@@ -340,19 +340,19 @@ class LightGenerator:
 
     def _has_said_all(self) -> bool:
         wanted = self.workload.messages
-        return all(len(speaker.due) == wanted for speaker in self.speakers) and self._is_quiet()
+        return all(len(user.due) == wanted for user in self.users) and self._is_quiet()
 
     def _skip_what_was_due(self, end_ns: int) -> None:
         """What fell due before the end and was not even looked at, because there was no time."""
         while self.workload.is_open and self._due and self._due[0][0] < end_ns:
             at_ns, number = heapq.heappop(self._due)
-            self.speakers[number].skip(at_ns)
+            self.users[number].skip(at_ns)
             self._push_next(number, self._start_ns)
 
     def leave(self) -> None:
         self._selector.close()
         if not self.is_echo:
-            all(client.say_good_bye() for client in self.clients)  # the first that is not answered is the last
+            all(client.delete_account() for client in self.clients)  # the first that is not answered is the last
 
 
 def _received(sock: socket.socket) -> bytes:
@@ -366,6 +366,6 @@ def _received(sock: socket.socket) -> bytes:
 
 
 def _echo_wire(carried):
-    wire = CodecWire(carried.codec, Request)
-    wire.opening = lambda: getattr(carried.codec, "preface", b"")  # it comes back, and is expected to
+    wire = CodecWireClient(carried.codec, Request)
+    wire.preamble = lambda: getattr(carried.codec, "preface", b"")  # it comes back, and is expected to
     return wire

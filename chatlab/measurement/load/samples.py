@@ -8,7 +8,7 @@ end is a lower bound of it, and it is counted. Samples of several workers add up
 
 from dataclasses import dataclass
 
-from .trial import Told
+from .trial import TrialResult
 from .workload import OPERATIONS
 
 NEVER = -1
@@ -163,7 +163,7 @@ def percentile_ms(times_ns, percent: float) -> float | None:
     return float(numpy.percentile(times_ns, percent, method="inverted_cdf")) / 1e6
 
 
-def read_times(told: Told):
+def read_times(told: TrialResult):
     """A worker's raw columns as `Samples`, in ns after the start by its own clock, which stands still out of its turns."""
     import numpy
 
@@ -180,7 +180,7 @@ def read_times(told: Told):
     return Samples(*columns, told.operation, end_ns)
 
 
-def _passed_over(told: Told):
+def _passed_over(told: TrialResult):
     """The time before each request in which the load was the others', and which counts for nobody."""
     import numpy
 

@@ -1,6 +1,6 @@
 """What a load generator is told, what it tells, and how long it waits: the values of one trial.
 
-Both generators, the light one and the realistic one, take a `Trial` and give a `Told`.
+Both generators, the light one and the realistic one, take a `TrialSpec` and give a `TrialResult`.
 """
 
 import time
@@ -10,7 +10,7 @@ import msgspec
 
 from ...capture.traffic import Segments
 from ...messages import ConnectionLost
-from .virtual_user import Speaker
+from .virtual_user import VirtualUser
 from .workload import NS, Workload
 
 DRAIN_S = 10.0  # for what is on its way at the end; what is not done by then is counted as unanswered
@@ -18,7 +18,7 @@ STEP_TIMEOUT_S = 30.0
 DIAL_TIMEOUT_S = 10.0
 
 
-class Trial(msgspec.Struct):
+class TrialSpec(msgspec.Struct):
     """One measurement to carry out: which protocol, against which server, under which load."""
 
     protocol: bytes  #: an Implementation, packed
@@ -30,10 +30,10 @@ class Trial(msgspec.Struct):
     path: list[str] = []  #: where a reader's own modules are
     echo: bool = False  #: the server is a null server that says back what it hears
     side: int = 0  #: of several that take turns
-    in_turns: bool = False  #: it asks only while it is told to
+    interleaved: bool = False  #: it asks only while it is told to
 
 
-class Told(msgspec.Struct):
+class TrialResult(msgspec.Struct):
     """What one generator has to tell when it is done: times in ns by this machine's `perf_counter_ns`."""
 
     start_ns: int
@@ -49,7 +49,7 @@ class Told(msgspec.Struct):
     turns: tuple[tuple[int, int], ...] = ()  #: from when to when it had the load; the first turn was the warm-up
 
 
-class Clock:
+class MeasurementWindow:
     """When what is measured begins and ends, and what the generator had used of its processor then."""
 
     def __init__(self, workload: Workload, start_ns: int):
@@ -64,7 +64,7 @@ class Clock:
         self.at.append(time.perf_counter_ns())
 
 
-class Turns:
+class SliceTimes:
     """When a generator had its turns, and what it used of its processor in those that count: all but the first.
 
     A turn lasts until all is answered; one in which that never happened counts as long as it was to last.
@@ -91,15 +91,15 @@ class Turns:
         self.turns.append((self._began_ns, ended_ns))
 
 
-class Patience:
+class ProgressTimeout:
     """A condition that is waited for as long as anything moves. Raises `ConnectionLost` when nothing does."""
 
-    def __init__(self, speakers: list[Speaker], condition: Callable[[], bool]):
-        self._speakers, self._condition = speakers, condition
+    def __init__(self, users: list[VirtualUser], condition: Callable[[], bool]):
+        self._speakers, self._condition = users, condition
         self._moves, self._since = -1, 0.0
 
     def __call__(self) -> bool:
-        moves = sum(len(speaker.due) + speaker.done for speaker in self._speakers)
+        moves = sum(len(user.due) + user.done for user in self._speakers)
         if moves != self._moves:
             self._moves, self._since = moves, time.monotonic()
         elif time.monotonic() - self._since > STEP_TIMEOUT_S:
@@ -107,6 +107,6 @@ class Patience:
         return self._condition()
 
 
-def names_of(trial: Trial) -> list[str]:
+def names_of(trial: TrialSpec) -> list[str]:
     """The accounts of a trial: all of one length, so that each costs the same."""
     return [f"{trial.prefix}{number:03d}" for number in range(trial.workload.clients)]

@@ -2,7 +2,7 @@
 
 A request is *done* when its asker has the answer and, where it was a text, everybody who is to hear it has heard it.
 Every number and every text is compared with what it must be, so nothing lost, doubled, changed or out of order goes
-unnoticed. A load generator carries the messages and hands in the clock; a wrong answer raises `Untrue`.
+unnoticed. A load generator carries the messages and hands in the clock; a wrong answer raises `VerificationError`.
 """
 
 from array import array
@@ -37,7 +37,7 @@ OPEN_CYCLE = 4096  # in an open loop, where more may be on their way
 PAGE = 10  # names in one search
 
 
-class Untrue(AssertionError):
+class VerificationError(AssertionError):
     """A client was told something else than it must be told: what was measured is worth nothing."""
 
 
@@ -50,12 +50,12 @@ class _Flight:
         self.n, self.listeners, self.number = n, listeners, None
 
 
-class Speaker:
+class VirtualUser:
     """The script and the diary of one client. `in_order`: whether the protocol keeps requests and answers in order;
     `numbers`: whether it tells the sender under which number a text stands in the mailbox.
 
     `due`, `sent`, `answered` and `heard` hold a time for each request, in ns; 0 is never. `heard` is when the last of those
-    who are to hear a text had heard it. `crowd` is all speakers of the workload, this one among them; it is filled in afterwards.
+    who are to hear a text had heard it. `peers` is all users of the workload, this one among them; it is filled in afterwards.
     """
 
     def __init__(self, workload: Workload, number: int, names: Sequence[str], in_order: bool, numbers: bool = True):
@@ -67,7 +67,7 @@ class Speaker:
         self.steps = workload.steps(number, min(cycle, workload.messages or cycle))
         self.requests = [self._request(step) for step in self.steps]
         self.operations = array("b", [OPERATIONS.index(step.operation) for step in self.steps])
-        self.crowd: Sequence[Speaker] = ()
+        self.peers: Sequence[VirtualUser] = ()
         self.due, self.sent, self.answered, self.heard = array("q"), array("q"), array("q"), array("q")
         self.done = 0
         self._unanswered: dict[int, int] = {}  # entry of the cycle: request
@@ -76,7 +76,7 @@ class Speaker:
         self._texts_heard = 0  # of the own mailbox
 
     def __repr__(self):
-        return f"<Speaker {self.name}: {self.done} of {len(self.due)} requests done>"
+        return f"<VirtualUser {self.name}: {self.done} of {len(self.due)} requests done>"
 
     def _request(self, step: Step) -> Request:
         match step.operation:
@@ -125,12 +125,12 @@ class Speaker:
     # ---- hearing
 
     def answer(self, n: int, reply: Reply, now_ns: int) -> bool:
-        """The answer to request `n` has come. Returns whether the request is done. Raises `Untrue`, `ChatError`."""
+        """The answer to request `n` has come. Returns whether the request is done. Raises `VerificationError`, `ChatError`."""
         entry = n % len(self.requests)
         if self._unanswered.get(entry) != n:
-            raise Untrue(f"{self.name}: request {n} was answered twice, by {cut(reply)}")
+            raise VerificationError(f"{self.name}: request {n} was answered twice, by {cut(reply)}")
         if self.in_order and next(iter(self._unanswered)) != entry:
-            raise Untrue(f"{self.name}: request {n} was answered before those asked earlier")
+            raise VerificationError(f"{self.name}: request {n} was answered before those asked earlier")
         del self._unanswered[entry]
         if isinstance(reply, Refused):
             raise ChatError(reply.code, reply.text)
@@ -146,7 +146,7 @@ class Speaker:
         if operation == "send" and right and self.numbers:
             right = self._check_number(entry, reply.number)
         if not right:
-            raise Untrue(f"{self.name}: request {n}, {operation}, was answered by {cut(reply)}")
+            raise VerificationError(f"{self.name}: request {n}, {operation}, was answered by {cut(reply)}")
 
     def _check_number(self, entry: int, number: int) -> bool:
         """The mailbox's number in an answer is the one under which the text arrives, or has arrived."""
@@ -158,41 +158,43 @@ class Speaker:
             return flight.number == number
         return number == self._texts_answered if self.in_order else 1 <= number <= self._texts_sent
 
-    def hear(self, event: Event, now_ns: int) -> "tuple[Speaker, bool] | None":
-        """An event has come. Returns who said it and whether that request is now done. Raises `Untrue`."""
+    def hear(self, event: Event, now_ns: int) -> "tuple[VirtualUser, bool] | None":
+        """An event has come. Returns who said it and whether that request is now done. Raises `VerificationError`."""
         if type(event) is Arrived:
             return self._hear_text(event, now_ns)
         if type(event) is Heard:
             return self._hear_room(event, now_ns)
         if type(event) in (Entered, Left) and self.room is not None:
             return None
-        raise Untrue(f"{self.name} heard {cut(event)}, which nobody caused")
+        raise VerificationError(f"{self.name} heard {cut(event)}, which nobody caused")
 
-    def _hear_text(self, event: Arrived, now_ns: int) -> "tuple[Speaker, bool]":
-        sender = self.crowd[self.partner]
+    def _hear_text(self, event: Arrived, now_ns: int) -> "tuple[VirtualUser, bool]":
+        sender = self.peers[self.partner]
         self._texts_heard += 1
         if (event.number, event.sender, event.returned) != (self._texts_heard, sender.name, False):
-            raise Untrue(
+            raise VerificationError(
                 f"{self.name} waited for message {self._texts_heard} of {sender.name} and received {cut(event)}"
             )
-        return sender, sender.was_heard(event.text, self, now_ns, event.number)
+        return sender, sender.confirm_delivery(event.text, self, now_ns, event.number)
 
-    def _hear_room(self, event: Heard, now_ns: int) -> "tuple[Speaker, bool]":
-        for sender in map(self.crowd.__getitem__, self.roommates):
+    def _hear_room(self, event: Heard, now_ns: int) -> "tuple[VirtualUser, bool]":
+        for sender in map(self.peers.__getitem__, self.roommates):
             if sender.name == event.sender:
-                return sender, sender.was_heard(event.text, self, now_ns)
-        raise Untrue(f"{self.name} heard {cut(event)} from somebody in another room")
+                return sender, sender.confirm_delivery(event.text, self, now_ns)
+        raise VerificationError(f"{self.name} heard {cut(event)} from somebody in another room")
 
-    def was_heard(self, text: str, listener: "Speaker", now_ns: int, number: int | None = None) -> bool:
-        """One of those who are to hear it has heard it. Returns whether the request is now done. Raises `Untrue`."""
+    def confirm_delivery(self, text: str, listener: "VirtualUser", now_ns: int, number: int | None = None) -> bool:
+        """One of those who are to hear it has heard it. Returns whether the request is now done. Raises `VerificationError`."""
         entry = int(text[:STEP_DIGITS]) if text[:STEP_DIGITS].isdecimal() else -1
         flight = self._flights.get(entry)
         if flight is None or listener.number not in flight.listeners or text != self.steps[entry].text:
-            raise Untrue(f"{listener.name} heard {cut(text)} of {self.name}, which was not on its way to it")
+            raise VerificationError(f"{listener.name} heard {cut(text)} of {self.name}, which was not on its way to it")
         if self.in_order and self._is_overtaking(flight, listener, number is None):
-            raise Untrue(f"{listener.name} heard {cut(text)} of {self.name} before what was said earlier")
+            raise VerificationError(f"{listener.name} heard {cut(text)} of {self.name} before what was said earlier")
         if number is not None and flight.number not in (None, number):
-            raise Untrue(f"{self.name} was told that {cut(text)} is message {flight.number}, and it came as {number}")
+            raise VerificationError(
+                f"{self.name} was told that {cut(text)} is message {flight.number}, and it came as {number}"
+            )
         flight.number = number
         flight.listeners.discard(listener.number)
         if flight.listeners:
@@ -200,7 +202,7 @@ class Speaker:
         self.heard[flight.n] = now_ns
         return self._is_done(entry)
 
-    def _is_overtaking(self, flight: _Flight, listener: "Speaker", in_room: bool) -> bool:
+    def _is_overtaking(self, flight: _Flight, listener: "VirtualUser", in_room: bool) -> bool:
         kind = "say" if in_room else "send"
         for entry, other in self._flights.items():  # in the order asked: the first for this listener must be this one
             if listener.number in other.listeners and self.steps[entry].operation == kind:
@@ -222,13 +224,13 @@ class Speaker:
         """Whether something that was asked is not done."""
         return bool(self._unanswered or self._flights)
 
-    def check_nothing_lost(self) -> None:
-        """To be called when what was on its way has had its time. Raises `Untrue` for a text that was accepted and never came."""
+    def verify_all_delivered(self) -> None:
+        """To be called when what was on its way has had its time. Raises `VerificationError` for a text that was accepted and never came."""
         for entry, flight in self._flights.items():
             if entry not in self._unanswered:
                 missing = ", ".join(self.names[number] for number in sorted(flight.listeners))
                 text = cut(self.steps[entry].text)
-                raise Untrue(f"{self.name}: {text} was accepted, and {missing} never heard it")
+                raise VerificationError(f"{self.name}: {text} was accepted, and {missing} never heard it")
 
 
 def _common(names: Sequence[str]) -> str:
@@ -237,16 +239,16 @@ def _common(names: Sequence[str]) -> str:
     return first[: next((i for i, (a, b) in enumerate(zip(first, last)) if a != b), min(len(first), len(last)))]
 
 
-def _is_page(speaker: Speaker, reply: Reply) -> bool:
-    expected = tuple(sorted(speaker.names))[:PAGE]
+def _is_page(user: VirtualUser, reply: Reply) -> bool:
+    expected = tuple(sorted(user.names))[:PAGE]
     return type(reply) is Accounts and 0 < len(reply.names) and reply.names == expected[: len(reply.names)]
 
 
 #: For each operation, whether an answer is right, except for the number of a text.
 _RIGHT = {
-    "send": lambda speaker, reply: type(reply) is Sent and reply.delivered,
-    "say": lambda speaker, reply: reply == Said(len(speaker.roommates)),
-    "balance": lambda speaker, reply: reply == Balance(speaker.balance),
-    "ping": lambda speaker, reply: reply == Pong(),
+    "send": lambda user, reply: type(reply) is Sent and reply.delivered,
+    "say": lambda user, reply: reply == Said(len(user.roommates)),
+    "balance": lambda user, reply: reply == Balance(user.balance),
+    "ping": lambda user, reply: reply == Pong(),
     "search": _is_page,
 }

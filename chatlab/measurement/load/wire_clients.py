@@ -4,8 +4,8 @@ Over our sockets it is a `Connection`. Over gRPC it is HTTP/2 of our own: header
 its stream's number, frames are told apart by their nine bytes, and header blocks that came before are not read again.
 grpcio's client costs more than the server, and would be what is measured.
 
-A *wire* offers `opening()`, the bytes to say first; `spell(tag, request)`, a frame that may be said often; `say(frame)`,
-the bytes to send for it now; `receive(data)`, the messages that the data completes, each with its tag; and `chores()`, bytes
+A *wire* offers `preamble()`, the bytes to say first; `spell(tag, request)`, a frame that may be said often; `say(frame)`,
+the bytes to send for it now; `receive(data)`, the messages that the data completes, each with its tag; and `control_bytes()`, bytes
 that the protocol itself wants sent. `ready` is false until requests may be said.
 """
 
@@ -42,7 +42,7 @@ from .http2 import (
 )
 
 
-class CodecWire:
+class CodecWireClient:
     """One of our codecs: a frame is what the codec spells, and is sent as it is."""
 
     in_order = True
@@ -51,7 +51,7 @@ class CodecWire:
     def __init__(self, codec, accepts=CLIENT_ACCEPTS):
         self._codec, self._connection = codec, Connection(codec, accepts)
 
-    def opening(self) -> bytes:
+    def preamble(self) -> bytes:
         return getattr(self._codec, "preface", b"")
 
     def spell(self, tag: int, request: Request) -> bytes:
@@ -66,11 +66,11 @@ class CodecWire:
             raise self._connection.error
         return heard
 
-    def chores(self) -> bytes:
+    def control_bytes(self) -> bytes:
         return b""
 
 
-class UnaryWire(_Http2):
+class UnaryWireClient(_Http2):
     """A call for each request, beside the stream of events whose token every call repeats.
 
     Calls of one connection may overtake each other on the server, so answers and texts are in no order.
@@ -89,7 +89,7 @@ class UnaryWire(_Http2):
     def _first(self) -> bytes:
         return frame(HEADERS, END_HEADERS, 1, self.block("Events")) + frame(DATA, END_STREAM, 1, prefixed(b""))
 
-    def prime(self) -> list[bytes]:
+    def warm_up_requests(self) -> list[bytes]:
         """A harmless call of each kind, after which their header blocks are short, as in any longer conversation."""
         return [self._template(0, request, self._spelled(request)) for request in _HARMLESS]
 
@@ -146,7 +146,7 @@ class UnaryWire(_Http2):
         heard.append((tag, reply))
 
 
-class StreamWire(_Http2):
+class StreamWireClient(_Http2):
     """Everything over one stream: a request is a DATA frame, and so is an answer or an event."""
 
     in_order = True
@@ -180,7 +180,7 @@ class StreamWire(_Http2):
 
 
 _HARMLESS = (Send("?", "?"), Say("?"), Acknowledge(0), ViewBalance(), ListAccounts(limit=1), Ping(), Deposit(0))
-_GRPC = {"grpc": UnaryWire, "grpc-stream": StreamWire}
+_GRPC = {"grpc": UnaryWireClient, "grpc-stream": StreamWireClient}
 
 
 def _answers() -> dict[type[Request], type]:
@@ -201,7 +201,7 @@ _ANSWERED_BY = _answers()
 def wire_for(implementation):
     """A fresh wire for a protocol. Raises `ValueError` where it has neither a codec nor our gRPC."""
     if implementation.codec is not None:
-        return CodecWire(implementation.codec)
+        return CodecWireClient(implementation.codec)
     if implementation.name in _GRPC:
         return _GRPC[implementation.name]()
     raise ValueError(f'{implementation.name} has no codec, so no light generator speaks it; use generator="clients"')

@@ -22,38 +22,38 @@ from ...capture.tcp_info import tcp_segments
 from ...capture.traffic import Segments
 from ...transport.event_loop import new_event_loop
 from ...transport.worker_process import answer_questions
-from .clients import ClientsGenerator
-from .control import Control
+from .clients import RealisticGenerator
+from .control import WorkerControl
 from .light import LightGenerator
-from .trial import Clock, Told, Trial, Turns
-from .virtual_user import Speaker
+from .trial import MeasurementWindow, SliceTimes, TrialResult, TrialSpec
+from .virtual_user import VirtualUser
 
 
-def carry_out(trial: Trial) -> Told:
-    """Run the clients, and say what happened. Raises `Untrue` and whatever a client raises."""
-    control = Control(trial.control, trial.side)
+def run(trial: TrialSpec) -> TrialResult:
+    """Run the clients, and say what happened. Raises `VerificationError` and whatever a client raises."""
+    control = WorkerControl(trial.control, trial.side)
     try:
         if trial.generator == "light":
-            return _carry_out_light(trial, control)
+            return _run_light(trial, control)
         loop = new_event_loop()
         try:
             asyncio.set_event_loop(loop)
-            return loop.run_until_complete(_carry_out_clients(trial, control))
+            return loop.run_until_complete(_run_clients(trial, control))
         finally:
             loop.close()
     finally:
         control.over(b"failed")  # unless it was over already
 
 
-def _carry_out_light(trial: Trial, control: Control) -> Told:
+def _run_light(trial: TrialSpec, control: WorkerControl) -> TrialResult:
     generator = LightGenerator(trial)
     try:
         start_ns = control.wait_for_start()
         gc.freeze()
         gc.disable()  # what is collected would be our own, in the midst of a measurement
         before = tcp_segments(trial.address)
-        clock = generator.take_turns(control.turns(generator.done)) if trial.in_turns else generator.run(start_ns)
-        told = _told(clock, generator.speakers, before, tcp_segments(trial.address))
+        clock = generator.run_slices(control.turns(generator.done)) if trial.interleaved else generator.run(start_ns)
+        told = _told(clock, generator.users, before, tcp_segments(trial.address))
         control.over()
         generator.leave()
     finally:
@@ -63,16 +63,16 @@ def _carry_out_light(trial: Trial, control: Control) -> Told:
     return told
 
 
-async def _carry_out_clients(trial: Trial, control: Control) -> Told:
-    generator = ClientsGenerator(trial)
+async def _run_clients(trial: TrialSpec, control: WorkerControl) -> TrialResult:
+    generator = RealisticGenerator(trial)
     try:
-        await generator.greet()
+        await generator.connect_all()
         start_ns = control.wait_for_start()
         before = tcp_segments(trial.address)
         clock = await (
-            generator.take_turns(control.turns(generator.done)) if trial.in_turns else generator.run(start_ns)
+            generator.run_slices(control.turns(generator.done)) if trial.interleaved else generator.run(start_ns)
         )
-        told = _told(clock, generator.speakers, before, tcp_segments(trial.address))
+        told = _told(clock, generator.users, before, tcp_segments(trial.address))
         control.over()
         await generator.leave()
     finally:
@@ -80,29 +80,29 @@ async def _carry_out_clients(trial: Trial, control: Control) -> Told:
     return told
 
 
-def _told(clock: Clock | Turns, speakers: list[Speaker], before: Segments | None, after: Segments | None) -> Told:
-    for speaker in speakers:
-        speaker.check_nothing_lost()
-    columns = [
-        b"".join([getattr(s, name).tobytes() for s in speakers]) for name in ("due", "sent", "answered", "heard")
-    ]
-    operation = b"".join([_operations(speaker) for speaker in speakers])
+def _told(
+    clock: MeasurementWindow | SliceTimes, users: list[VirtualUser], before: Segments | None, after: Segments | None
+) -> TrialResult:
+    for user in users:
+        user.verify_all_delivered()
+    columns = [b"".join([getattr(s, name).tobytes() for s in users]) for name in ("due", "sent", "answered", "heard")]
+    operation = b"".join([_operations(user) for user in users])
     wire = None if before is None or after is None else after - before
     now_ns, turns = time.perf_counter_ns(), tuple(getattr(clock, "turns", ()))
-    return Told(clock.start_ns, *columns, operation, tuple(clock.cpu), tuple(clock.at), now_ns, wire, turns)
+    return TrialResult(clock.start_ns, *columns, operation, tuple(clock.cpu), tuple(clock.at), now_ns, wire, turns)
 
 
-def _operations(speaker: Speaker) -> bytes:
-    times, rest = divmod(len(speaker.due), len(speaker.operations))
-    return (speaker.operations * times + speaker.operations[:rest]).tobytes()
+def _operations(user: VirtualUser) -> bytes:
+    times, rest = divmod(len(user.due), len(user.operations))
+    return (user.operations * times + user.operations[:rest]).tobytes()
 
 
 def work(spec: bytes) -> bytes:
-    """One worker's task: a `Trial` in msgpack in, a `Told` in msgpack out. Any process that can import this can run it."""
-    trial = msgspec.msgpack.decode(spec, type=Trial)
+    """One worker's task: a `TrialSpec` in msgpack in, a `TrialResult` in msgpack out. Any process that can import this can run it."""
+    trial = msgspec.msgpack.decode(spec, type=TrialSpec)
     sys.path.extend(entry for entry in trial.path if entry not in sys.path)
     try:
-        return msgspec.msgpack.encode(carry_out(trial))
+        return msgspec.msgpack.encode(run(trial))
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from several
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 
-class Shown:
+class Result:
     """How every result is printed, shown in a notebook, saved and loaded."""
 
     def __str__(self):
@@ -36,12 +36,12 @@ class Shown:
         return decoded(cls, Path(path), Path(path).read_bytes())
 
 
-def _there(*names) -> str:
+def available_keys(*names) -> str:
     """What a place of a table is asked by, for whoever has asked by something else."""
     return " with ".join(" or ".join(map(repr, each)) for each in names)
 
 
-FORMAT = 2  # of saved files; raised when a field changes its meaning
+FORMAT = 3  # of saved files; raised when a field changes its meaning
 
 
 class _Head(msgspec.Struct):
@@ -51,7 +51,7 @@ class _Head(msgspec.Struct):
     format: int
 
 
-def write_json(result: Shown, path: Path) -> Path:
+def write_json(result: Result, path: Path) -> Path:
     path.write_bytes(msgspec.json.format(encoded(result), indent=1) + b"\n")
     return path
 
@@ -60,11 +60,11 @@ def is_parquet(path: Path) -> bool:
     return path.suffix.lower() == ".parquet"
 
 
-def encoded(result: Shown) -> bytes:
+def encoded(result: Result) -> bytes:
     return msgspec.json.encode({"chatlab": type(result).__name__, "format": FORMAT, "result": result})
 
 
-def decoded(kind: type[Shown], path: Path, data: bytes) -> Shown:
+def decoded(kind: type[Result], path: Path, data: bytes) -> Result:
     try:
         head = msgspec.json.decode(data, type=_Head)
         if head.format > FORMAT:

@@ -13,14 +13,17 @@ from ...capture.traffic import Segments
 from ...display.tables import Table, table
 from ..load.samples import Samples, percentile_ms
 from ..load.workload import Workload
-from ..process_stats import Course, Memory
+from ..process_stats import MemoryUse, ResourceSeries
 from . import parquet
 from .environment import Environment
-from .result import Shown, _there, is_parquet, write_json
+from .result import Result, available_keys, is_parquet, write_json
 
 GENERATOR_LIMIT = 0.85  # of one processor: from here on the clients are as busy as they can be
-LATE_MS, LATE_SHARE = 1.0, 0.1  # a generator may be late by so much, or by that share of the median response time
-LEAST_ATTEMPTED = 0.99  # of what was due
+MAX_LATENESS_MS, MAX_LATENESS_SHARE = (
+    1.0,
+    0.1,
+)  # a generator may be late by so much, or by that share of the median response time
+MIN_ATTEMPTED = 0.99  # of what was due
 
 
 # ---- rates ------------------------------------------------------------------------------------------------------
@@ -49,11 +52,11 @@ class Round:
     generator_cpu_s: float  #: of all workers
     samples: Samples | None = None  #: what happened to each request that was due meanwhile
     workers: int = 1
-    busiest: float | None = None  #: the share of a processor that the busiest worker used
-    memory: Memory | None = None  #: of the server at the end
+    busiest_worker_share: float | None = None  #: the share of a processor that the busiest_worker_share worker used
+    memory: MemoryUse | None = None  #: of the server at the end
     wire: Segments | None = None  #: what passed on the generator's connections for `carried` requests, warm-up and all
     carried: int = 0
-    course: Course | None = (
+    course: ResourceSeries | None = (
         None  #: the server's processor and memory, read from outside ten times a second or after each turn
     )
     server_messages: int | None = None  #: done between the two readings of `server_cpu_s`; without it, `messages` were
@@ -72,8 +75,8 @@ class Round:
 
     @property
     def generator_share(self) -> float:
-        """How much of one processor the clients used; where there are several workers, the busiest of them."""
-        return self.generator_cpu_s / self.seconds if self.busiest is None else self.busiest
+        """How much of one processor the clients used; where there are several workers, the busiest_worker_share of them."""
+        return self.generator_cpu_s / self.seconds if self.busiest_worker_share is None else self.busiest_worker_share
 
     @property
     def bytes_per_message(self) -> float | None:
@@ -100,14 +103,14 @@ class Round:
         if not is_open or self.samples is None or not len(self.samples):
             return tuple(limits)
         late, response = (percentile_ms(self.samples.lateness_ns, 99) or 0), (self.response_ms(50) or 0)
-        if late > max(LATE_MS, LATE_SHARE * response):
+        if late > max(MAX_LATENESS_MS, MAX_LATENESS_SHARE * response):
             limits.append(f"1 % of its requests were asked {late:.1f} ms late or later")
-        if self.samples.attempted < LEAST_ATTEMPTED * self.samples.offered:
+        if self.samples.attempted < MIN_ATTEMPTED * self.samples.offered:
             limits.append(f"it asked {self.samples.attempted:,} of {self.samples.offered:,} requests that were due")
         return tuple(limits)
 
 
-class WithSamples(Shown):
+class SampledResult(Result):
     """A result that has raw samples, and so may also be saved as Parquet."""
 
     def save(self, path: str | Path) -> Path:
@@ -126,7 +129,7 @@ class WithSamples(Shown):
 
 
 @dataclass(frozen=True, repr=False)
-class Run(WithSamples):
+class Run(SampledResult):
     """One protocol under one load, in one or more rounds. Runs of the same load add up with `+`.
 
     `generator` says by what the load was generated, "clients" or "light"; `capacity` is how many messages a second of the same
@@ -241,7 +244,7 @@ class Run(WithSamples):
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison(WithSamples):
+class Comparison(SampledResult):
     """Runs of several protocols under several loads, their rounds interleaved."""
 
     runs: tuple[Run, ...]
@@ -273,7 +276,7 @@ class Comparison(WithSamples):
         for run in self.runs:
             if (run.protocol, run.workload.clients) == protocol_and_clients:
                 return run
-        raise KeyError(f"there is no {protocol_and_clients!r}; there is {_there(self.protocols, self.clients)}")
+        raise KeyError(f"there is no {protocol_and_clients!r}; there is {available_keys(self.protocols, self.clients)}")
 
     def ratio(self, a: str, b: str, clients: int | None = None, of: str = "rate"):
         """How `a` compares with `b`, round by round: an `uncertainty.Ratio`, which says in words what may be believed.

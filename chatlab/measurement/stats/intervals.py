@@ -27,12 +27,12 @@ from statistics import NormalDist
 import numpy as np
 
 LEVEL = 0.95  # of an interval that is printed
-SURE = 0.99  # of the interval that must exclude equality before a difference is called
+STRICT_LEVEL = 0.99  # of the interval that must exclude equality before a difference is called
 BATCHES = 20  # a series is cut into; each must be longer than what makes neighbours alike
-VAGUE = 1.5  # an interval that holds equality and so great a factor, up or down, says nothing
+INCONCLUSIVE_FACTOR = 1.5  # an interval that holds equality and so great a factor, up or down, says nothing
 MOST_ROUNDS = 1000  # that anybody would plan
 LEAST_RANK = 3  # with a limit nearer to the end than this the signed ranks are exact, and blunt beside Student's t
-RANKED = 10  # rounds and more have an interval by signed ranks that is SURE
+RANKED = 10  # rounds and more have an interval by signed ranks that is STRICT_LEVEL
 LEAST_WORTH = 40  # independent samples: with fewer, how alike the neighbours are is not known either
 
 
@@ -220,7 +220,7 @@ class Drift:
         return f"{says}: {self.change} over the second half"
 
 
-def steady(series: Sequence, matters: float | None = None, level: float = SURE) -> Drift:
+def steady(series: Sequence, matters: float | None = None, level: float = STRICT_LEVEL) -> Drift:
     """Whether a series, taken at even times, drifts in its second half: a backlog that grows, a warm-up that was too short.
 
     A straight line through the means of ten pieces, each long enough that the next is another matter. `matters` is in the
@@ -241,7 +241,7 @@ def steady(series: Sequence, matters: float | None = None, level: float = SURE) 
 # ---- rounds, each with a fresh server ---------------------------------------------------------------------------
 
 
-def typical(rounds: Sequence, level: float = LEVEL) -> Interval:
+def location(rounds: Sequence, level: float = LEVEL) -> Interval:
     """The centre of independent rounds, and its interval: Hodges and Lehmann's, exact if the rounds scatter evenly."""
     values = _series(rounds, least=1)
     count = len(values)
@@ -277,7 +277,7 @@ class Ratio:
     def is_vague(self) -> bool:
         """It may be equal, and it may as well be far from it: nothing can be said."""
         low, high = self.interval.low, self.interval.high
-        return low is not None and 1 in self.interval and max(high, 1 / low) >= VAGUE
+        return low is not None and 1 in self.interval and max(high, 1 / low) >= INCONCLUSIVE_FACTOR
 
     @property
     def verdict(self) -> str:
@@ -327,7 +327,7 @@ def ratio(
     if min(a.min(), b.min()) <= 0:
         raise ValueError(f"a ratio needs numbers above 0, not {min(a.min(), b.min())}")
     logs = np.log(a / b)
-    found, sure = typical(logs, level), typical(logs, max(SURE, level))
+    found, sure = location(logs, level), location(logs, max(STRICT_LEVEL, level))
     limits = (None if limit is None else exp(limit) for limit in (found.low, found.high))
     interval = Interval(next(limits), exp(found.value), next(limits), level, found.note)
     noise = float(logs.std(ddof=1)) / sqrt(2) if len(logs) > 1 else None
@@ -347,7 +347,7 @@ def rounds_needed(noise: float, effect: float, power: float = 0.8) -> int:
         raise ValueError(f"cannot plan for noise {noise!r}, effect {effect!r}, power {power!r}")
     away, normal = abs(log(1 + effect)) / max(sqrt(2) * noise, 1e-9), NormalDist()
     # A known noise would need so many: the search begins a little below.
-    least = (normal.inv_cdf((1 + SURE) / 2) + normal.inv_cdf(power)) ** 2 / away**2
+    least = (normal.inv_cdf((1 + STRICT_LEVEL) / 2) + normal.inv_cdf(power)) ** 2 / away**2
     if least > MOST_ROUNDS:
         raise ValueError(
             f"not even {MOST_ROUNDS} rounds find a difference of {effect:.2%} beside a noise of {noise:.2%}"
@@ -361,7 +361,7 @@ def rounds_needed(noise: float, effect: float, power: float = 0.8) -> int:
 
 def _power(away: float, freedom: int) -> float:
     """How often Student's t, `away` standard errors from nothing, is beyond its limit."""
-    limit, normal = student(freedom, SURE), NormalDist()
+    limit, normal = student(freedom, STRICT_LEVEL), NormalDist()
     spreads = np.sqrt(_chi_squared_quantiles(freedom) / freedom)
     return float(np.mean([normal.cdf(away - limit * spread) for spread in spreads]))
 

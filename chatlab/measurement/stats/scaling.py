@@ -55,7 +55,7 @@ class Scaling:
     contention: Interval  #: σ
     coherency: Interval  #: κ
     peak: Interval  #: N*, the number of clients with the highest rate; infinite where the law has no peak
-    misfit: float  #: the most by which the typical rate of a number of clients is off the law; 0.05 is 5 %
+    misfit: float  #: the most by which the location rate of a number of clients is off the law; 0.05 is 5 %
     warnings: tuple[str, ...]
     draws: np.ndarray = field(repr=False, compare=False)  #: of 1/λ, σ/λ and κ/λ: what might have been fitted as well
 
