@@ -17,7 +17,7 @@ import chatlab
 from chatlab.measurement.load import trial as trials
 from chatlab.measurement.load.clients import RealisticGenerator
 from chatlab.measurement.load.control import GroupFailed
-from chatlab.measurement.load.coordinator import LocalProcessExecutor, interleaved
+from chatlab.measurement.load.coordinator import LocalProcessExecutor, run_interleaved
 from chatlab.measurement.load.light import LightGenerator
 from chatlab.measurement.load.samples import read_times
 from chatlab.measurement.load.trial import SliceTimes, TrialResult, TrialSpec
@@ -80,7 +80,7 @@ def turns_of(told: list[TrialResult]) -> list[tuple[int, int, int]]:
 
 def given(processes, servers, generator, sides=(0, 1, 0, 1, 1, 0)) -> list[TrialResult]:
     """What was told after these turns, of 20 ms each."""
-    return interleaved(tasks(processes, servers, generator), lambda turn: [turn(side, 20 * MS) for side in sides])
+    return run_interleaved(tasks(processes, servers, generator), lambda turn: [turn(side, 20 * MS) for side in sides])
 
 
 @GENERATORS
@@ -177,7 +177,7 @@ def test_the_wait_for_what_is_never_answered_counts_for_no_turn():
 
 def test_a_turn_says_how_much_was_done_in_it(processes, servers):
     said = []
-    told = interleaved(tasks(processes, servers), lambda turn: said.extend(turn(side, 10 * MS) for side in (0, 1, 0, 1)))
+    told = run_interleaved(tasks(processes, servers), lambda turn: said.extend(turn(side, 10 * MS) for side in (0, 1, 0, 1)))
     assert [said[0] + said[2], said[1] + said[3]] == [read_times(each).completed for each in told]
 
 
@@ -188,7 +188,7 @@ def test_whoever_loses_his_server_in_the_midst_of_it_is_named(processes, mortal)
         turn(0, 5 * MS), turn(1, 5 * MS)
 
     with pytest.raises(GroupFailed, match="ConnectionLost") as lost:
-        interleaved(tasks(processes, mortal), conduct)
+        run_interleaved(tasks(processes, mortal), conduct)
     assert lost.value.side == 1
 
 
@@ -200,7 +200,7 @@ def test_a_generator_that_is_killed_in_the_midst_of_it_is_missed(servers):
         turn(1, 5 * MS)
 
     with LocalProcessExecutor(2) as executor, pytest.raises(GroupFailed, match="ended before it was done"):
-        interleaved(tasks(executor, servers), conduct)
+        run_interleaved(tasks(executor, servers), conduct)
 
 
 @GENERATORS
@@ -220,7 +220,7 @@ def test_after_a_server_that_stands_still_there_are_no_more_turns_and_what_it_ow
             os.kill(mortal[0].pid, signal.SIGCONT)
 
     with ThreadPoolExecutor(2) as executor:
-        stuck, other = interleaved(tasks(executor, mortal, generator), conduct)
+        stuck, other = run_interleaved(tasks(executor, mortal, generator), conduct)
     assert not given
     assert (read_times(stuck).unanswered, read_times(other).unanswered) == (BRIEF.clients * BRIEF.in_flight, 0)
 
