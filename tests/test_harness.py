@@ -318,6 +318,7 @@ print(ann.receive(5).text)
 """
 
 
+@pytest.mark.timing
 @PLACES
 @PROTOCOLS
 def test_an_interrupt_ends_the_waiting_at_once_and_everything_works_after_it(protocol, where):

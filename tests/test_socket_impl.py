@@ -339,6 +339,7 @@ def test_nothing_of_a_server_is_left_when_its_door_is_closed(open_house):
     assert repr(house.hub).startswith("<Hub of 0 sessions")
 
 
+@pytest.mark.timing
 def test_a_door_closes_soon_although_a_peer_does_not_read(open_house):
     house = open_house(Limits(linger_s=0.1))
     stuck, ada = house.raw("stuck", receive_buffer=4096), house.client("ada")

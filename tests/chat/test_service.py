@@ -305,10 +305,10 @@ def test_a_pattern_matches_what_a_slow_and_simple_matcher_matches(pattern, name)
 @pytest.mark.parametrize("pattern", ["(a+)+b", "*a" * 100 + "b", "*?" * 128, "?" * 256, "*" * 256, "*a?" * 80 + "*b"])
 def test_no_pattern_explodes(pattern):
     fits, name = matcher(pattern), "a" * 64
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(100):
         fits(name)
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 # ---- mail

@@ -140,18 +140,18 @@ def test_a_connection_counts_its_frames_and_shows_what_it_waits_for():
 def test_a_long_line_in_many_pieces_takes_time_in_proportion_to_its_length():
     connection, piece = server(max_frame=1 << 24), b"x" * 1024
     connection.receive(b"12|")
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(8_000):
         connection.receive(piece)
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
     assert connection.receive(b"\n") == [(None, Say("x" * 8_192_000))]
 
 
 def test_many_short_lines_in_one_piece_take_time_in_proportion_to_their_number():
     connection = server()
-    started = time.perf_counter()
+    started = time.thread_time()
     assert len(connection.receive(b"11|a\n" + b"14\n" * 50_000)) == 50_001
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2
 
 
 def test_two_connections_share_nothing():

@@ -309,6 +309,7 @@ input()
 """
 
 
+@pytest.mark.timing
 @LINUX
 def test_an_interrupt_ends_a_comparison_and_its_processes():
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

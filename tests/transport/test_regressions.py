@@ -230,6 +230,7 @@ EVIL = [
 ]
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("pattern", EVIL, ids=lambda pattern: pattern[:8])
 def test_a_search_delays_nobody_and_kills_no_thread(house, pattern):
     """`(a+)+b` against 27 `a`s froze *every* client for nine seconds; `[` kills the thread and leaves a ghost on-line."""
@@ -424,6 +425,7 @@ def test_after_the_second_log_in_closes_the_first_is_still_on_line(house):
     assert bob.line() == "arrived|2|ada|no|one"
 
 
+@pytest.mark.timing
 def test_fifty_silent_connections_stop_nobody(house):
     """Accept loop waits for a byte from the newcomer: one silent connection stops all logins."""
     for _ in range(50):
@@ -564,6 +566,7 @@ def test_a_client_that_asks_and_never_reads_is_closed_and_not_served_for_ever(op
     assert ada.ask("14") == "pong"
 
 
+@pytest.mark.timing
 def test_a_password_typed_wrong_by_many_delays_nobody(house):
     """A login must not stall the others: a slow hash inside the lock."""
     house.raw().ask("1|ada|sesame")
