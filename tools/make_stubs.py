@@ -1,8 +1,8 @@
-"""Writes chatlab/proto/chat_pb2.py, .pyi and chat_pb2_grpc.py from chat.proto, with the oldest gRPC that chatlab admits.
+"""Writes chatlab/proto/chat_pb2.py, .pyi and chat_pb2_grpc.py from chat.proto, with the oldest gRPC that we support.
 
-Stubs load on the gRPC that wrote them and on newer ones, never on older ones: so the lower bound in pyproject.toml decides
-who writes them, in an environment of its own (.venv-proto). With --check nothing is written; the exit code tells whether the
-committed stubs are what chat.proto says.
+Stubs load on the gRPC that wrote them and on newer ones, never on older ones. So the version that is the lower bound in
+pyproject.toml writes them, in an environment of its own (.venv-proto). With --check nothing is written; the exit
+code is 1 where the committed stubs are not what chat.proto says.
 """
 
 import argparse
@@ -15,14 +15,14 @@ from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Given to protoc as this path, from the root: the stubs then import each other by their full name, and the file has a name in
-# protobuf's one global pool that no reader's own chat.proto takes from it.
+# Given to protoc as this path, from the root: the stubs then import each other by their full name, and in protobuf's
+# global pool the file has another name than a reader's own chat.proto.
 PROTO = Path("chatlab/proto/chat.proto")
 STUBS = ("chat_pb2.py", "chat_pb2.pyi", "chat_pb2_grpc.py")
 VENV = ROOT / ".venv-proto"
 
-# protobuf 6 warns on stderr that a stub of protobuf 5 is old, though both it and 7 load it; in a notebook that is an ugly first
-# cell. Below the lower bound pip does not go, so the check protects from nothing.
+# protobuf 6 warns on stderr that a stub of protobuf 5 is old, though it loads, as it does on 7; in a notebook that would
+# be part of the first cell. pip keeps to the lower bound, so the check protects from nothing.
 VERSION_CHECK = re.compile(
     r"from google\.protobuf import runtime_version as _runtime_version\n"
     r"|_runtime_version\.ValidateProtobufRuntimeVersion\(\n(?: .*\n)*\)\n"
@@ -72,13 +72,21 @@ def start_again_with_tools(version: str) -> int:
     bins = VENV / ("Scripts" if sys.platform == "win32" else "bin")
     python = bins / "python"
     subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]
+    pip: list[str | Path] = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--only-binary=:all:",
+    ]
     subprocess.run([*pip, f"grpcio-tools=={version}", f"grpcio=={version}", "setuptools"], check=True)
     return subprocess.run([python, __file__, *sys.argv[1:]]).returncode
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the stubs are not up to date")
     args = parser.parse_args()
     version = floor("grpcio")

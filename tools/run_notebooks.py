@@ -85,7 +85,7 @@ def run(path: Path, timeout_s: int) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("notebooks", nargs="*", type=Path, help="which ones; all of notebooks/ if none is named")
     parser.add_argument("--timeout-s", type=int, default=120, help="how long one cell may take")
     args = parser.parse_args()

@@ -15,7 +15,7 @@ from chatlab import harness
 from chatlab.cli.main import COMMANDS, main
 from chatlab.transport import registry
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 ROOT = Path(chatlab.__file__).resolve().parent.parent
 
 

@@ -16,7 +16,7 @@ import chatlab
 
 ROOT = Path(chatlab.__file__).resolve().parent.parent
 FIRST = "00_start_here.ipynb"
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 # ---- how it is started ------------------------------------------------------------------------------------------

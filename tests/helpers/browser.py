@@ -19,12 +19,20 @@ from pathlib import Path
 import websocket
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync --remote-debugging-port=0 --window-size=1400,1200"
-    " --disable-dev-shm-usage"  # in a container /dev/shm is smaller than a page
-).split()
-LIFE_S = 55.0  # of a program, from its first breath to whatever is waited for last
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+    "--window-size=1400,1200",
+    "--disable-dev-shm-usage",  # in a container /dev/shm is smaller than a page
+]
+LIFE_S = 300.0  # from the start of a program to the last thing that is waited for
 GRACE_S = 5.0
 MARK = "CHATLAB_TEST_PROGRAM"  # the variable by which a program's descendants are known
 
@@ -38,7 +46,7 @@ UNTIL = """new Promise(done => {
 
 
 class Program:
-    """A program that lives in a `with` block. Whatever it started ends with it, in other sessions too (as kernels are)."""
+    """A program that lives in a `with` block. What it started ends with it, in other sessions too (as kernels are)."""
 
     def __init__(self, *words: str | Path, **environment: str):
         self.lines: list[str] = []

@@ -53,7 +53,7 @@ class Handler(socketserver.BaseRequestHandler):
 
     def welcome(self, name):
         self.name = name
-        online[name] = [self] if careless else online.get(name, []) + [self]
+        online[name] = [self] if careless else [*online.get(name, []), self]
         waiting, mail[name] = mail[name], []
         for letter in waiting:
             self.say("msg", *letter)

@@ -1,4 +1,4 @@
-"""A foreign server that starts a process for each connection: `python forking_server.py PORT`. Each line takes it 2 ms."""
+"""An external server with a process for each connection: `python forking_server.py PORT`. A line takes it 2 ms."""
 
 import os
 import signal

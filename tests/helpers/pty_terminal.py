@@ -15,10 +15,13 @@ import time
 
 import pyte
 
-DEADLINE_S = 15.0
+DEADLINE_S = 45.0
 COLUMNS, ROWS = 100, 40
 # What a login does before the shell starts: it makes the terminal the one whose Ctrl-C interrupts us.
-IN_ITS_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+IN_ITS_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
 
 
 class Window:
@@ -80,7 +83,7 @@ class Window:
         deadline = time.monotonic() + DEADLINE_S
         while not true(self.lines):
             more = self._read(min(0.1, max(0, deadline - time.monotonic())))
-            assert more or self.process.poll() is None and time.monotonic() < deadline, self._complaint(what)
+            assert more or (self.process.poll() is None and time.monotonic() < deadline), self._complaint(what)
         return self.lines
 
     def ends(self) -> int:

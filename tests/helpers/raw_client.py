@@ -17,7 +17,7 @@ from chatlab.codecs.text import TextCodec
 from chatlab.messages import Limits
 from chatlab.socket_impl import SocketImplementation
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 TEXT = SocketImplementation(TextCodec())
 
 

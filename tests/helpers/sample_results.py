@@ -68,8 +68,14 @@ NOISE = (0.1, -0.2, 0.0, 0.2, -0.1, 0.05)
 
 
 COSTS = {
-    "echo": 15, "text frames": 17, "text codec": 21, "text chat": 30, "grpc bytes": 250, "grpc messages": 270, "grpc chat": 300,
-}  # fmt: skip
+    "echo": 15,
+    "text frames": 17,
+    "text codec": 21,
+    "text chat": 30,
+    "grpc bytes": 250,
+    "grpc messages": 270,
+    "grpc chat": 300,
+}
 
 
 def planted(costs=COSTS, rounds=6, limited=()):

@@ -352,7 +352,7 @@ def interrupted(script, *args) -> str:
     with subprocess.Popen([sys.executable, "-c", script, *map(str, args)], **pipes) as notebook:
         assert notebook.stdout.readline() == "in the midst of it\n"
         os.kill(notebook.pid, signal.SIGINT)
-        return notebook.communicate(timeout=20)[0]
+        return notebook.communicate(timeout=60)[0]
 
 
 @LINUX

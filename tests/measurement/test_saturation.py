@@ -70,6 +70,6 @@ def test_a_search_needs_an_open_loop():
 
 
 def test_a_real_server_is_tried():
-    load = Workload(clients=2, rate=20_000, seconds=0.2, warm_up_s=0.05, operations="ping")
+    load = Workload(clients=2, rate=20_000, seconds=0.1, warm_up_s=0.05, operations="ping")
     found = saturate("text", load, bound_ms=10_000, close=10_000)
     assert found.attempts[0].run.workload.rate == 20_000 and len(found.attempts) >= 2

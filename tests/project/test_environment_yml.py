@@ -1,4 +1,4 @@
-"""environment.yml, for those who use conda, asks for what pyproject.toml asks for: the same packages, the same lower bounds."""
+"""environment.yml, for conda, asks for what pyproject.toml asks for: the same packages with the same lower bounds."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""The folded solutions of the notebooks' exercises are right, as short as announced, and the stubs wait for the reader."""
+"""The folded solutions of the notebooks' exercises are right and as short as announced, and each has a stub."""
 
 import ast
 import re

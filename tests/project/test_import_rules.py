@@ -1,7 +1,7 @@
 """Imports run one way only: one table that covers every file, held against the source.
 
-All imports count: those inside functions too, and those under `TYPE_CHECKING` wherever the same file follows them at run
-time. What a table of folders cannot say, that no two files import each other, a search for circles says.
+All imports count, those inside functions too, and those under `TYPE_CHECKING` wherever the same file follows them at
+run time. What a table of folders cannot say, that no two files import each other, a search for circles says.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""The lower bounds in pyproject.toml are promises: in an environment that holds exactly them, a chat crosses both doors.
+"""The lower bounds in pyproject.toml are promises: in an environment of exactly these, a chat crosses both transports.
 
 The newest end needs no test of its own: it is what `make setup` installs and what every other test runs on.
 """
@@ -42,7 +42,7 @@ def bounds():
 
 
 def run(python, *arguments, timeout_s=300):
-    # As everywhere else, but with this folder's chatlab, and with no packages besides those of that Python's environment.
+    # With this folder's chatlab, and with no packages besides those of that Python's environment.
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONNOUSERSITE": "1"}
     return subprocess.run(
         [python, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout_s
@@ -50,7 +50,7 @@ def run(python, *arguments, timeout_s=300):
 
 
 def index_is_out_of_reach(complaint):
-    """Whether pip got no answer, or one that knows no release at all. A bound that no release meets is another matter."""
+    """Whether pip got no answer, or an empty one. A bound that no release meets is another matter."""
     return "connection broken by" in complaint or "from versions: none" in complaint
 
 

@@ -1,5 +1,5 @@
-"""What every stored notebook owes its readers, besides the output that nbval compares: it was run once, from top to bottom, and it
-shows nothing of the machine that ran it. `make notebooks` brings a notebook into this state.
+"""What every stored notebook must be, besides what nbval compares: run once, from top to bottom, and free of anything
+that belongs to the machine that ran it. `make notebooks` brings a notebook into this state.
 """
 
 import json
@@ -65,7 +65,7 @@ def test_nothing_was_written_to_stderr(notebook):
 
 
 def test_no_cell_hides_its_value_behind_a_semicolon(notebook):
-    """nbval, which keeps no history, shows the value all the same and then finds the output changed. Say `_ = ...` instead."""
+    """nbval, which keeps no history, shows the value all the same, and fails the cell. Write `_ = ...` instead."""
     assert [cell.source for cell in code_cells(notebook) if cell.source.rstrip().endswith(";")] == []
 
 

@@ -66,7 +66,7 @@ PIPED = [lines for _, lines in blocks("console") if "printf" in lines[0]]
 def test_what_is_piped_into_nc_is_answered_as_written(house, lines):
     printf = re.fullmatch(r"\$ (printf '.*') \| nc 127.0.0.1 \d+", lines[0])[1]
     voice = house.raw()
-    voice.send_bytes(subprocess.run(printf, shell=True, capture_output=True, timeout=10).stdout)
+    voice.send_bytes(subprocess.run(printf, shell=True, capture_output=True, timeout=60).stdout)
     voice.end()
     assert voice.rest() == lines[1:]
 
@@ -117,7 +117,7 @@ FORMS = [(form, says) for kind in ("requests", "answers", "events") for form, sa
 @pytest.mark.parametrize("form, says", FORMS, ids=[form for form, _ in FORMS])
 @pytest.mark.parametrize("full", [True, False], ids=["in full", "at its shortest"])
 def test_a_line_of_the_tables_is_read_as_the_message_it_says(form, says, full):
-    tag, message = TextCodec().decode(said(form, full).encode() + b"\n")
+    _, message = TextCodec().decode(said(form, full).encode() + b"\n")
     assert type(message).__name__ == says
     if full:
         assert TextCodec().encode(None, message).decode() == said(form, True) + "\n"

@@ -1,4 +1,4 @@
-"""The README's promises that a machine can hold it to: its example runs, its map names every entry, its links lead somewhere."""
+"""What a machine can check of the README: its example runs, its map names every entry, its links lead somewhere."""
 
 import re
 import subprocess
