@@ -214,7 +214,8 @@ SYSTEMS = {"loop": ChatlabLoop, "threads": ChatlabThreads, "redis": Redis, "mosq
 
 SERVE = """
 import sys
-from chatlab import Hub, resolve
+from chatlab import resolve
+from chatlab.chat.hub import Hub
 
 resolve("text").serve(Hub(), sys.argv[1], port=int(sys.argv[2]))
 sys.stdin.read()

@@ -1,7 +1,7 @@
 """chatlab: how do programs talk to each other over a network, and what does it cost?
 
 One chat service, written once; many ways to carry it; every byte explained; numbers that carry their own doubt.
-The house, from the ground up; imports run one way only (tests/project/test_import_rules.py has the table).
+The rooms of the package, from the ground up; imports run one way only (tests/project/test_import_rules.py has the table).
 
     messages         what can be asked, answered, announced, refused?
     chat/            what does it do?
@@ -17,47 +17,146 @@ The house, from the ground up; imports run one way only (tests/project/test_impo
     display/         how does a value look?
     cli/             parse, call, print
 
-What a notebook types is below; each name is loaded when it is first used, so `import chatlab` is light.
+The names below are what a notebook types. Each is loaded when it is first used, so that `import chatlab` is light;
+importing changes nothing outside chatlab. The messages of the chat are in `chatlab.messages`.
 """
 
-import difflib
-import importlib
-import os
-import sys
-import types
+from typing import TYPE_CHECKING
 
-# gRPC's core writes to stderr from threads of its own, which in a notebook lands in whatever cell runs just then. It
-# looks for this variable when it is loaded, so no module of ours may load it before.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+__version__ = "0.2.0"
 
-__version__ = "0.1.0"
+__all__ = [
+    "AsyncClient",
+    "ByteTable",
+    "ChatError",
+    "ChatlabError",
+    "Client",
+    "Codec",
+    "Comparison",
+    "Complexity",
+    "ConnectionLost",
+    "CostBreakdown",
+    "ExternalServer",
+    "Limits",
+    "MeasurementFailed",
+    "ProtocolError",
+    "Report",
+    "Run",
+    "Saturation",
+    "Server",
+    "SizeTable",
+    "TextCodec",
+    "Trace",
+    "Workload",
+    "__version__",
+    "bytes_by_layer",
+    "calibrate",
+    "check",
+    "check_exercise",
+    "compare",
+    "complexity",
+    "connect",
+    "cost_breakdown",
+    "count_bytes",
+    "count_overhead",
+    "count_sizes",
+    "dissect",
+    "dissect_message",
+    "dissect_tape",
+    "information",
+    "lua_dissector",
+    "measure",
+    "open_notebooks",
+    "relay",
+    "resolve",
+    "saturate",
+    "serve",
+    "show",
+    "side_by_side",
+    "simulate",
+    "stop_all",
+    "tcp_bytes",
+    "to_pcapng",
+    "verify",
+]
 
-_HOMES = {'harness': ['serve', 'connect', 'stop_all', 'simulate'], 'transport.registry': ['resolve', 'PROTOCOLS', 'PORTS'], 'messages': ['ChatError', 'ProtocolError', 'ConnectionLost', 'CODES', 'Limits', 'Message', 'Request', 'Reply', 'Event', 'CreateAccount', 'LogIn', 'LogOut', 'ListAccounts', 'Send', 'Unread', 'Acknowledge', 'DeleteMessages', 'DeleteAccount', 'Deposit', 'Withdraw', 'ViewBalance', 'Join', 'Say', 'Leave', 'Ping', 'Account', 'Accounts', 'Sent', 'Mail', 'Deleted', 'Closed', 'Balance', 'Joined', 'Said', 'Done', 'Pong', 'Refused', 'Arrived', 'Entered', 'Left', 'Heard', 'LoggedOut', 'Goodbye'], 'chat.service': ['Chat', 'Session'], 'chat.storage': ['MemoryStore'], 'chat.hub': ['Hub', 'Outbox'], 'codecs.interface': ['Codec'], 'codecs.text': ['TextCodec'], 'codecs.connection': ['Connection'], 'capture.dissection': ['dissect_message', 'dissect', 'dissect_tape'], 'capture.fields': ['Field', 'Frame', 'Frames'], 'capture.layers': ['bytes_by_layer', 'information', 'LAYERS'], 'capture.wireshark': ['to_pcapng', 'lua_dissector'], 'capture.tcp_relay': ['relay', 'Relay'], 'capture.traffic': ['Chunk', 'Traffic'], 'measurement.load.workload': ['Workload'], 'measurement.byte_counts': ['count_bytes', 'ByteTable'], 'measurement.sizes': ['count_sizes', 'count_overhead', 'SizeTable'], 'capture.tcp_info': ['tcp_bytes'], 'measurement.rates': ['measure', 'compare'], 'measurement.calibration': ['calibrate'], 'measurement.testbed': ['MeasurementFailed'], 'measurement.saturation': ['saturate', 'Saturation'], 'measurement.breakdown': ['cost_breakdown', 'CostBreakdown'], 'measurement.code_complexity.tables': ['complexity', 'Complexity'], 'capture.trace': ['Trace'], 'measurement.results.runs': ['Run', 'Comparison'], 'conformance.runner': ['check'], 'conformance.report': ['Report'], 'transport.external': ['ExternalServer'], 'cli.jupyter': ['open_notebooks'], 'display.notebook': ['verify', 'check_exercise', 'show'], 'display.source_diff': ['side_by_side']}  # fmt: skip
+if TYPE_CHECKING:  # for static tools, which do not run the rest
+    from .capture.dissection import dissect, dissect_message, dissect_tape
+    from .capture.layers import bytes_by_layer, information
+    from .capture.tcp_info import tcp_bytes
+    from .capture.tcp_relay import relay
+    from .capture.trace import Trace
+    from .capture.wireshark import lua_dissector, to_pcapng
+    from .cli.jupyter import open_notebooks
+    from .codecs.interface import Codec
+    from .codecs.text import TextCodec
+    from .conformance.report import Report
+    from .conformance.runner import check
+    from .display.notebook import check_exercise, show, verify
+    from .display.source_diff import side_by_side
+    from .harness import Server, connect, serve, simulate, stop_all
+    from .measurement.breakdown import CostBreakdown, cost_breakdown
+    from .measurement.byte_counts import ByteTable, count_bytes
+    from .measurement.calibration import calibrate
+    from .measurement.code_complexity.tables import Complexity, complexity
+    from .measurement.load.workload import Workload
+    from .measurement.rates import compare, measure
+    from .measurement.results.runs import Comparison, Run
+    from .measurement.saturation import Saturation, saturate
+    from .measurement.sizes import SizeTable, count_overhead, count_sizes
+    from .measurement.testbed import MeasurementFailed
+    from .messages import ChatError, ChatlabError, ConnectionLost, Limits, ProtocolError
+    from .transport.async_client import AsyncClient
+    from .transport.client import Client
+    from .transport.external import ExternalServer
+    from .transport.registry import resolve
+else:
+    #: Where each name is defined: as above, for a first use at run time. tests/test_public_face.py compares the two.
+    _HOMES = {
+        "capture.dissection": ("dissect", "dissect_message", "dissect_tape"),
+        "capture.layers": ("bytes_by_layer", "information"),
+        "capture.tcp_info": ("tcp_bytes",),
+        "capture.tcp_relay": ("relay",),
+        "capture.trace": ("Trace",),
+        "capture.wireshark": ("lua_dissector", "to_pcapng"),
+        "cli.jupyter": ("open_notebooks",),
+        "codecs.interface": ("Codec",),
+        "codecs.text": ("TextCodec",),
+        "conformance.report": ("Report",),
+        "conformance.runner": ("check",),
+        "display.notebook": ("check_exercise", "show", "verify"),
+        "display.source_diff": ("side_by_side",),
+        "harness": ("Server", "connect", "serve", "simulate", "stop_all"),
+        "measurement.breakdown": ("CostBreakdown", "cost_breakdown"),
+        "measurement.byte_counts": ("ByteTable", "count_bytes"),
+        "measurement.calibration": ("calibrate",),
+        "measurement.code_complexity.tables": ("Complexity", "complexity"),
+        "measurement.load.workload": ("Workload",),
+        "measurement.rates": ("compare", "measure"),
+        "measurement.results.runs": ("Comparison", "Run"),
+        "measurement.saturation": ("Saturation", "saturate"),
+        "measurement.sizes": ("SizeTable", "count_overhead", "count_sizes"),
+        "measurement.testbed": ("MeasurementFailed",),
+        "messages": ("ChatError", "ChatlabError", "ConnectionLost", "Limits", "ProtocolError"),
+        "transport.async_client": ("AsyncClient",),
+        "transport.client": ("Client",),
+        "transport.external": ("ExternalServer",),
+        "transport.registry": ("resolve",),
+    }
 
+    def __getattr__(name):
+        from importlib import import_module
 
-class _Map(types.ModuleType):
-    """This package. Importing a file called relay.py or measure.py must not hide the function of that name."""
+        for home, names in _HOMES.items():
+            if name in names:
+                value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
+                return value
+        import sys
 
-    def __setattr__(self, name, value):
-        if not (isinstance(value, types.ModuleType) and name in _HOME_OF):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Map
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-__all__ = list(_HOME_OF)
-
-
-def __getattr__(name: str):
-    if name not in _HOME_OF:
-        near = " or ".join(difflib.get_close_matches(name, __all__, cutoff=0.7))
+        # Python itself adds "Did you mean ...?" to an uncaught error that knows its name and its object.
         raise AttributeError(
-            f"chatlab has no {name!r}; {f'did you mean {near}? ' if near else ''}dir(chatlab) lists what it has"
+            f"chatlab has no {name!r}; dir(chatlab) lists what it has", name=name, obj=sys.modules[__name__]
         )
-    value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
-    globals()[name] = value
-    return value
 
-
-def __dir__():
-    return [*globals(), *__all__]
+    def __dir__():
+        return list(__all__)

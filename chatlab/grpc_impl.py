@@ -24,6 +24,9 @@ from functools import partial
 from types import SimpleNamespace
 from urllib.parse import unquote
 
+from .transport import grpc_logging  # noqa: F401  before gRPC is loaded
+
+# isort: split
 import grpc
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Proto

@@ -10,6 +10,58 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+__all__ = [
+    "Account",
+    "Accounts",
+    "Acknowledge",
+    "Arrived",
+    "Balance",
+    "CODES",
+    "ChatError",
+    "ChatlabError",
+    "Closed",
+    "Code",
+    "ConnectionLost",
+    "CreateAccount",
+    "DeleteAccount",
+    "DeleteMessages",
+    "Deleted",
+    "Deposit",
+    "Done",
+    "EVENTS",
+    "Entered",
+    "Event",
+    "Goodbye",
+    "Heard",
+    "Join",
+    "Joined",
+    "Leave",
+    "Left",
+    "Limits",
+    "ListAccounts",
+    "LogIn",
+    "LogOut",
+    "LoggedOut",
+    "Mail",
+    "Malformed",
+    "Message",
+    "Ping",
+    "Pong",
+    "ProtocolError",
+    "REPLIES",
+    "REQUESTS",
+    "Refused",
+    "Reply",
+    "Request",
+    "Said",
+    "Say",
+    "Send",
+    "Sent",
+    "Unread",
+    "ViewBalance",
+    "Withdraw",
+]
+
 
 class Message(Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
     """A value that travels. Compared with `==`; never changed after it is made."""
@@ -336,7 +388,11 @@ CODES = {
 }
 
 
-class ChatError(Exception):
+class ChatlabError(Exception):
+    """The base of every error that chatlab raises on purpose. Its subclasses say who must act."""
+
+
+class ChatError(ChatlabError):
     """Refused: the *user* must act. Nothing was changed and the connection lives. `code` is a key of `CODES`."""
 
     def __init__(self, code: str, text: str = ""):
@@ -347,7 +403,7 @@ class ChatError(Exception):
         return f"{self.code}: {self.text}"
 
 
-class ProtocolError(Exception):
+class ProtocolError(ChatlabError):
     """The *peer* sent nonsense. It is told why; after a `fatal` one the connection closes.
 
     `tag` is the tag of the frame where that much could be read.
@@ -358,8 +414,8 @@ class ProtocolError(Exception):
         self.text, self.tag, self.fatal = text, tag, fatal
 
 
-class ConnectionLost(ConnectionError):
-    """*Nobody knows*: the connection ended before the answer came. The request may have been carried out or not."""
+class ConnectionLost(ChatlabError, ConnectionError):
+    """*Unknown*: the connection ended before the reply came. The request may or may not have been carried out."""
 
 
 def cut(value: object, limit: int = 40) -> str:

@@ -195,11 +195,6 @@ def test_an_address_that_cannot_be_one_is_refused_before_anybody_is_called(host,
         chatlab.connect(host, port)
 
 
-def test_a_mistyped_name_is_answered_with_the_nearest():
-    with pytest.raises(AttributeError, match="chatlab has no 'conect'; did you mean connect.* dir"):
-        chatlab.conect
-
-
 def test_a_name_like_no_other_is_answered_with_where_the_names_are():
     with pytest.raises(AttributeError, match=r"chatlab has no 'zzz'; dir\(chatlab\) lists what it has"):
         chatlab.zzz

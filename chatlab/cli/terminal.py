@@ -11,7 +11,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from ..messages import Arrived, ChatError, ConnectionLost, Entered, Heard, Joined, Left, LoggedOut, Message
+from ..messages import (
+    Arrived,
+    ChatError,
+    ChatlabError,
+    ConnectionLost,
+    Entered,
+    Heard,
+    Joined,
+    Left,
+    LoggedOut,
+    Message,
+)
 from ..transport.async_client import AsyncClient
 from .screen import NOTE, PLAIN, PRIVATE, PROMPT, TROUBLE, Screen, screen
 
@@ -43,7 +54,7 @@ ADVICE = {
 # ---- one user ---------------------------------------------------------------------------------------------------
 
 
-class _Misused(Exception):
+class _Misused(ChatlabError):
     """The command is not used like that."""
 
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from html import escape
 from itertools import groupby
 
+from ..messages import ChatlabError
+
 _MARKS = {"passed": "✓ passed", "failed": "✗ failed", "skipped": "- not tried"}
 
 
-class CaseFailed(Exception):
+class CaseFailed(ChatlabError):
     """The rule of a case does not hold. `sent` and `got` are values or words; `hint` overrides the case's own."""
 
     def __init__(self, sent, got, hint: str = ""):
@@ -20,7 +22,7 @@ class CaseFailed(Exception):
         self.sent, self.got, self.hint = in_words(sent), in_words(got), hint
 
 
-class CaseSkipped(Exception):
+class CaseSkipped(ChatlabError):
     """The case does not apply; the text says why."""
 
 

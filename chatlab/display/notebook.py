@@ -28,7 +28,7 @@ def check_exercise(function, *cases) -> None:
 
     A function that still raises `NotImplementedError` is only reminded of; any other error is the reader's to see.
 
-    >>> exercise(max, (1, 2, 2), (7, 5, 7))
+    >>> check_exercise(max, (1, 2, 2), (7, 5, 7))
     ✓ max is right in 2 of 2 cases
     """
     name = function.__name__

@@ -18,7 +18,7 @@ from ..capture.traffic import Position, Traffic
 from ..display.progress import progress_bar
 from ..display.tables import Table, table
 from ..harness import serve
-from ..messages import ChatError, Unread
+from ..messages import ChatError, ChatlabError, Unread
 from ..transport.client import Client
 from ..transport.registry import PROTOCOLS, one_by_one, resolve
 from .results.environment import Environment, environment
@@ -83,7 +83,7 @@ DEADLINE_S = 10.0
 _numbers = itertools.count(1)
 
 
-class NotQuiescent(AssertionError):
+class NotQuiescent(ChatlabError, RuntimeError):
     """Something keeps passing that nobody asked for, so that nothing can be counted exactly."""
 
 

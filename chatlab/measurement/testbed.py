@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from ..harness import Server, serve
-from ..messages import cut
+from ..messages import ChatlabError, cut
 from ..transport.interface import Implementation
 from ..transport.registry import pack
 from .baselines.baseline import Baseline
@@ -46,7 +46,7 @@ class LoadWorkers:
     host: str = "127.0.0.1"
 
 
-class MeasurementFailed(RuntimeError):
+class MeasurementFailed(ChatlabError, RuntimeError):
     """The clients failed: they were told something untrue, or lost the server, or were lost themselves.
 
     `partial_result` is what was measured before, a partial `Run`, `Comparison` or `CostBreakdown`; None where no round was partial_result.

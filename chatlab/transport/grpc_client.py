@@ -12,6 +12,9 @@ from concurrent import futures
 from functools import partial
 from typing import Any
 
+from . import grpc_logging  # noqa: F401  before gRPC is loaded
+
+# isort: split
 import grpc
 from google.protobuf.message import Message as Proto
 

@@ -422,7 +422,7 @@ def test_a_readers_codec_is_served_like_ours(where):
 def test_a_readers_codec_goes_through_a_relay():
     with chatlab.serve(StudentCodec) as server, chatlab.relay(server) as relay:
         relay.connect().create_account("ada")
-        frame = StudentCodec().encode(1, chatlab.CreateAccount("ada"))
+        frame = StudentCodec().encode(1, chatlab.messages.CreateAccount("ada"))
         assert b"".join(chunk.data for chunk in relay.tape if chunk.direction == "up") == frame
 
 

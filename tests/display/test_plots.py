@@ -133,7 +133,7 @@ def test_no_two_protocols_share_a_colour_a_marker_or_a_hatch():
 
 
 def test_every_protocol_of_chatlab_has_a_style():
-    assert set(PROTOCOL_STYLE) == set(chatlab.PROTOCOLS)
+    assert set(PROTOCOL_STYLE) == set(chatlab.transport.registry.PROTOCOLS)
 
 
 def test_a_foreign_protocol_has_a_style_of_its_own_every_time():

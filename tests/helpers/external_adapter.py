@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from chatlab import Account, Arrived, CreateAccount, ExternalServer, LogIn, Pong, ProtocolError, Refused, Send, Sent
+from chatlab import ExternalServer, ProtocolError
+from chatlab.messages import Account, Arrived, CreateAccount, LogIn, Pong, Refused, Send, Sent
 
 SAYS = {
     CreateAccount: lambda r: ("hello", r.name),

@@ -120,7 +120,7 @@ def test_the_pieces_of_a_file_add_up_to_the_file(path, ours):
 def test_every_claim_is_of_a_part_and_of_protocols_that_there_are():
     for whose in [*TESTS.values(), *(whose for claims in OWNERSHIP.values() for whose in claims.values())]:
         assert whose.part in HANDWRITTEN + EXCLUDED and whose.engine in ("", *chatlab.harness.ENGINES)
-        assert whose.protocols and set(whose.protocols) <= set(EVERY) == set(chatlab.PROTOCOLS)
+        assert whose.protocols and set(whose.protocols) <= set(EVERY) == set(chatlab.transport.registry.PROTOCOLS)
 
 
 def imported(path: Path) -> set[str]:

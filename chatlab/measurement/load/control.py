@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
-from ...messages import ConnectionLost
+from ...messages import ChatlabError, ConnectionLost
 from ...transport.interface import Address
 from . import trial as trials
 from .trial import DRAIN_S
@@ -70,15 +70,15 @@ LOOK_S = 0.05
 GONE = "the connection to it ended before it was done"
 
 
-class WorkerFailed(RuntimeError):
+class WorkerFailed(ChatlabError, RuntimeError):
     """What a process of ours said that went wrong, or that a worker went without a word."""
 
 
-class DrainTimeout(Exception):
+class DrainTimeout(ChatlabError):
     """A worker's last requests are not answered, and it waits no longer; it still tells all that it has seen."""
 
 
-class GroupFailed(RuntimeError):
+class GroupFailed(ChatlabError, RuntimeError):
     """What went wrong with the workers of one side, in words. `side` is None where nobody can tell whose it was."""
 
     def __init__(self, told: str, side: int | None = None):

@@ -13,6 +13,7 @@ from ...messages import (
     Arrived,
     Balance,
     ChatError,
+    ChatlabError,
     Entered,
     Event,
     Heard,
@@ -37,7 +38,7 @@ OPEN_CYCLE = 4096  # in an open loop, where more may be on their way
 PAGE = 10  # names in one search
 
 
-class VerificationError(AssertionError):
+class VerificationError(ChatlabError, RuntimeError):
     """A client was told something else than it must be told: what was measured is worth nothing."""
 
 

@@ -1,0 +1,69 @@
+"""The public names: listed for static tools, light at run time, and nothing outside chatlab changes when it is imported."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import chatlab
+from chatlab import messages
+
+FACE = Path(chatlab.__file__)
+TREE = ast.parse(FACE.read_text(encoding="utf-8"))
+
+
+def in_a_fresh_python(program: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=FACE.parents[1]
+    )
+    assert not done.stderr, done.stderr
+    return done.stdout.strip()
+
+
+def imported_for_static_tools() -> dict[str, str]:
+    (branch,) = [node for node in TREE.body if isinstance(node, ast.If)]
+    imports = [node for node in branch.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: node.module for node in imports for alias in node.names}
+
+
+def test_static_tools_and_python_find_each_name_in_the_same_file():
+    assert imported_for_static_tools() == {name: home for home, names in chatlab._HOMES.items() for name in names}
+
+
+def test_every_public_name_is_listed_and_nothing_else():
+    assert set(chatlab.__all__) == {*imported_for_static_tools(), "__version__"}
+
+
+@pytest.mark.parametrize("name", chatlab.__all__)
+def test_a_public_name_is_there(name):
+    assert getattr(chatlab, name) is not None
+
+
+def test_dir_shows_the_public_names_alone():
+    assert dir(chatlab) == sorted(chatlab.__all__)
+
+
+def test_a_misspelled_name_is_answered_with_the_right_one():
+    done = subprocess.run(
+        [sys.executable, "-c", "import chatlab; chatlab.conect"], capture_output=True, text=True, cwd=FACE.parents[1]
+    )
+    assert "Did you mean: 'connect'?" in done.stderr
+
+
+def test_importing_changes_no_environment_variable():
+    assert in_a_fresh_python("import os; before = dict(os.environ); import chatlab; print(dict(os.environ) == before)") == "True"
+
+
+def test_a_star_import_of_the_messages_brings_messages_alone():
+    names = {}
+    exec("from chatlab.messages import *", names)
+    assert set(names) - {"__builtins__"} == set(messages.__all__)
+    assert not {"Struct", "NamedTuple", "shorten", "cut"} & set(names)
+
+
+@pytest.mark.parametrize("name", ["ChatError", "ProtocolError", "ConnectionLost", "MeasurementFailed"])
+def test_every_error_has_one_base(name):
+    assert issubclass(getattr(chatlab, name), chatlab.ChatlabError)
+    assert not issubclass(getattr(chatlab, name), AssertionError)
