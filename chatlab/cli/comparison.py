@@ -17,7 +17,17 @@ from ..measurement.byte_counts import ByteTable, count_bytes
 from ..measurement.code_complexity.tables import Complexity, complexity
 from ..measurement.load.wire_clients import wire_for
 from ..measurement.load.workload import Workload
-from ..measurement.rates import PROTOCOLS, ROUNDS, compare, measure
+from ..measurement.rates import (
+    CLIENTS,
+    PROTOCOLS,
+    QUICK_CLIENTS,
+    QUICK_ROUNDS,
+    QUICK_SECONDS,
+    QUICK_WARM_UP_S,
+    ROUNDS,
+    compare,
+    measure,
+)
 from ..measurement.results.environment import environment
 from ..measurement.results.result import Result
 from ..measurement.results.runs import Comparison
@@ -52,7 +62,7 @@ def main_comparison(
     out_dir: str | Path = "comparison",
     quick: bool = False,
     seed: int = 0,
-    rounds: int = ROUNDS,
+    rounds: int | None = None,
 ) -> list[Path]:
     """Count the bytes, measure the rates and where the time goes, print them, and write a report, pictures and data to the folder.
 
@@ -72,13 +82,13 @@ def main_comparison(
     pictures = _write_pictures(out, found)
     again = report.Reproduce({resolve(each).name: each for each in protocols}, _folders(protocols))
     all_again = again.command("compare", *protocols, *["--quick"] * quick, "--seed", f"{seed}")
-    if rounds != ROUNDS:  # which the command line has no word for
+    if rounds is not None:  # which the command line has no word for
         call = f"main_comparison({list(protocols)!r}, quick={quick!r}, seed={seed!r}, rounds={rounds!r})"
         all_again = again.call(call, of="chatlab.cli.comparison")
-    page = out / "report.html"
-    page.write_text(_report(found, data, all_again, again), encoding="utf-8")
-    written = [page, *(out / name for name in data), *pictures]
-    print(f"The report: {page}\nBeside it: {', '.join(path.name for path in written[1:])}", flush=True)
+    report_file = out / "report.html"
+    report_file.write_text(_report(found, data, all_again, again), encoding="utf-8")
+    written = [report_file, *(out / name for name in data), *pictures]
+    print(f"The report: {report_file}\nBeside it: {', '.join(path.name for path in written[1:])}", flush=True)
     if found.failed:
         raise RuntimeError(f"the report is partial: {'; '.join(_failures(found))}") from next(
             iter(found.failed.values())
@@ -89,7 +99,8 @@ def main_comparison(
 def _folders(protocols: Sequence[str]) -> tuple[str, ...]:
     """Where the modules of each "module:NAME" are that is not installed: whoever repeats the measurement has to find them."""
     installed = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    roots = {each.partition(":")[0].partition(".")[0] for each in protocols if ":" in each} - {"chatlab"}
+    names = [each for each in protocols if isinstance(each, str) and ":" in each]
+    roots = {each.partition(":")[0].partition(".")[0] for each in names} - {"chatlab"}
     homes = [
         next(iter(getattr(sys.modules[root], "__path__", ())), None) or sys.modules[root].__file__
         for root in sorted(roots)
@@ -99,13 +110,14 @@ def _folders(protocols: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def _measure_all(protocols: Sequence[str], quick: bool, seed: int, rounds: int) -> Found:
+def _measure_all(protocols: Sequence[str], quick: bool, seed: int, rounds: int | None) -> Found:
     counted, failed = _told(count_bytes(*protocols)), {}
-    compared = _tried(
-        RATES, lambda: compare(protocols, workload=Workload(seed=seed), rounds=rounds, quick=quick), failed
-    )
+    clients = QUICK_CLIENTS if quick else CLIENTS
+    load = Workload(seed=seed, seconds=QUICK_SECONDS, warm_up_s=QUICK_WARM_UP_S) if quick else Workload(seed=seed)
+    rounds = (QUICK_ROUNDS if quick else ROUNDS) if rounds is None else rounds
+    compared = _tried(RATES, lambda: compare(*protocols, workload=load, clients=clients, rounds=rounds), failed)
     was_interrupted = compared is not None and compared.partial and not failed
-    climbed, interrupted = (None, True) if was_interrupted else _measure_rounds(protocols, quick, seed, failed)
+    climbed, interrupted = (None, True) if was_interrupted else _climb(protocols, quick, seed, failed)
     if quick:
         swept, left_out = [], dict.fromkeys(counted.protocols, "a quick comparison does not try it")
     elif interrupted:
@@ -165,9 +177,7 @@ def _report(found: Found, data: Mapping[str, str], all_again: str, again: report
         report.raw_data(data, all_again),
     ]
     warnings = [f"Careful: {where.warning}."] * bool(where.warning)
-    return page(
-        f"One chat, carried by {', '.join(counted.protocols)}", sections, _what_is_partial(found) + warnings
-    )
+    return page(f"One chat, carried by {', '.join(counted.protocols)}", sections, _what_is_partial(found) + warnings)
 
 
 def _time_section(found: Found, again: report.Reproduce) -> list[Section]:
@@ -200,7 +210,7 @@ def _what_is_partial(found: Found) -> list[str]:
 # ---- where the time goes ----------------------------------------------------------------------------------------
 
 
-def _measure_rounds(
+def _climb(
     protocols: Sequence[str], quick: bool, seed: int, failed: dict[str, Exception]
 ) -> tuple[CostBreakdown | None, bool]:
     """The ladders of those that have one, None where nobody has or nothing was measured; and whether it was interrupted."""

@@ -233,7 +233,7 @@ def a_message_to_oneself_arrives(scene):
 
 
 @chat_case(CASES, "Mail for somebody off-line that is lost, or emptied before it was shown.", "send log_in unread")
-def mail_waits_for_who_isoff_line(scene):
+def mail_waits_for_who_is_off_line(scene):
     """What was sent to somebody off-line is counted at log-in, shown in order, once, and then gone."""
     ada, bob = scene.users("ada", "bob")
     bob.close()

@@ -16,7 +16,7 @@ CASES: list[Case] = []
 
 
 @chat_case(CASES, "A dead client still on-line: nobody noticed that it left.", "send log_in unread")
-def who_vanishes_goesoff_line(scene):
+def who_vanishes_goes_off_line(scene):
     """A client whose connection breaks without a word is soon off-line, and its mail waits."""
     ada, path = scene.user("ada"), scene.path()
     bob = scene.user("bob", path.address)

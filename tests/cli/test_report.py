@@ -29,7 +29,7 @@ from chatlab.measurement.byte_counts import ByteRow, ByteTable
 from chatlab.measurement.code_complexity.tables import complexity
 from chatlab.measurement.load.coordinator import LocalProcessExecutor
 from chatlab.measurement.load.workload import Workload
-from chatlab.measurement.rates import compare, measure
+from chatlab.measurement.rates import measure
 from chatlab.measurement.results.runs import Comparison
 from chatlab.measurement.saturation import Saturation, saturate
 from chatlab.measurement.testbed import MeasurementFailed
@@ -411,7 +411,7 @@ def test_the_code_is_counted_on_the_page(tree):
 
 
 def test_who_has_no_ladder_is_left_out_of_it():
-    assert comparison._measure_rounds(["external_adapter:Bazaar"], quick=True, seed=0, failed={}) == (None, False)
+    assert comparison._climb(["external_adapter:Bazaar"], quick=True, seed=0, failed={}) == (None, False)
 
 
 def test_a_ladder_that_was_interrupted_makes_the_page_partial(tmp_path):
@@ -423,7 +423,7 @@ def test_an_interrupt_before_the_first_rung_ends_the_measuring_and_the_page_says
         raise KeyboardInterrupt
 
     monkeypatch.setattr(comparison, "cost_breakdown", interrupted)
-    monkeypatch.setattr(comparison, "compare", lambda *args, **options: compare(*args, **options | {"quick": True}))
+    monkeypatch.setattr(comparison, "CLIENTS", (1,))
     page, *_ = main_comparison(["text"], tmp_path, rounds=1)
     assert (
         "Partial: it was interrupted" in page.read_text()
@@ -452,12 +452,12 @@ def test_a_server_that_dies_in_the_open_loop_is_told_and_the_others_go_on(monkey
 DEADLY = """
 import os, signal, sys
 from importlib import import_module
-from pathlib import Path
-from chatlab import cli, harness
+from chatlab import harness
+from chatlab.cli import comparison, main as cli
 
 measure = import_module("chatlab.measurement.rates")
-measure.QUICK_ROUNDS, import_module("chatlab.measurement.breakdown").QUICK_ROUNDS = 2, 1
-progress, left = measure.progress_bar, 4  # the first round has three
+comparison.QUICK_ROUNDS, import_module("chatlab.measurement.breakdown").QUICK_ROUNDS = 2, 1
+progress_bar, left = measure.progress_bar, 4  # the first round has three
 
 def deadly(*args):
     bar = progress_bar(*args).__enter__()
@@ -537,7 +537,7 @@ def done_again(line, folder):
     """What a line that a page prints does in a fresh process that knows nothing of our own modules."""
     *imports, act = line.split("; ")
     command = [sys.executable, "-c", "; ".join([*imports, f"print({act})"])] if imports else ["sh", "-c", line]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {**os.environ, "PYTHONPATH": str(Path(chatlab.__file__).parents[1])}
     environment["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), environment["PATH"]])
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=folder, env=environment)
     assert done.returncode == 0, done.stderr
