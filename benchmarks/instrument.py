@@ -107,7 +107,7 @@ class Tally:
     def add(self, found: chatlab.Comparison, other: str) -> None:
         for number, ratios in self.ratios.items():
             with contextlib.suppress(ValueError):  # the generator set it
-                ratios.append(found.ratio(other, "one", of=number))
+                ratios.append(found.ratio(other, "one", metric=number))
 
     def called(self, of: str = NUMBERS[0], only_more: bool = False) -> int:
         """In how many trials a difference was called; `only_more` leaves out whoever says it is less."""
@@ -188,7 +188,7 @@ def plant(args) -> None:
     compared = chatlab.compare(
         _named(["slower"]), workload=load, clients=1, rounds=TRIED_ROUNDS, generator="light", slice_s=SLICE_S
     )
-    found = compared.ratio("slower", "one", of=NUMBERS[0])
+    found = compared.ratio("slower", "one", metric=NUMBERS[0])
     if not found.differs:
         raise RuntimeError(
             f"a server that does {TRIED_DOSE:.0%} more is not seen to take more ({found}): it does not do it"

@@ -62,7 +62,7 @@ def simulate(noise, rounds: int, effect: float, trials: int, seed: int) -> Share
     counts = [
         sum(1 + effect in each.interval for each in found),
         sum(each.differs for each in found),
-        sum(each.perhaps for each in found),
+        sum(each.weak for each in found),
     ]
     return Shares(*(count / trials for count in counts))
 
@@ -77,7 +77,7 @@ def verdicts(args) -> bool:
         for rounds in args.rounds:
             same, planted = (simulate(noise, rounds, effect, args.trials, args.seed) for effect in (0.0, EFFECT))
             print(
-                f"{name:30}{rounds:7}{planted.covered:9.1%}{same.called:15.1%}{same.perhaps:13.1%}{planted.called:12.0%}"
+                f"{name:30}{rounds:7}{planted.covered:9.1%}{same.called:15.1%}{same.weak:13.1%}{planted.called:12.0%}"
             )
             holds &= same.called <= FALSE
     return holds

@@ -31,7 +31,7 @@ from ..measurement.rates import (
 from ..measurement.results.environment import environment
 from ..measurement.results.result import Result
 from ..measurement.results.runs import Comparison
-from ..measurement.saturation import TRIES, Attempt, Saturation, reject_reason
+from ..measurement.saturation import MAX_ATTEMPTS, Attempt, Saturation, reject_reason
 from ..transport.registry import resolve
 from . import report
 from .report_page import Section, page
@@ -48,7 +48,7 @@ class Found(NamedTuple):
     """All that one comparison has found. `left_out` says of whom the open loop was not tried, or no further, and why."""
 
     counted: ByteTable
-    compared: Comparison | None  #: None where it failed before a round was partial_result
+    compared: Comparison | None  #: None where it failed before a round was finished
     swept: Sequence[Saturation]
     left_out: Mapping[str, str]
     climbed: CostBreakdown | None
@@ -134,7 +134,7 @@ def _told(result):
 
 
 def _tried(what: str, measure: Callable[[], Result], failed: dict[str, Exception]):
-    """What was measured; where it failed, what was partial_result by then, or None, and `failed` has the error."""
+    """What was measured; where it failed, what was finished by then, or None, and `failed` has the error."""
     try:
         return _told(measure())
     except (RuntimeError, OSError) as error:
@@ -266,7 +266,7 @@ def _sweep(
 def _tries(protocol: str, load: Workload) -> Iterator[Attempt]:
     """Each rate, the lowest first, until the server is left behind; once more where it was the generator that was late."""
     for rate in SWEEP:
-        for _ in range(TRIES):
+        for _ in range(MAX_ATTEMPTS):
             run = measure(protocol, replace(load, rate=rate), generator="light")
             yield Attempt(rate, run, reject_reason(run, BOUND_MS))
             if not run.generator_limited:

@@ -113,17 +113,17 @@ def _time_in_short(climbed: CostBreakdown) -> str:
     for protocol in climbed.protocols:
         steps = [
             step
-            for step in climbed.steps()
-            if step.protocol == protocol and step.more is not None and step.share is not None
+            for step in climbed.costs()
+            if step.protocol == protocol and step.added is not None and step.share is not None
         ]
-        largest = max(steps, key=lambda step: step.more.value, default=None)
-        if largest is None or largest.more.low is None or 0 in largest.more:
+        largest = max(steps, key=lambda step: step.added.value, default=None)
+        if largest is None or largest.added.low is None or 0 in largest.added:
             told.append(f"{protocol}: no part stands out of the scatter.")
             continue
         value, low, high = (_percent(each) for each in (largest.share.value, largest.share.low, largest.share.high))
         part = f"{'' if largest.differs else 'perhaps '}{largest.stage.part}"
         told.append(f"{protocol}: the largest part is {part}, {value} [{_unbroken(f'{low} … {high}')}].")
-    what = "the server's processor time" if climbed.measures[0] == "cpu_us" else "the response time"
+    what = "the server's processor time" if climbed.metrics[0] == "cpu_us" else "the response time"
     return f"<b>Where the time goes</b>: of {what} for a request, with one on its way.{_list(map(escape, told))}"
 
 
@@ -368,7 +368,7 @@ def _kept_up(found: Saturation) -> str:
 
 
 def _turns_in_words(compared: Comparison) -> str:
-    turns = max(each.turns for run in compared.runs for each in run.rounds)
+    turns = max(each.slices for run in compared.runs for each in run.rounds)
     if turns == 1:
         return ""
     return (

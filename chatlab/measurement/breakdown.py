@@ -45,9 +45,9 @@ PATIENCE = 8  # times as long are stages measured once more, if on one of them n
 BASELINE = "echo"
 NOT_FOUND = "no detectable difference"
 #: For sockets and for gRPC the stages above the ground: the name, the part that it adds, and the null server; none is the chat.
-_SOCKET_RUNGS = (("frames", "framing", "frame-echo"), ("codec", "codec", "canned-replies"), ("chat", "chat", ""))
-_GRPC_RUNGS = (("bytes", "HTTP/2 and grpcio", "bytes"), ("messages", "protobuf", "messages"), ("chat", "chat", ""))
-MEASURES = ("cpu_us", "latency_us")  #: what can be attributed
+_SOCKET_STAGES = (("frames", "framing", "frame-echo"), ("codec", "codec", "canned-replies"), ("chat", "chat", ""))
+_GRPC_STAGES = (("bytes", "HTTP/2 and grpcio", "bytes"), ("messages", "protobuf", "messages"), ("chat", "chat", ""))
+METRICS = ("cpu_us", "latency_us")  #: what can be attributed
 
 Series = tuple[float | None, ...]
 
@@ -80,7 +80,7 @@ class StageCost:
     protocol: str
     stage: Stage
     value: Interval | None
-    more: Interval | None
+    added: Interval | None
     share: Interval | None
     differs: bool  #: surely
 
@@ -94,15 +94,15 @@ class StageCost:
         """What to doubt; empty where the stage surely takes more than the one below."""
         if self.value is None:
             return "not measured"
-        if self.more is None:
+        if self.added is None:
             return "the stage below was not measured"
-        if self.more.low is None:
+        if self.added.low is None:
             return "one round cannot tell"
         if self.stage.name == BASELINE:
             return ""  # there is nothing below that it could be no different from
-        if 0 in self.more:
+        if 0 in self.added:
             return NOT_FOUND
-        if self.more.value < 0:
+        if self.added.value < 0:
             return f"{'' if self.differs else 'perhaps '}less than the stage below, which is no part of it"
         return "" if self.differs else "perhaps"
 
@@ -130,10 +130,10 @@ class CostBreakdown(Result):
         return len(self.stages[0].latency_us)
 
     @property
-    def measures(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[str, ...]:
         """What was measured; the first is what a table and a plot attribute."""
         return tuple(
-            of for of in MEASURES if any(each is not None for stage in self.stages for each in getattr(stage, of))
+            of for of in METRICS if any(each is not None for stage in self.stages for each in getattr(stage, of))
         )
 
     def __getitem__(self, protocol_and_name: tuple[str, str]) -> Stage:
@@ -152,17 +152,17 @@ class CostBreakdown(Result):
             raise KeyError(f"there is no ladder of {protocol!r}; there are {', '.join(self.protocols)}")
         return tuple(stage for stage in self.stages if stage.protocol in ("", protocol))
 
-    def steps(self, of: str = "") -> tuple[StageCost, ...]:
-        """For each protocol each stage from the ground up. `of` is "cpu_us" or "latency_us"; without it, the first measured."""
-        of = of or self.measures[0]
-        if of not in MEASURES:
-            raise ValueError(f"what can be attributed is {' or '.join(map(repr, MEASURES))}, not {of!r}")
-        return tuple(step for protocol in self.protocols for step in _steps(protocol, self.stages_of(protocol), of))
+    def costs(self, metric: str = "") -> tuple[StageCost, ...]:
+        """For each protocol each stage from the ground up. `metric` is "cpu_us" or "latency_us"; without it, the first measured."""
+        metric = metric or self.metrics[0]
+        if metric not in METRICS:
+            raise ValueError(f"what can be attributed is {' or '.join(map(repr, METRICS))}, not {metric!r}")
+        return tuple(step for protocol in self.protocols for step in _steps(protocol, self.stages_of(protocol), metric))
 
-    def step(self, protocol: str, name: str, of: str = "") -> StageCost:
-        """One of them: `found.step("grpc", "messages").more` is what protobuf takes."""
+    def cost(self, protocol: str, name: str, metric: str = "") -> StageCost:
+        """One of them: `found.cost("grpc", "messages").added` is what protobuf takes."""
         stage = self[protocol, name]
-        return next(step for step in self.steps(of) if step.protocol == protocol and step.stage is stage)
+        return next(step for step in self.costs(metric) if step.protocol == protocol and step.stage is stage)
 
     def to_frame(self):
         """A pandas DataFrame: a row for each stage and round, in µs."""
@@ -176,11 +176,11 @@ class CostBreakdown(Result):
         ]
         return pandas.DataFrame(rows, columns=columns).astype({"cpu_us": float, "latency_us": float})
 
-    def plot(self, ax=None, of: str = ""):
+    def plot(self, ax=None, metric: str = ""):
         """A bar for each stage, on what the stage below takes. Returns the Axes."""
         from ..display.plots.breakdown import breakdown_bars
 
-        return breakdown_bars(self, ax, of)
+        return breakdown_bars(self, ax, metric)
 
 
 def _rounds(count: int) -> str:
@@ -266,7 +266,7 @@ def _servers(protocols: list, engine: str) -> dict[Stage, Implementation]:
         carried = resolve(protocol)
         wire_for(carried)  # or nobody could ask it anything
         is_socket = carried.codec is not None
-        for name, part, null in _SOCKET_RUNGS if is_socket else _GRPC_RUNGS:
+        for name, part, null in _SOCKET_STAGES if is_socket else _GRPC_STAGES:
             stage = Stage(carried.name, name, part, _runs_on(engine, is_socket, not null))
             if stage in servers:
                 raise ValueError(f"{carried.name} has one ladder, and is named twice")
@@ -371,12 +371,12 @@ def _named(stage: Stage) -> str:
 
 @tables.table.register
 def _table(result: CostBreakdown) -> tables.Table:
-    rows, of = [], result.measures[0]
-    for step in result.steps(of):
+    rows, of = [], result.metrics[0]
+    for step in result.costs(of):
         latency = _centre(step.stage.latency_us)
         named = step.protocol if step.stage.name == BASELINE else ""
         marks = [step.remark] * bool(step.remark) + ["generator-limited"] * step.stage.generator_limited
-        numbers = _told(step.value), _told(step.more), step.percent, "" if latency is None else f"{latency.value:,.0f}"
+        numbers = _told(step.value), _told(step.added), step.percent, "" if latency is None else f"{latency.value:,.0f}"
         rows.append((named, step.stage.name, step.stage.runs_on, step.stage.part, *numbers, "; ".join(marks)))
     in_all, more = ("CPU µs in all", "CPU µs more") if of == "cpu_us" else ("response µs in all", "response µs more")
     heads = ("protocol", "stage", "runs on", "its part", in_all, more, "share", "p50 µs", "")
@@ -399,11 +399,11 @@ def _notes(result: CostBreakdown) -> tuple[str, ...]:
         "it is that stage's part as far as all else stays as it was. gRPC brings a socket, a loop and threads of its own: its part is what",
         "they take beyond an echo. With more on their way wake-ups are shared, and parts are smaller. Centres add up but for scatter.",
     ]
-    if any(step.remark == NOT_FOUND for step in result.steps()):
+    if any(step.remark == NOT_FOUND for step in result.costs()):
         told.append(
             f"“{NOT_FOUND.capitalize()}”: the part is smaller than the scatter; more rounds on a quiet machine would tell how small."
         )
-    if "cpu_us" not in result.measures:
+    if "cpu_us" not in result.metrics:
         told.append("The servers' processor time could not be read here, so it is response times that are attributed.")
     told += [f"Careful: {result.environment.warning}."] * bool(result.environment.warning)
     return (*told, str(result.environment))

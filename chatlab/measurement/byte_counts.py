@@ -59,7 +59,9 @@ class ByteTable(Result):
         for row in self.rows:
             if (row.protocol, row.operation) == protocol_and_operation:
                 return row
-        raise KeyError(f"there is no {protocol_and_operation!r}; there is {available_keys(self.protocols, self.operations)}")
+        raise KeyError(
+            f"there is no {protocol_and_operation!r}; there is {available_keys(self.protocols, self.operations)}"
+        )
 
     def to_frame(self):
         """A pandas DataFrame: a row for each protocol and operation, in bytes."""
@@ -78,7 +80,7 @@ class ByteTable(Result):
 
 WARM_UP = 10  # requests: until a tag, say, has two digits
 REPEATS = 5  # within which an operation must have come to cost the same twice in a row
-PATIENCE = 60  # pings, until whatever is on its way has arrived
+MAX_PINGS = 60  # pings, until whatever is on its way has arrived
 DEADLINE_S = 10.0
 _numbers = itertools.count(1)
 
@@ -102,7 +104,7 @@ class Operation:
     verbs: str = ""
 
 
-class User:
+class TappedClient:
     """A client behind a tap, who can wait until nothing is on its way."""
 
     def __init__(self, server, name: str, quiet_s: float, pings: bool = True):
@@ -110,13 +112,13 @@ class User:
         self.tap: Relay = relay(server)
         self.client: Client = self.tap.connect()
         self.client.create_account(name)
-        self.idle = self._idle = self.client.ping if pings else self.knock
+        self.idle = self._idle = self.client.ping if pings else self.probe_login
         self.idle_costs: list[Traffic] = []  # one by one, until they were all the same
         self.idle_cost = Traffic()
         now = self.tap.mark()
         self._counted = now, now, now, 0
 
-    def knock(self) -> None:
+    def probe_login(self) -> None:
         """What stands for a ping where a server has none: to ask for somebody who is not there."""
         try:
             self.client.log_in("nobody-at-all")
@@ -124,13 +126,13 @@ class User:
             return  # as it should be
         raise NotQuiescent("the server let in somebody who has no account")
 
-    def come_to_rest(self, idle: Callable[[], object]) -> None:
+    def calibrate_idle(self, idle: Callable[[], object]) -> None:
         """Do something idle until it costs the same three times in a row, and remember what."""
         self._idle = idle
         self.tap.wait_until_quiet(self._quiet_s)
         costs = self.idle_costs = [self._cost(idle) for _ in range(WARM_UP)]
         while len(set(costs[-3:])) > 1:
-            if len(costs) > PATIENCE:
+            if len(costs) > MAX_PINGS:
                 raise NotQuiescent(f"{idle.__name__} costs {costs[-3:]} by turns")
             costs.append(self._cost(idle))
         self.idle_cost = costs[-1]
@@ -141,7 +143,7 @@ class User:
         act()
         return self._rest_since(mark, is_over)
 
-    def rest(self) -> None:
+    def drain(self) -> None:
         """Wait until nothing is on its way."""
         self._rest_since(self.tap.mark(), lambda: True)
 
@@ -149,7 +151,7 @@ class User:
         self.tap.wait_until_quiet(self._quiet_s)
         costs, last = [], mark
         while costs[-2:] != [self.idle_cost] * 2 or not is_over():
-            if len(costs) > PATIENCE:
+            if len(costs) > MAX_PINGS:
                 raise NotQuiescent(f"a {self._idle.__name__} costs {costs[-2:]}, and {self.idle_cost} before")
             last = self.tap.mark()
             costs.append(self._cost(self._idle))
@@ -183,7 +185,7 @@ class CountingSetup:
         # Over a socket of ours nothing is said after the answer to a ping; gRPC's remarks on flow control come when they come.
         quiet_s = 0.0005 if resolve(protocol).codec is not None else 0.005
         pings = not missing(protocol, ["ping"])
-        self.users = {name: User(self.server, name, quiet_s, pings) for name in ("ann", "bob")}
+        self.users = {name: TappedClient(self.server, name, quiet_s, pings) for name in ("ann", "bob")}
         for user in self.users.values():
             stack.callback(user.tap.close)
         self.ann, self.bob = (user.client for user in self.users.values())
@@ -251,11 +253,11 @@ def count_bytes(*protocols) -> ByteTable:
 def _count(protocol):
     name = resolve(protocol).name
     has_ping = not missing(protocol, ["ping", "balance"])
-    first_ping, ping = agreed(lambda: _count_ping(protocol)) if has_ping else (Traffic(), Traffic())
+    first_ping, ping = confirmed(lambda: _count_ping(protocol)) if has_ping else (Traffic(), Traffic())
     for operation in (each for each in OPERATIONS if not missing(protocol, each.verbs.split())):
-        first, steady = agreed(lambda: _count_operation(protocol, operation))
+        first, steady = confirmed(lambda: _count_operation(protocol, operation))
         if operation.name == CREATE:
-            first = agreed(lambda: _count_set_up(protocol, first_ping - ping))
+            first = confirmed(lambda: _count_set_up(protocol, first_ping - ping))
         yield ByteRow(name, operation.name, first, steady)
         if operation.name == CREATE and has_ping:
             yield ByteRow(name, "ping", first_ping, ping)
@@ -267,7 +269,7 @@ def missing(protocol, verbs: Iterable[str]) -> list[str]:
     return [] if has is None else [verb for verb in verbs if verb not in has]
 
 
-def agreed(count: Callable[[], object]):
+def confirmed(count: Callable[[], object]):
     """The count on which two fresh servers agree."""
     counts: list[object] = []
     while not counts or counts[-1] not in counts[:-1]:
@@ -285,14 +287,14 @@ def _count_operation(protocol, operation: Operation) -> tuple[Traffic, Traffic]:
 def count_in(scene: CountingSetup, operation: Operation) -> tuple[Traffic, Traffic]:
     """The first time, and when it costs the same twice in a row."""
     for user in scene.users.values():
-        user.come_to_rest(user.idle)
+        user.calibrate_idle(user.idle)
     operation.prepare(scene)
     counts: list[Traffic] = []
     while len(counts) < 2 or counts[-1] != counts[-2]:
         if len(counts) == REPEATS:
             raise NotQuiescent(f"{operation.name} costs {counts} by turns")
         operation.before(scene)
-        scene.users[operation.watched].rest()
+        scene.users[operation.watched].drain()
         counts.append(_count_once(scene, operation))
     return counts[0], counts[-1]
 
@@ -310,7 +312,7 @@ def _count_ping(protocol) -> tuple[Traffic, Traffic]:
     """Pings cannot be taken off from pings, so here the idle thing to do is to look at the balance."""
     with ExitStack() as stack:
         ann = CountingSetup(protocol, stack).users["ann"]
-        ann.come_to_rest(ann.client.balance)
+        ann.calibrate_idle(ann.client.balance)
         counts = [ann.count(ann.client.ping) for _ in range(2)]
         return counts[0], counts[-1]
 
@@ -323,7 +325,7 @@ def _count_set_up(protocol, first_ping_more: Traffic) -> Traffic:
     """
     with ExitStack() as stack:
         ann = CountingSetup(protocol, stack).users["ann"]
-        ann.come_to_rest(ann.idle)
+        ann.calibrate_idle(ann.idle)
         most = ann.idle_cost
         pings = [Traffic(min(cost.up, most.up), min(cost.down, most.down)) for cost in ann.idle_costs]
         return ann.tap.since() - sum(pings, first_ping_more)

@@ -7,7 +7,7 @@ from ..transport.interface import Implementation
 from ..transport.registry import resolve
 from .baselines.baseline import Baseline
 from .load.workload import Workload
-from .testbed import LoadWorkers, Testbed, _check_generator, _check_workload
+from .testbed import LoadWorkers, Testbed, check_generator, check_workload
 
 CALIBRATE_S, CALIBRATE_WARM_UP_S = 0.1, 0.05
 CALIBRATED_FROM_S = 5.0  # a measurement that takes so long asks for it by itself
@@ -38,10 +38,10 @@ def calibrate(
     by it. Whatever it finds on a busy machine is too little; ask again, and the new number counts. Over gRPC a light generator
     finds out what grpcio's server can do with nothing behind it. Of an interrupted calibration nothing is kept.
     """
-    _check_generator(generator)
+    check_generator(generator)
     if workload is None:
         workload = Workload(max(CALIBRATED_CLIENTS, 2 * workers), in_flight=CALIBRATED_IN_FLIGHT)
-    _check_workload(workload)
+    check_workload(workload)
     chosen = {"clients": clients, "in_flight": in_flight}
     load = replace(
         _to_calibrate(workload), seconds=seconds, **{name: each for name, each in chosen.items() if each is not None}
@@ -78,7 +78,7 @@ def _calibrate(protocol: Implementation, generator: str, crew: LoadWorkers, load
     return most[loads[-1]]
 
 
-def _calibrate_once(protocol: Implementation, generator: str, crew: LoadWorkers, loads: list[Workload]) -> None:
+def calibrate_once(protocol: Implementation, generator: str, crew: LoadWorkers, loads: list[Workload]) -> None:
     """Calibrate what is not yet, where there is a null server that speaks the protocol and the workers are on this machine."""
     if crew.executor is not None or (protocol.codec is None and protocol.name not in registry.PROTOCOLS):
         return
@@ -92,5 +92,5 @@ def _calibrate_once(protocol: Implementation, generator: str, crew: LoadWorkers,
             _calibrated.setdefault(shape)  # a codec of somebody's own may not bear a null server
 
 
-def _capacity(name: str, generator: str, crew: LoadWorkers, load: Workload) -> float | None:
+def capacity_of(name: str, generator: str, crew: LoadWorkers, load: Workload) -> float | None:
     return _calibrated.get(_shape(name, generator, crew, load)) if crew.executor is None else None

@@ -24,11 +24,11 @@ class MemoryUse(msgspec.Struct, frozen=True):
 
     resident: int
     proportional: int
-    most: int
+    peak: int
 
     def __add__(self, other: "MemoryUse") -> "MemoryUse":
         """Of two processes; the most that both had, though it may not have been at once."""
-        return MemoryUse(self.resident + other.resident, self.proportional + other.proportional, self.most + other.most)
+        return MemoryUse(self.resident + other.resident, self.proportional + other.proportional, self.peak + other.peak)
 
 
 class Processes:
@@ -201,7 +201,7 @@ def _kilobytes(lines) -> dict[str, int]:
     }
 
 
-COURSE_EVERY_NS = 90_000_000  # a little less than two looks: ten readings a second
+SAMPLE_EVERY_NS = 90_000_000  # a little less than two looks: ten readings a second
 
 
 class ServerMonitor:
@@ -250,7 +250,7 @@ class ServerMonitor:
         self.memory = self._server.memory()
 
     @property
-    def course(self) -> ResourceSeries | None:
+    def resources(self) -> ResourceSeries | None:
         """What was seen over time; None where the system does not tell."""
         if not self._course or any(None in each for each in self._course):
             return None
@@ -270,6 +270,6 @@ class ServerMonitor:
 
     def _sample_until(self, at_ns: int, over: Callable[[], bool]) -> None:
         while (now := time.perf_counter_ns()) < at_ns and not over():
-            if now >= self.start_ns and (not self._course or now - self._course[-1][0] >= COURSE_EVERY_NS):
+            if now >= self.start_ns and (not self._course or now - self._course[-1][0] >= SAMPLE_EVERY_NS):
                 self._look()
             time.sleep(min(at_ns - now, int(LOOK_S * NS)) / NS)

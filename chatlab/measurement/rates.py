@@ -19,7 +19,7 @@ from ..harness import Server
 from ..messages import cut
 from ..transport.interface import Implementation
 from ..transport.registry import one_by_one, resolve
-from .calibration import CALIBRATED_FROM_S, _calibrate_once, _capacity
+from .calibration import CALIBRATED_FROM_S, calibrate_once, capacity_of
 from .load.workload import Workload
 from .results.environment import Environment, environment, load_average, stolen_and_all, stolen_since
 from .results.runs import Comparison, Round, Run
@@ -29,9 +29,9 @@ from .testbed import (
     LoadWorkers,
     MeasurementFailed,
     Testbed,
-    _check_generator,
-    _check_workload,
     can_interleave,
+    check_generator,
+    check_workload,
 )
 
 PROTOCOLS = ("text", "grpc", "grpc-stream")
@@ -58,11 +58,11 @@ def measure(
     first where the measurement takes so long that it does not matter (see `calibrate`). An interrupt ends it with the
     rounds that are done. The processor time of a server that lives in this process cannot be told from the notebook's,
     and is None. Raises `MeasurementFailed`, a `RuntimeError`, where the clients fail, with what they said; the rounds that
-    were partial_result before are its `partial_result`.
+    were finished before are its `partial_result`.
     """
-    _check_workload(workload)
+    check_workload(workload)
     check_rounds(rounds)
-    _check_generator(generator)
+    check_generator(generator)
     before, load, crew = stolen_and_all(), load_average(), LoadWorkers(workers, executor, host)
     done: list[Round] = []
     takes_s = rounds * (workload.seconds + workload.warm_up_s)
@@ -70,7 +70,7 @@ def measure(
     try:
         with progress_bar(rounds, "measuring") as bar:
             if workload.messages is None and takes_s >= CALIBRATED_FROM_S:
-                _calibrate_once(_protocol_of(protocol_or_server), generator, crew, [workload])
+                calibrate_once(_protocol_of(protocol_or_server), generator, crew, [workload])
             for _ in range(rounds):
                 testbed = _bench(protocol_or_server, engine, generator, crew)
                 with testbed:
@@ -81,7 +81,7 @@ def measure(
             raise
         failed = ended if isinstance(ended, MeasurementFailed) else None
     where = _environment(testbed.pinned, load, before)
-    capacity = _capacity(testbed.name, generator, crew, workload)
+    capacity = capacity_of(testbed.name, generator, crew, workload)
     return _found(Run(testbed.name, workload, tuple(done), where, generator, capacity, len(done) < rounds), failed)
 
 
@@ -90,7 +90,7 @@ def _found(found: Run | Comparison, failed: MeasurementFailed | None):
     if failed is None:
         return found
     failed.partial_result = found
-    failed.add_note("The rounds that were partial_result before are the error's `partial_result`.")
+    failed.add_note("The rounds that were finished before are the error's `partial_result`.")
     raise failed
 
 
@@ -123,7 +123,7 @@ def compare(
     `clients`, its number of clients is measured; with neither, a range of them. `workload.seed` decides the order, and each
     second round runs backwards, so that whatever drifts in the machine drifts for all. In a closed loop that lasts `seconds`,
     without `think_s` or an `executor`, the protocols of a round take turns: each has `seconds` in all, in parts of `slice_s` or
-    8 mean response times of the slowest (two parts at the least), and its clock stands still meanwhile (`Round.turns`).
+    8 mean response times of the slowest (two parts at the least), and its clock stands still meanwhile (`Round.slices`).
     Shorter turns scatter less, and cost more: whose turn it is finds its caches cold (docs/measuring.md has the figures).
 
     Each protocol's generator is calibrated first, once in this process for each number of clients (`calibrate`). An interrupt
@@ -139,7 +139,7 @@ def compare(
         raise TypeError('a Workload is given by its name: compare("text", "grpc", workload=Workload(...))')
     implementations = [resolve(protocol) for protocol in (one_by_one(protocols) if protocols else PROTOCOLS)]
     _check_compared([protocol.name for protocol in implementations])
-    _check_generator(generator)
+    check_generator(generator)
     before, load, crew = stolen_and_all(), load_average(), LoadWorkers(workers, executor, host)
     done: dict[tuple[str, int], list[Round]] = {
         (protocol.name, load.clients): [] for load in loads for protocol in implementations
@@ -148,7 +148,7 @@ def compare(
     try:
         with progress_bar(rounds * len(done), "comparing") as bar:
             for protocol in implementations:
-                _calibrate_once(protocol, generator, crew, loads)
+                calibrate_once(protocol, generator, crew, loads)
             for number, order in enumerate(_orders(implementations, loads, rounds, loads[0].seed)):
                 for side_by_side in [order] if can_interleave(loads[0], crew) else [[each] for each in order]:
                     testbeds = [Testbed(protocol, engine, None, generator, crew) for protocol, _ in side_by_side]
@@ -164,7 +164,7 @@ def compare(
     where = _environment(stand.pinned, load, before)
     partial = any(len(each) < rounds for each in done.values())
     runs = [
-        Run(name, each, tuple(found), where, generator, _capacity(name, generator, crew, each), partial)
+        Run(name, each, tuple(found), where, generator, capacity_of(name, generator, crew, each), partial)
         for each in loads
         for name in dict.fromkeys(name for name, _ in done)
         if (found := done[name, each.clients])
@@ -181,7 +181,7 @@ def _listed(one_or_several) -> list:
 def _loads(workload: Workload | None, clients: int | Iterable[int] | None, quick: bool) -> list[Workload]:
     """One load for each number of clients. What was given explicitly, `quick` leaves as it is."""
     if workload is not None:
-        _check_workload(workload)
+        check_workload(workload)
     base = workload or (Workload(seconds=QUICK_SECONDS, warm_up_s=QUICK_WARM_UP_S) if quick else Workload())
     if clients is None:
         clients = base.clients if workload is not None else QUICK_CLIENTS if quick else CLIENTS

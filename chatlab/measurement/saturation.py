@@ -17,12 +17,12 @@ from .results.environment import Environment, environment
 from .results.result import Result
 from .results.runs import MIN_ATTEMPTED, Run
 
-LEAST_DONE = 0.995  # of what was due
-MOST_GROWTH = 0.01  # of the offered rate, by which the backlog may grow
-CLOSE = 1.1  # the search ends when the rate that was too much is less than so many times the one that was not
-LEAST_RATE, MOST_RATE = 1.0, 1_000_000.0
-TRIES = 2  # of a rate before it counts as too much: a pause of the machine looks the same
-LOOKS = 50  # at the backlog, in the second half
+MIN_COMPLETED = 0.995  # of what was due
+MAX_BACKLOG_GROWTH = 0.01  # of the offered rate, by which the backlog may grow
+RESOLUTION = 1.1  # the search ends when the rate that was too much is less than so many times the one that was not
+MIN_RATE, MAX_RATE = 1.0, 1_000_000.0
+MAX_ATTEMPTS = 2  # of a rate before it counts as too much: a pause of the machine looks the same
+BACKLOG_SAMPLES = 50  # at the backlog, in the second half
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def saturate(
     workload: Workload = Workload(clients=4, rate=200, seconds=1.0),
     bound_ms: float = 50.0,
     generator: str = "light",
-    close: float = CLOSE,
+    resolution: float = RESOLUTION,
     measure: Callable[..., Run] | None = None,
     **options,
 ) -> Saturation:
@@ -122,7 +122,7 @@ def saturate(
     attempts: list[Attempt] = []
 
     def sustains(rate: float) -> bool:
-        for _ in range(TRIES):
+        for _ in range(MAX_ATTEMPTS):
             run = measure(protocol, replace(workload, rate=rate), generator=generator, **options)
             if run.partial:  # the interrupt ended with it, and is meant for us
                 raise KeyboardInterrupt
@@ -135,7 +135,7 @@ def saturate(
     partial = False
     try:
         with progress_bar(None, "searching the highest rate", "rates") as bar:
-            search(sustains, float(workload.rate), close)
+            search(sustains, float(workload.rate), resolution)
     except KeyboardInterrupt:
         partial = True
         if not attempts:
@@ -143,7 +143,9 @@ def saturate(
     return Saturation(attempts[0].run.protocol, workload, bound_ms, tuple(attempts), environment(), partial)
 
 
-def search(sustains: Callable[[float], bool], first: float, close: float = CLOSE) -> tuple[float | None, float | None]:
+def search(
+    sustains: Callable[[float], bool], first: float, resolution: float = RESOLUTION
+) -> tuple[float | None, float | None]:
     """The highest rate that is sustained and the lowest that is not, as far as they were found.
 
     >>> search(lambda rate: rate <= 700, 100)
@@ -151,12 +153,12 @@ def search(sustains: Callable[[float], bool], first: float, close: float = CLOSE
     """
     good, bad = None, None
     rate = first
-    while (good is None or bad is None) and LEAST_RATE <= rate <= MOST_RATE:
+    while (good is None or bad is None) and MIN_RATE <= rate <= MAX_RATE:
         if sustains(rate):
             good, rate = rate, rate * 2
         else:
             bad, rate = rate, rate / 2
-    while good is not None and bad is not None and bad / good > close:
+    while good is not None and bad is not None and bad / good > resolution:
         middle = (good + bad) / 2
         if sustains(middle):
             good = middle
@@ -170,13 +172,13 @@ def reject_reason(run: Run, bound_ms: float) -> str:
     if run.generator_limited:
         return f"generator-limited: {run.reasons[0]}"
     samples, rate = run.samples, run.workload.rate
-    if samples.completed < LEAST_DONE * samples.offered or samples.attempted < MIN_ATTEMPTED * samples.offered:
+    if samples.completed < MIN_COMPLETED * samples.offered or samples.attempted < MIN_ATTEMPTED * samples.offered:
         return f"{samples.completed:,} of {samples.offered:,} requests were done"
     worst = max(each.response_ms(99) for each in run.rounds)
     if worst > bound_ms:
         return f"99 % within {worst:.1f} ms"
     growth = max(backlog_growth(each.samples) for each in run.rounds)
-    if growth > MOST_GROWTH * rate:
+    if growth > MAX_BACKLOG_GROWTH * rate:
         return f"the backlog grows by {growth:,.0f} requests a second"
     return ""
 
@@ -190,14 +192,14 @@ def backlog_growth(samples: Samples) -> float:
 
     due, done = numpy.sort(samples.column("due")), samples.done_at_ns
     done = numpy.sort(done[done >= 0])
-    if len(due) < LOOKS:
+    if len(due) < BACKLOG_SAMPLES:
         return 0.0
-    at = numpy.linspace((due[0] + due[-1]) / 2, due[-1], LOOKS)
+    at = numpy.linspace((due[0] + due[-1]) / 2, due[-1], BACKLOG_SAMPLES)
     backlog = numpy.searchsorted(due, at, "right") - numpy.searchsorted(done, at, "right")
     seconds = (at - at.mean()) / NS
     slope = float((seconds * backlog).sum() / (seconds**2).sum())
     scatter = backlog - backlog.mean() - slope * seconds
-    doubt = 3 * float(numpy.sqrt((scatter**2).sum() / (LOOKS - 2) / (seconds**2).sum()))
+    doubt = 3 * float(numpy.sqrt((scatter**2).sum() / (BACKLOG_SAMPLES - 2) / (seconds**2).sum()))
     return slope if slope > doubt else 0.0
 
 

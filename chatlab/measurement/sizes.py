@@ -14,7 +14,7 @@ from ..capture.layers import LAYERS, LayerBytes
 from ..display.progress import progress_bar
 from ..display.tables import Table, table
 from ..transport.registry import PROTOCOLS, one_by_one, resolve
-from .byte_counts import CountingSetup, Operation, agreed, count_in, fetch_mail, missing, with_unread_mail
+from .byte_counts import CountingSetup, Operation, confirmed, count_in, fetch_mail, missing, with_unread_mail
 from .results.environment import Environment, environment
 from .results.result import Result, available_keys
 
@@ -42,10 +42,10 @@ class SizeRow:
 
 
 class Crossing(NamedTuple):
-    """At so much information two lines of overhead meet. `other` is empty where the overhead meets the information itself."""
+    """At so much information two lines of overhead meet. `crosses` is empty where the overhead meets the information itself."""
 
     protocol: str
-    other: str
+    crosses: str
     information: float
     overhead: float
 
@@ -99,10 +99,10 @@ class SizeTable(Result):
         }
         found = []
         for name, line in lines.items():
-            found += [Crossing(name, "", *place) for place in _meetings(line, [(x, x) for x, _ in line])]
+            found += [Crossing(name, "", *place) for place in _intersections(line, [(x, x) for x, _ in line])]
         for one, other in itertools.combinations(lines, 2):
             if [x for x, _ in lines[one]] == [x for x, _ in lines[other]]:
-                found += [Crossing(one, other, *place) for place in _meetings(lines[one], lines[other])]
+                found += [Crossing(one, other, *place) for place in _intersections(lines[one], lines[other])]
         return tuple(sorted(found, key=lambda crossing: crossing.information))
 
     def to_frame(self):
@@ -127,7 +127,7 @@ class SizeTable(Result):
         return overhead_by_information(self, ax)
 
 
-def _meetings(one: list, other: list) -> list[tuple[float, float]]:
+def _intersections(one: list, other: list) -> list[tuple[float, float]]:
     """Where two lines of points at the same places cross, straight between the points."""
     found = []
     for (x0, a0), (x1, a1), (_, b0), (_, b1) in zip(one, one[1:], other, other[1:]):
@@ -261,7 +261,7 @@ def _row(protocol, size: str, operation: Operation) -> SizeRow:
     carried = resolve(protocol)
     # A codec spells a message the same every time; gRPC joins frames where they happen to meet, so there two servers must agree.
     is_certain = carried.codec is not None
-    up, down = _layers(protocol, operation) if is_certain else agreed(lambda: _layers(protocol, operation))
+    up, down = _layers(protocol, operation) if is_certain else confirmed(lambda: _layers(protocol, operation))
     return SizeRow(carried.name, operation.name, size, up, down)
 
 

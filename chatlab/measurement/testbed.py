@@ -27,7 +27,7 @@ from .results.environment import cores
 from .results.result import Result
 from .results.runs import Round
 
-TRIES = 3
+MAX_ATTEMPTS = 3
 SLICE_S = 0.05  # short beside what disturbs a machine, and long beside what a turn loses by finding its caches cold
 RESPONSE_TIMES_PER_SLICE = 8  # and at least so many mean response times of the slowest
 GENERATORS = ("clients", "light")
@@ -49,7 +49,7 @@ class LoadWorkers:
 class MeasurementFailed(ChatlabError, RuntimeError):
     """The clients failed: they were told something untrue, or lost the server, or were lost themselves.
 
-    `partial_result` is what was measured before, a partial `Run`, `Comparison` or `CostBreakdown`; None where no round was partial_result.
+    `partial_result` is what was measured before, a partial `Run`, `Comparison` or `CostBreakdown`; None where no round was finished.
     """
 
     partial_result: Result | None = None
@@ -59,12 +59,12 @@ class NoProgress(MeasurementFailed):
     """No message was done in all the time that there was, and then twice that, and twice that: the machine has other things to do."""
 
 
-def _check_workload(workload: Workload) -> None:
+def check_workload(workload: Workload) -> None:
     if not isinstance(workload, Workload):
         raise TypeError(f"the load is a Workload, not {cut(workload)}")
 
 
-def _check_generator(generator: str) -> None:
+def check_generator(generator: str) -> None:
     if generator not in GENERATORS:
         raise ValueError(f"generator is {' or '.join(map(repr, GENERATORS))}, not {generator!r}")
 
@@ -134,7 +134,7 @@ class Testbed:
 
     def run(self, workload: Workload) -> Round:
         """One round. A machine so busy that nothing was done in all that time gets more of it; the round says how much."""
-        for _ in range(TRIES):
+        for _ in range(MAX_ATTEMPTS):
             found = self._run_once(workload)
             if found.messages:
                 return found
@@ -148,7 +148,7 @@ class Testbed:
             told = run_parallel(executor, self._trials(workload), watch, self.host)
         except RuntimeError as error:
             raise MeasurementFailed(f"the clients of {self.called} failed: {error}") from error
-        return _round(workload, told, watch)
+        return build_round(workload, told, watch)
 
     @property
     def host(self) -> str:
@@ -209,7 +209,7 @@ class InterleavedTestbeds:
         """One round of each, by name. Who has done nothing in all that time has all get more of it."""
         if len(self._benches) == 1:
             return [(testbed.name, testbed.run(workload)) for testbed in self._benches]
-        for _ in range(TRIES):
+        for _ in range(MAX_ATTEMPTS):
             found = self._run_once(workload)
             if all(each.messages for each in found):
                 return [(testbed.name, each) for testbed, each in zip(self._benches, found)]
@@ -228,7 +228,7 @@ class InterleavedTestbeds:
                 f"the clients of {' or '.join(testbed.called for testbed in whose)} failed: {error}"
             ) from error
         of = [[each for (_, trial), each in zip(tasks, told) if trial.side == side] for side in range(len(watches))]
-        return [_round_of_slices(*each) for each in zip(of, watches)]
+        return [build_sliced_round(*each) for each in zip(of, watches)]
 
     def _run_slices(self, turn: Slice, workload: Workload, watches: list["ServerMonitor"]) -> None:
         """The warm-ups, and then the turns, unless a side gives up before."""
@@ -284,7 +284,7 @@ def can_interleave(workload: Workload, crew: LoadWorkers) -> bool:
     return crew.executor is None and not workload.is_open and workload.messages is None and not workload.think_s
 
 
-def _round(workload: Workload, told: list[TrialResult], watch: ServerMonitor) -> Round:
+def build_round(workload: Workload, told: list[TrialResult], watch: ServerMonitor) -> Round:
     """What the workers have told and what was seen from outside, as one round.
 
     The load lasts from before the planned beginning until after the planned end, so what is between the two counts. The
@@ -302,10 +302,10 @@ def _round(workload: Workload, told: list[TrialResult], watch: ServerMonitor) ->
     else:
         messages, seconds, due_then = every.completed, max(1, int(done_at.max())) / NS, every
         seen = messages
-    return _seen_and_told(watch, told, seconds, messages, seen, due_then, every.completed)
+    return _build_round(watch, told, seconds, messages, seen, due_then, every.completed)
 
 
-def _round_of_slices(told: list[TrialResult], watch: ServerMonitor) -> Round:
+def build_sliced_round(told: list[TrialResult], watch: ServerMonitor) -> Round:
     """The same where turns were taken: what was due in one was answered in it, so all of it counts but the first, the warm-up."""
     samples = [read_times(each) for each in told]
     warm_up_ns = [ended - began for began, ended in (each.turns[0] if each.turns else (0, 0) for each in told)]
@@ -313,11 +313,11 @@ def _round_of_slices(told: list[TrialResult], watch: ServerMonitor) -> Round:
     due_then = sum(counted[1:], counted[0])
     seconds = max(1, *(each.marks_ns[1] for each in told)) / NS
     carried = sum(each.completed for each in samples)
-    found = _seen_and_told(watch, told, seconds, due_then.completed, due_then.completed, due_then, carried)
-    return replace(found, turns=max(1, len(told[0].turns) - 1))
+    found = _build_round(watch, told, seconds, due_then.completed, due_then.completed, due_then, carried)
+    return replace(found, slices=max(1, len(told[0].turns) - 1))
 
 
-def _seen_and_told(
+def _build_round(
     watch: ServerMonitor, told: list[TrialResult], seconds: float, messages: int, seen: int, due_then, carried: int
 ) -> Round:
     (_, cpu_before), (_, cpu_after) = watch.readings
@@ -334,8 +334,8 @@ def _seen_and_told(
         busiest_worker_share=max(cpu / max(1, wall) for cpu, wall in spent),
         memory=watch.memory,
         wire=None if None in wires else sum(wires[1:], wires[0]),
-        carried=carried,
-        course=watch.course,
+        wire_requests=carried,
+        resources=watch.resources,
     )
 
 

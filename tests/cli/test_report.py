@@ -61,7 +61,7 @@ def folder(tmp_path_factory):
     a_page(
         folder,
         climbed=planted(),
-        swept=[saturate("text", Workload(rate=400), close=2, measure=made_up)],
+        swept=[saturate("text", Workload(rate=400), resolution=2, measure=made_up)],
         left_out={"grpc": "it has no codec"},
     )
     return folder
@@ -396,7 +396,7 @@ def test_a_table_is_shown_as_it_is():
 
 
 def test_the_largest_part_of_a_request_is_told_in_short(tree):
-    step = max((each for each in planted().steps() if each.protocol == "grpc"), key=lambda each: each.more.value)
+    step = max((each for each in planted().costs() if each.protocol == "grpc"), key=lambda each: each.added.value)
     (section,) = [each for each in tree.iter("section") if words(each.find("h2")) == "In short"]
     assert f"grpc: the largest part is {step.stage.part}, {step.share.value * 100:.0f} %" in words(section)
 
@@ -582,9 +582,7 @@ def test_the_call_on_the_page_loads_the_rounds_that_lie_beside_it(anchor, tree, 
 
 
 def test_a_module_of_ones_own_is_looked_for_where_it_was_found():
-    assert comparison._folders(["text", "student_codec:StudentCodec", "external_adapter:Bazaar"]) == (
-        str(HELPERS),
-    )
+    assert comparison._folders(["text", "student_codec:StudentCodec", "external_adapter:Bazaar"]) == (str(HELPERS),)
 
 
 def test_what_is_installed_is_found_by_everybody():

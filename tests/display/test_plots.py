@@ -78,8 +78,8 @@ def test_a_plot_has_a_title(result):
 
 
 @pytest.mark.parametrize("draw", [
-    a_table().plot, a_run().plot, a_trace().plot, lambda: a_load().plot(what="percentiles"), lambda: a_watched_run().plot(what="processor"),
-    lambda: a_watched_run().plot(what="memory"),
+    a_table().plot, a_run().plot, a_trace().plot, lambda: a_load().plot(metric="percentiles"), lambda: a_watched_run().plot(metric="processor"),
+    lambda: a_watched_run().plot(metric="memory"),
 ])  # fmt: skip
 def test_in_a_dark_style_the_paper_stays_white_and_the_ink_dark(draw):
     with pyplot.style.context("dark_background"):
@@ -174,18 +174,18 @@ TIMES = pytest.mark.parametrize("what", ["distribution", "percentiles", "time"])
 
 @TIMES
 def test_a_picture_of_times_says_the_load_the_loop_and_how_many(what):
-    said = " ".join(words(a_load().plot(what=what))).replace("\n", " ")
+    said = " ".join(words(a_load().plot(metric=what))).replace("\n", " ")
     assert "Open loop, 100 messages of 32 bytes per second" in said and "Requests: text 100; not done: 0" in said
 
 
 @TIMES
 def test_what_the_generator_limited_is_grey_and_named(what):
-    ax = a_load(late_ms=9).plot(what=what)
+    ax = a_load(late_ms=9).plot(metric=what)
     assert any("text (generator-limited)" in text for text in words(ax)) and LIMITED in str(ax.lines[0].get_color())
 
 
 def test_what_was_never_answered_is_drawn_at_its_age():
-    ax = a_load(unanswered=5).plot(what="time")
+    ax = a_load(unanswered=5).plot(metric="time")
     assert [len(line.get_xdata()) for line in ax.lines if line.get_marker() == "x"] == [5]
 
 
@@ -203,7 +203,7 @@ def test_runs_of_different_loads_that_share_a_picture_are_both_told():
 
 def test_a_run_without_samples_has_no_times_to_draw():
     with pytest.raises(ValueError, match="has kept no samples"):
-        a_run().plot(what="time")
+        a_run().plot(metric="time")
 
 
 def test_a_curve_marks_what_was_not_sustained():
@@ -223,7 +223,7 @@ SERVER = pytest.mark.parametrize(
 
 
 def a_watched_run(rounds=3, turns=1):
-    each = Round(0.2, 100, 0.1, 0.1, course=COURSE, turns=turns)
+    each = Round(0.2, 100, 0.1, 0.1, resources=COURSE, slices=turns)
     return Run("text", Workload(seconds=0.2, warm_up_s=0.1), (each,) * rounds, HERE)
 
 
@@ -233,7 +233,7 @@ def handed(ax):
 
 @SERVER
 def test_the_server_over_time_is_a_line_for_each_round_with_its_unit_and_a_title(what, unit):
-    ax = a_watched_run().plot(what=what)
+    ax = a_watched_run().plot(metric=what)
     assert handed(ax) == ["round 1", "round 2", "round 3"] and ax.get_ylabel() == unit
     assert ax.get_xlabel() == "seconds since the start of the load" and ax.get_title(loc="left").endswith(": text")
     assert ax.sentence.endswith("a line for each of 3 rounds of text. to_frame() of a round's course has the numbers.")
@@ -241,26 +241,26 @@ def test_the_server_over_time_is_a_line_for_each_round_with_its_unit_and_a_title
 
 @SERVER
 def test_rounds_of_the_server_are_told_apart_without_colour(what, unit):
-    drawn = a_watched_run().plot(what=what)
+    drawn = a_watched_run().plot(metric=what)
     lines = [each for each in (*drawn.lines, *drawn.patches) if str(each.get_label()).startswith("round")]
     assert len({str(line.get_linestyle()) for line in lines}) == 3
 
 
 def test_the_share_of_the_processor_is_that_from_reading_to_reading():
     (steps,) = [
-        each for each in a_watched_run(rounds=1).plot(what="processor").patches if each.get_label() == "round 1"
+        each for each in a_watched_run(rounds=1).plot(metric="processor").patches if each.get_label() == "round 1"
     ]
     assert tuple(steps.get_data().values) == COURSE.busy and tuple(steps.get_data().edges) == COURSE.at_s
 
 
 def test_memory_is_drawn_in_mebibytes():
-    (line,) = [each for each in a_watched_run(rounds=1).plot(what="memory").lines if each.get_label() == "round 1"]
+    (line,) = [each for each in a_watched_run(rounds=1).plot(metric="memory").lines if each.get_label() == "round 1"]
     assert list(line.get_ydata()) == [8, 9, 12, 12]
 
 
 @SERVER
 def test_a_picture_of_the_server_says_the_load_and_marks_the_warm_up(what, unit):
-    said = " ".join(words(a_watched_run().plot(what=what))).replace("\n", " ")
+    said = " ".join(words(a_watched_run().plot(metric=what))).replace("\n", " ")
     assert (
         "Closed loop, one message" in said
         and "ten times a second; 3 rounds" in said
@@ -270,22 +270,22 @@ def test_a_picture_of_the_server_says_the_load_and_marks_the_warm_up(what, unit)
 
 
 def test_where_turns_were_taken_it_is_their_time_without_a_warm_up():
-    ax = a_watched_run(turns=8).plot(what="processor")
+    ax = a_watched_run(turns=8).plot(metric="processor")
     assert ax.get_xlabel() == "seconds of its turns, the warm-up left out" and "warm-up" not in words(ax)
 
 
 def test_of_many_rounds_the_first_and_the_last_are_named():
-    assert handed(a_watched_run(rounds=9).plot(what="memory")) == ["round 1", "round 9"]
+    assert handed(a_watched_run(rounds=9).plot(metric="memory")) == ["round 1", "round 9"]
 
 
 def test_what_hardly_changes_does_not_look_as_if_it_did():
     course = ResourceSeries((0.0, 0.1), (0.0, 0.1), (8 << 20, (8 << 20) + 4096))
-    run = replace(a_watched_run(), rounds=(Round(0.2, 100, 0.1, 0.1, course=course),))
-    low, high = run.plot(what="memory").get_ylim()
+    run = replace(a_watched_run(), rounds=(Round(0.2, 100, 0.1, 0.1, resources=course),))
+    low, high = run.plot(metric="memory").get_ylim()
     assert high - low == pytest.approx(1)
 
 
 @SERVER
 def test_without_readings_there_is_nothing_to_draw(what, unit):
     with pytest.raises(ValueError, match="there are no readings over time to draw"):
-        a_run().plot(what=what)
+        a_run().plot(metric=what)

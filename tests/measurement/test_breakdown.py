@@ -288,27 +288,27 @@ def test_measuring_prints_nothing(capfd):
     ("text", "frames", 2), ("text", "codec", 4), ("text", "chat", 9), ("grpc", "bytes", 235), ("grpc", "messages", 20), ("grpc", "chat", 30),
 ])  # fmt: skip
 def test_a_planted_cost_is_found_on_its_rung_though_the_machine_drifts(protocol, name, cost):
-    step = planted().step(protocol, name)
-    assert step.more.value == pytest.approx(cost, abs=0.3) and step.differs and step.remark == ""
+    step = planted().cost(protocol, name)
+    assert step.added.value == pytest.approx(cost, abs=0.3) and step.differs and step.remark == ""
 
 
 def test_differences_are_of_the_same_round():
-    step = planted().step("text", "frames")
-    assert step.value.high - step.value.low > 10 > 1 > step.more.high - step.more.low
+    step = planted().cost("text", "frames")
+    assert step.value.high - step.value.low > 10 > 1 > step.added.high - step.added.low
 
 
 def test_an_extra_cost_of_one_rung_is_that_rungs_alone():
     plain, dearer = planted(), planted({**COSTS, "grpc messages": 290, "grpc chat": 320})
     changed = [
-        now.stage.name for was, now in zip(plain.steps(), dearer.steps()) if abs(now.more.value - was.more.value) > 1
+        now.stage.name for was, now in zip(plain.costs(), dearer.costs()) if abs(now.added.value - was.added.value) > 1
     ]
     assert changed == ["messages"]
 
 
 def test_parts_add_up_to_the_whole():
     for protocol in ("text", "grpc"):
-        steps = [step for step in planted().steps() if step.protocol == protocol]
-        assert sum(step.more.value for step in steps) == pytest.approx(steps[-1].value.value, rel=0.02)
+        steps = [step for step in planted().costs() if step.protocol == protocol]
+        assert sum(step.added.value for step in steps) == pytest.approx(steps[-1].value.value, rel=0.02)
         assert sum(step.share.value for step in steps) == pytest.approx(1, abs=0.02)
 
 
@@ -318,17 +318,17 @@ def test_parts_add_up_to_the_whole():
 )
 def test_a_rung_that_takes_no_more_says_so(cost, remark):
     found = planted({**COSTS, "text frames": cost})
-    assert found.step("text", "frames").remark.startswith(remark) and remark in str(found)
+    assert found.cost("text", "frames").remark.startswith(remark) and remark in str(found)
 
 
 def test_one_round_cannot_tell():
-    assert {step.remark for step in planted(rounds=1).steps()} == {"one round cannot tell"}
+    assert {step.remark for step in planted(rounds=1).costs()} == {"one round cannot tell"}
 
 
 def test_the_ground_belongs_to_every_ladder():
     found = planted()
     assert found["text", "echo"] is found["grpc", "echo"] is found.stages[0]
-    assert [step.stage.name for step in found.steps()] == [
+    assert [step.stage.name for step in found.costs()] == [
         "echo",
         "frames",
         "codec",
@@ -345,15 +345,15 @@ def test_a_rung_that_is_missing_is_answered_with_those_there_are():
     with pytest.raises(KeyError, match="text has no stage 'bytes'; it has echo, frames, codec, chat"):
         found["text", "bytes"]
     with pytest.raises(KeyError, match="grpc has no stage 'codec'; it has echo, bytes, messages, chat"):
-        found.step("grpc", "codec")
+        found.cost("grpc", "codec")
     with pytest.raises(KeyError, match="there is no ladder of 'json'; there are text, grpc"):
         found["json", "echo"]
 
 
 def test_response_times_can_be_attributed_too():
-    assert planted().step("grpc", "messages", "latency_us").more.value == pytest.approx(40, abs=0.6)
+    assert planted().cost("grpc", "messages", "latency_us").added.value == pytest.approx(40, abs=0.6)
     with pytest.raises(ValueError, match="'cpu_us' or 'latency_us', not 'rate'"):
-        planted().steps("rate")
+        planted().costs("rate")
 
 
 def test_where_no_processor_time_could_be_read_it_is_response_times():
@@ -362,7 +362,7 @@ def test_where_no_processor_time_could_be_read_it_is_response_times():
     )
     found = CostBreakdown(stages, planted().workload, "loop", HERE)
     assert (
-        found.measures == ("latency_us",)
+        found.metrics == ("latency_us",)
         and "could not be read here" in str(found)
         and "response µs in all" in str(found)
     )
@@ -399,7 +399,7 @@ def test_a_frame_has_a_row_for_each_rung_and_round():
 def test_a_picture_has_a_bar_and_a_number_for_each_step():
     ax = planted().plot(Figure().subplots())
     told = [text.get_text() for text in ax.texts]
-    assert [label.get_text() for label in ax.get_yticklabels()] == [step.stage.part for step in planted().steps()]
+    assert [label.get_text() for label in ax.get_yticklabels()] == [step.stage.part for step in planted().costs()]
     assert len([each for each in told if "µs, " in each]) == 8 and {"text", "grpc"} <= set(told)
     assert ax.sentence.startswith("The server's processor time for a request, part by part, for text: ")
 

@@ -24,7 +24,7 @@ from chatlab.measurement.load.trial import SliceTimes, TrialResult, TrialSpec
 from chatlab.measurement.load.workload import NS, Workload
 from chatlab.measurement.process_stats import ServerMonitor
 from chatlab.measurement.rates import compare
-from chatlab.measurement.testbed import SLICE_S, InterleavedTestbeds, _round_of_slices
+from chatlab.measurement.testbed import SLICE_S, InterleavedTestbeds, build_sliced_round
 from chatlab.transport.registry import pack, resolve
 
 pytestmark = pytest.mark.usefixtures("brief_calibrations")
@@ -67,7 +67,9 @@ def tasks(executor, servers, generator="light", workload=BRIEF):
     return [
         (
             executor,
-            TrialSpec(pack(resolve(name)), tuple(server.addresses[name]), workload, f"w{side:06x}c", generator, side=side),
+            TrialSpec(
+                pack(resolve(name)), tuple(server.addresses[name]), workload, f"w{side:06x}c", generator, side=side
+            ),
         )
         for side, (server, name) in enumerate(zip(servers, ("text", "grpc")))
     ]
@@ -163,7 +165,7 @@ def test_who_gave_up_before_a_turn_that_counts_has_a_round_of_nothing():
     watch = ServerMonitor(None, BRIEF)
     watch.sample_after_slice(0)
     told = TrialResult(0, b"", b"", b"", b"", b"", (0, 0), (0, 0), 5 * MS, None, ((0, 5 * MS),))
-    found = _round_of_slices([told], watch)
+    found = build_sliced_round([told], watch)
     assert (found.messages, found.generator_share) == (0, 0)
 
 
@@ -177,7 +179,9 @@ def test_the_wait_for_what_is_never_answered_counts_for_no_turn():
 
 def test_a_turn_says_how_much_was_done_in_it(processes, servers):
     said = []
-    told = run_interleaved(tasks(processes, servers), lambda turn: said.extend(turn(side, 10 * MS) for side in (0, 1, 0, 1)))
+    told = run_interleaved(
+        tasks(processes, servers), lambda turn: said.extend(turn(side, 10 * MS) for side in (0, 1, 0, 1))
+    )
     assert [said[0] + said[2], said[1] + said[3]] == [read_times(each).completed for each in told]
 
 
@@ -232,7 +236,9 @@ def turns_among(sides: int, slice_s: float = SLICE_S) -> list[tuple[int, float]]
     """Who had the load, and for how many seconds it was to be; the load lasts for four turns."""
     turns, load = [], replace(BRIEF, seconds=4 * SLICE_S)
     InterleavedTestbeds([], slice_s)._run_slices(
-        lambda side, lasts_ns: turns.append((side, lasts_ns / NS)), load, [ServerMonitor(None, load) for _ in range(sides)]
+        lambda side, lasts_ns: turns.append((side, lasts_ns / NS)),
+        load,
+        [ServerMonitor(None, load) for _ in range(sides)],
     )
     return turns
 
@@ -261,7 +267,7 @@ def test_shorter_turns_are_more_turns():
         generator="light",
         slice_s=0.01,
     )
-    (turns,) = {run.rounds[0].turns for run in found.runs}
+    (turns,) = {run.rounds[0].slices for run in found.runs}
     assert 4 < turns <= 20  # each lasts for 8 response times at the least, which a busy machine makes longer
 
 
@@ -272,7 +278,7 @@ def test_a_turn_that_is_no_time_is_refused():
 
 def test_a_closed_loop_is_compared_in_turns():
     found = compare(["text", "json"], workload=replace(BRIEF, seconds=0.4), clients=2, rounds=1, generator="light")
-    assert {run.rounds[0].turns for run in found.runs} == {8}
+    assert {run.rounds[0].slices for run in found.runs} == {8}
 
 
 @pytest.mark.parametrize(
@@ -280,7 +286,7 @@ def test_a_closed_loop_is_compared_in_turns():
 )
 def test_what_cannot_stop_and_go_on_is_measured_one_protocol_at_a_time(load):
     found = compare(["text", "json"], workload=load, clients=2, rounds=1, generator="light")
-    assert {run.rounds[0].turns for run in found.runs} == {1}
+    assert {run.rounds[0].slices for run in found.runs} == {1}
 
 
 @pytest.mark.slow
@@ -293,7 +299,7 @@ def test_every_protocol_of_ours_can_take_turns(generator):
         rounds=1,
         generator=generator,
     )
-    assert [(run.rounds[0].turns, run.rounds[0].samples.unanswered) for run in found.runs] == [(2, 0)] * 6
+    assert [(run.rounds[0].slices, run.rounds[0].samples.unanswered) for run in found.runs] == [(2, 0)] * 6
 
 
 def test_a_round_of_turns_counts_what_was_done_after_the_warm_up_and_no_time_of_the_others():
@@ -302,7 +308,7 @@ def test_a_round_of_turns_counts_what_was_done_after_the_warm_up_and_no_time_of_
     )
     for run in found.runs:
         (only,) = run.rounds
-        assert only.messages == only.samples.completed == only.server_messages < only.carried
+        assert only.messages == only.samples.completed == only.server_messages < only.wire_requests
         assert 0.2 <= only.seconds < 0.4
         assert only.samples.end_ns > (0.1 + only.seconds) * NS - MS
 
@@ -311,7 +317,7 @@ def test_slow_clients_have_fewer_and_longer_turns():
     found = compare(
         ["text", "json"], workload=replace(BRIEF, in_flight=16, seconds=0.4), clients=64, rounds=1, generator="light"
     )
-    assert {run.rounds[0].turns for run in found.runs} <= {2, 4}
+    assert {run.rounds[0].slices for run in found.runs} <= {2, 4}
 
 
 @GENERATORS

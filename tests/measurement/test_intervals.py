@@ -317,12 +317,12 @@ def test_a_verdict_is_a_phrase(a, b, verdict):
 
 def test_where_nothing_can_be_said_there_is_no_difference_that_was_looked_for():
     wide, narrow = ratio([200, 60, 150, 50], [100] * 4), ratio([97, 104, 99, 102], [100] * 4)
-    assert wide.is_vague and not wide.differs and not narrow.is_vague
+    assert wide.is_inconclusive and not wide.differs and not narrow.is_inconclusive
 
 
 def test_what_differs_is_never_vague():
     found = ratio([300, 900, 2700, 800, 1200, 500, 400, 700], [100] * 8)
-    assert found.differs and not found.is_vague
+    assert found.differs and not found.is_inconclusive
 
 
 def test_a_verdict_of_costs_has_its_own_words():

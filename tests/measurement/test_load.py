@@ -269,24 +269,24 @@ def test_the_bytes_of_a_ping_are_those_of_its_lines():
 @LINUX
 def test_the_servers_memory_is_seen_from_outside():
     (only,) = measure("text", Workload(messages=5)).rounds
-    assert 1 << 20 < only.memory.proportional <= only.memory.resident <= only.memory.most
+    assert 1 << 20 < only.memory.proportional <= only.memory.resident <= only.memory.peak
 
 
 @LINUX
 def test_the_servers_processor_and_memory_are_a_series(tmp_path):
     run = measure("text", Workload(seconds=0.5, warm_up_s=0.05), generator="light")
-    course = run.rounds[0].course
+    course = run.rounds[0].resources
     distances = numpy.diff(course.at_s)
     assert (
         5 <= len(course) and distances.max() < 0.5 and course.at_s[0] >= 0
     )  # ten a second, unless the machine is busy
     assert all(each >= 0 for each in course.busy) and course.cpu_s[-1] > 0 and min(course.resident) > 1 << 20
-    assert Run.load(run.save(tmp_path / "run.json")).rounds[0].course == course
+    assert Run.load(run.save(tmp_path / "run.json")).rounds[0].resources == course
 
 
 def test_a_server_in_this_process_has_no_series_of_its_own():
     with chatlab.serve("text", name="measured here") as server:
-        assert measure(server, Workload(messages=5)).rounds[0].course is None
+        assert measure(server, Workload(messages=5)).rounds[0].resources is None
 
 
 def test_a_series_makes_a_frame():

@@ -23,7 +23,7 @@ from chatlab.measurement import byte_counts as counting
 from chatlab.measurement.load.trial import TrialResult
 from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.process_stats import Processes, ServerMonitor, cpu_ns
-from chatlab.measurement.testbed import _round
+from chatlab.measurement.testbed import build_round
 from chatlab.messages import Arrived, Ping, Pong, Send, Sent
 from chatlab.transport.worker_process import Worker
 
@@ -172,13 +172,13 @@ def a_watch(load, *readings_ms_and_cpu_ms):
 
 def test_time_in_which_nothing_was_asked_any_more_is_not_measured_time():
     load = Workload(seconds=0.2, warm_up_s=0.1)
-    late = _round(load, [a_told([50, 150, 250, 299, 310], (100, 300))], a_watch(load, (120, 0), (390, 6)))
+    late = build_round(load, [a_told([50, 150, 250, 299, 310], (100, 300))], a_watch(load, (120, 0), (390, 6)))
     assert (late.messages, late.seconds) == (3, 0.2)
 
 
 def test_the_servers_processor_time_is_divided_among_the_messages_of_its_own_span():
     load = Workload(seconds=0.2, warm_up_s=0.1)
-    late = _round(load, [a_told([110, 150, 250, 299, 310], (100, 300))], a_watch(load, (120, 0), (390, 6)))
+    late = build_round(load, [a_told([110, 150, 250, 299, 310], (100, 300))], a_watch(load, (120, 0), (390, 6)))
     assert late.messages == 4 and late.server_cpu_us == pytest.approx(6000 / 4)  # of those at 150, 250, 299 and 310 ms
 
 
@@ -192,7 +192,7 @@ def test_a_reading_that_comes_when_the_load_is_over_is_not_taken():
 @LINUX
 def test_the_servers_processor_time_is_read_from_outside():
     run = chatlab.measure("text", BRIEF, rounds=2)
-    assert len(run.rounds) == 2 and 0 < run.server_cpu_us.least
+    assert len(run.rounds) == 2 and 0 < run.server_cpu_us.min
 
 
 @LINUX
@@ -343,7 +343,7 @@ print(repr(result), "partial" in str(result), result.partial, type(result).load(
 BOTH_COMPARED = (
     "chatlab.compare(['text', 'json'], workload=chatlab.Workload(messages=5), clients=2, rounds=3, generator='light')"
 )
-SEARCHED = "chatlab.saturate('text', chatlab.Workload(clients=2, rate=50, seconds=0.2), close=1.01)"
+SEARCHED = "chatlab.saturate('text', chatlab.Workload(clients=2, rate=50, seconds=0.2), resolution=1.01)"
 
 
 def interrupted(script, *args) -> str:

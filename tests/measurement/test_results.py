@@ -103,14 +103,14 @@ def test_who_asks_for_what_is_not_there_is_told_what_there_is(result, wrong, the
 
 def test_what_cannot_be_compared_is_told_with_what_can():
     with pytest.raises(ValueError, match="'rate', 'server_cpu_us', 'p99_ms', not 'p50_ms'"):
-        a_comparison().ratio("text", "grpc", 2, of="p50_ms")
+        a_comparison().ratio("text", "grpc", 2, metric="p50_ms")
 
 
 def test_what_cannot_be_drawn_is_told_with_what_can():
     with pytest.raises(
         ValueError, match="'rate', 'distribution', 'percentiles', 'time', 'processor', 'memory', not 'foo'"
     ):
-        a_run().plot(what="foo")
+        a_run().plot(metric="foo")
 
 
 def test_the_servers_time_is_divided_by_what_was_done_while_it_was_read():

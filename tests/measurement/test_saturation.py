@@ -30,7 +30,7 @@ def test_a_backlog_that_grows_is_measured():
 
 @pytest.mark.parametrize("first", [10, 900, 40_000])
 def test_the_search_comes_close_from_wherever_it_begins(first):
-    good, bad = search(lambda rate: rate <= 1000, first, close=1.05)
+    good, bad = search(lambda rate: rate <= 1000, first, resolution=1.05)
     assert good <= 1000 < bad and bad / good <= 1.05
 
 
@@ -54,12 +54,12 @@ def test_where_the_generator_gives_up_first_the_server_may_do_more():
 
 
 def test_a_saturation_comes_back_from_its_file(tmp_path):
-    found = saturate("x", Workload(rate=400), close=2, measure=made_up)
+    found = saturate("x", Workload(rate=400), resolution=2, measure=made_up)
     assert Saturation.load(found.save(tmp_path / "x.json")) == found
 
 
 def test_a_saturation_is_a_table_and_a_picture():
-    found = saturate("x", Workload(rate=400), close=2, measure=made_up)
+    found = saturate("x", Workload(rate=400), resolution=2, measure=made_up)
     assert found.verdict in str(found) and "the backlog" not in found._repr_html_()[:100]
     assert found.plot(Figure().subplots()).get_ylabel().endswith("ms")
 
@@ -71,5 +71,5 @@ def test_a_search_needs_an_open_loop():
 
 def test_a_real_server_is_tried():
     load = Workload(clients=2, rate=20_000, seconds=0.1, warm_up_s=0.05, operations="ping")
-    found = saturate("text", load, bound_ms=10_000, close=10_000)
+    found = saturate("text", load, bound_ms=10_000, resolution=10_000)
     assert found.attempts[0].run.workload.rate == 20_000 and len(found.attempts) >= 2

@@ -27,7 +27,7 @@ def rates(chance=None, noise=0.03, rounds=5, clients=CLIENTS, off=0.0, **paramet
 
 def test_without_noise_the_law_is_found():
     found = scaling(CLIENTS, rates(noise=0))
-    assert found.alone.value == pytest.approx(1000)
+    assert found.lambda_.value == pytest.approx(1000)
     assert (found.contention.value, found.coherency.value) == pytest.approx((0.05, 0.002))
     assert found.peak.value == pytest.approx(sqrt(0.95 / 0.002))
     assert found(64) == pytest.approx(law(64)) and found.misfit < 1e-6

@@ -116,7 +116,9 @@ def test_tape_kernel_and_fields_agree_in_every_size(protocol):
         until(lambda: tap.since() == tcp_bytes(tap.address))
         frames = tap.frames
         assert (
-            sum(field.size for frame in frames for field in frame.fields) == frames.bytes_by_layer().bytes == tap.since().total
+            sum(field.size for frame in frames for field in frame.fields)
+            == frames.bytes_by_layer().bytes
+            == tap.since().total
         )
 
 
@@ -128,7 +130,7 @@ def test_a_foreign_server_is_counted_in_the_sizes_that_it_can_carry():
 
 
 def test_lines_cross_where_they_cross():
-    found = [(c.protocol, c.other, c.information, c.overhead) for c in a_table().crossings()]
+    found = [(c.protocol, c.crosses, c.information, c.overhead) for c in a_table().crossings()]
     # text rises from 15 at 20 to 60 at 40: it meets 20 + 20/3 = 26 2/3 there, and the diagonal between 15 < 20 and 60 > 40.
     assert found == [
         ("text", "", pytest.approx(24), pytest.approx(24)),

@@ -11,8 +11,8 @@ def breakdown_bars(result, ax=None, of: str = ""):
 
     `of` is "cpu_us" or "latency_us". A whisker is the interval of what is added; grey is the generator's limit.
     """
-    of = of or result.measures[0]
-    steps = result.steps(of)
+    of = of or result.metrics[0]
+    steps = result.costs(of)
     ax = ax or _axes(8.0, 1.9 + 0.27 * len(steps) + 0.3 * len(result.protocols))
     most = min(max(_reach(step) for step in steps), 1.5 * max(step.value.value for step in steps if step.value))
     y, places, below = 0.0, [], 0.0
@@ -60,8 +60,8 @@ def _rung(ax, step, y: float, below: float, most: float) -> None:
         else dict(color="none", edgecolor=color)
     )
     ax.barh(y, abs(value - below), 0.72, left=less, lw=0 if value >= below else 0.9, zorder=2.5, **added)
-    if step.more is not None and step.more.low is not None:
-        arms = [[step.more.value - step.more.low], [step.more.high - step.more.value]]
+    if step.added is not None and step.added.low is not None:
+        arms = [[step.added.value - step.added.low], [step.added.high - step.added.value]]
         for ink, width, cap in ("white", 2.6, 3.2), (INK, 1.1, 2.5):  # with a rim, or it is lost on its bar
             look = dict(fmt="none", ecolor=ink, elinewidth=width, capsize=cap, capthick=width)
             ax.errorbar(value, y, xerr=arms, zorder=3, **look)
@@ -75,15 +75,15 @@ def _reach(step) -> float:
     if step.value is None:
         return 0.0
     return step.value.value + (
-        step.more.high - step.more.value if step.more is not None and step.more.high is not None else 0.0
+        step.added.high - step.added.value if step.added is not None and step.added.high is not None else 0.0
     )
 
 
 def _rung_in_words(step) -> str:
-    if step.more is None:
+    if step.added is None:
         return step.remark
-    sign, digits = "+" if step.stage.protocol else "", 0 if abs(step.more.value) >= 100 else 1
-    told = f"{step.more.value:{sign},.{digits}f} µs{f', {step.percent}' if step.percent else ''}".replace("-", "−")
+    sign, digits = "+" if step.stage.protocol else "", 0 if abs(step.added.value) >= 100 else 1
+    told = f"{step.added.value:{sign},.{digits}f} µs{f', {step.percent}' if step.percent else ''}".replace("-", "−")
     if step.remark == "perhaps":
         return f"perhaps {told}"
     return told + (f": {step.remark.partition(',')[0]}" if step.remark else "")

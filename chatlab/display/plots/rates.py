@@ -38,7 +38,7 @@ def _lines(ax, comparison, value) -> None:
         xs, ys = [run.workload.clients for run in runs], [value(run) for run in runs]
         if not runs:
             continue
-        ax.fill_between(xs, [y.least for y in ys], [y.most for y in ys], color=style.color, alpha=0.15, lw=0, zorder=1)
+        ax.fill_between(xs, [y.min for y in ys], [y.max for y in ys], color=style.color, alpha=0.15, lw=0, zorder=1)
         ax.plot(xs, [y.median for y in ys], style.line, color=style.color, lw=1.8, zorder=2)
         for x, y, run in zip(xs, ys, runs):
             face, edge = ("white", LIMITED) if run.generator_limited else (style.color, style.color)

@@ -14,7 +14,9 @@ def server_over_time(run, ax=None, of: str = "processor"):
     ax = ax or _axes(7.2, 4.6)
     load = run.workload
     seen = [
-        (number, each) for number, each in enumerate(run.rounds, 1) if each.course is not None and len(each.course) > 1
+        (number, each)
+        for number, each in enumerate(run.rounds, 1)
+        if each.resources is not None and len(each.resources) > 1
     ]
     for number, each in seen:
         pale = 0.55 * (seen[-1][0] - number) / max(1, seen[-1][0] - seen[0][0])
@@ -23,10 +25,10 @@ def server_over_time(run, ax=None, of: str = "processor"):
             color=_mixed(style_of(run.protocol).color, 1.0, pale), ls=_ROUND_LINES[number % 4 - 1], lw=1.6, label=label
         )
         if of == "processor":
-            ax.stairs(each.course.busy, each.course.at_s, baseline=None, **look)
+            ax.stairs(each.resources.busy, each.resources.at_s, baseline=None, **look)
         else:
-            ax.plot(each.course.at_s, [size / 2**20 for size in each.course.resident], **look)
-    took_turns = any(each.turns > 1 for _, each in seen)
+            ax.plot(each.resources.at_s, [size / 2**20 for size in each.resources.resident], **look)
+    took_turns = any(each.slices > 1 for _, each in seen)
     if load.messages is None and not took_turns:
         _mark_warm_up(ax, load.warm_up_s)
     title, ax_label = _SERVER_LABELS[of]
@@ -36,7 +38,7 @@ def server_over_time(run, ax=None, of: str = "processor"):
     else:
         _at_least(ax, 1.0)
         ax.yaxis.set_major_formatter(lambda y, _: f"{y:,.1f}")
-    ax.set_xlim(0, max(each.course.at_s[-1] for _, each in seen))
+    ax.set_xlim(0, max(each.resources.at_s[-1] for _, each in seen))
     ax.set_xlabel("seconds of its turns, the warm-up left out" if took_turns else "seconds since the start of the load")
     ax.set_ylabel(ax_label)
     ax.set_title(f"{title}: {run.protocol}", loc="left", fontsize=12, color=INK)

@@ -184,7 +184,7 @@ def overhead_by_information(table, ax=None):
     crossings = table.crossings()
     for n, crossing in enumerate(crossings):
         has_neighbour = any(
-            bool(c.other) == bool(crossing.other) and c.information < 2 * crossing.information
+            bool(c.crosses) == bool(crossing.crosses) and c.information < 2 * crossing.information
             for c in crossings[n + 1 :]
         )
         _crossing(ax, crossing, has_neighbour)
@@ -205,10 +205,12 @@ def _crossing(ax, crossing, has_neighbour: bool) -> None:
     from matplotlib.patheffects import withStroke
 
     place = crossing.information, crossing.overhead
-    marker, size = ("o", 11) if crossing.other else ("D", 8)
-    ax.plot(*place, marker, mfc="none" if crossing.other else "white", mec=INK, mew=1.3, ms=size, zorder=5)
+    marker, size = ("o", 11) if crossing.crosses else ("D", 8)
+    ax.plot(*place, marker, mfc="none" if crossing.crosses else "white", mec=INK, mew=1.3, ms=size, zorder=5)
     side = (
-        dict(xytext=(-8, 4), ha="right") if has_neighbour else dict(xytext=(8, 4 if crossing.other else -12), ha="left")
+        dict(xytext=(-8, 4), ha="right")
+        if has_neighbour
+        else dict(xytext=(8, 4 if crossing.crosses else -12), ha="left")
     )
     look = dict(fontsize=8, color=INK, zorder=6, path_effects=[withStroke(linewidth=3, foreground="white")])
     ax.annotate(f"{crossing.information:,.0f}", place, textcoords="offset points", **look, **side)
@@ -216,8 +218,8 @@ def _crossing(ax, crossing, has_neighbour: bool) -> None:
 
 def _crossings_in_words(table) -> str:
     told = [
-        f"{each.protocol} and {each.other} meet at {each.information:,.0f}"
-        if each.other
+        f"{each.protocol} and {each.crosses} meet at {each.information:,.0f}"
+        if each.crosses
         else f"{each.protocol} has as much overhead as information at {each.information:,.0f}"
         for each in table.crossings()
     ]

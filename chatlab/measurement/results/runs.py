@@ -33,8 +33,8 @@ class Spread(NamedTuple):
     """The median of several rounds, and between which values they lay."""
 
     median: float
-    least: float
-    most: float
+    min: float
+    max: float
 
 
 def spread(values) -> Spread:
@@ -54,13 +54,15 @@ class Round:
     workers: int = 1
     busiest_worker_share: float | None = None  #: the share of a processor that the busiest_worker_share worker used
     memory: MemoryUse | None = None  #: of the server at the end
-    wire: Segments | None = None  #: what passed on the generator's connections for `carried` requests, warm-up and all
-    carried: int = 0
-    course: ResourceSeries | None = (
+    wire: Segments | None = (
+        None  #: what passed on the generator's connections for `wire_requests` requests, warm-up and all
+    )
+    wire_requests: int = 0
+    resources: ResourceSeries | None = (
         None  #: the server's processor and memory, read from outside ten times a second or after each turn
     )
     server_messages: int | None = None  #: done between the two readings of `server_cpu_s`; without it, `messages` were
-    turns: int = 1  #: in so many parts, between which it was the turn of the protocols beside it
+    slices: int = 1  #: in so many parts, between which it was the turn of the protocols beside it
 
     @property
     def rate(self) -> float:
@@ -81,12 +83,16 @@ class Round:
     @property
     def bytes_per_message(self) -> float | None:
         """What passed at the socket for a message, up and down, acknowledgements and all."""
-        return (self.wire.up + self.wire.down) / self.carried if self.wire and self.carried else None
+        return (self.wire.up + self.wire.down) / self.wire_requests if self.wire and self.wire_requests else None
 
     @property
     def segments_per_message(self) -> float | None:
         """TCP segments with data, up and down, for a message."""
-        return (self.wire.segments_up + self.wire.segments_down) / self.carried if self.wire and self.carried else None
+        return (
+            (self.wire.segments_up + self.wire.segments_down) / self.wire_requests
+            if self.wire and self.wire_requests
+            else None
+        )
 
     def response_ms(self, percent: float) -> float | None:
         """A percentile of the response times, from due to answered; unanswered requests count with their age."""
@@ -218,29 +224,29 @@ class Run(SampledResult):
         """A pandas DataFrame: a row for each round."""
         return _frame([self])
 
-    def plot(self, ax=None, what: str = "rate"):
+    def plot(self, ax=None, metric: str = "rate"):
         """Its "rate", or its response times: their "distribution", their "percentiles", or over "time"; or what the server
         used of a "processor" and had in "memory" meanwhile. Returns the Axes."""
         from ...display import plots
 
-        if what == "rate":
+        if metric == "rate":
             return Comparison((self,), self.environment).plot(ax)
-        if what in ("processor", "memory"):
-            if not any(each.course is not None and len(each.course) > 1 for each in self.rounds):
+        if metric in ("processor", "memory"):
+            if not any(each.resources is not None and len(each.resources) > 1 for each in self.rounds):
                 raise ValueError(f"of the server of {self!r} there are no readings over time to draw")
-            return plots.server_over_time(self, ax, what)
+            return plots.server_over_time(self, ax, metric)
         drawn = {
             "distribution": plots.latency_distribution,
             "percentiles": plots.percentiles,
             "time": plots.time_series,
         }
-        if what not in drawn:
+        if metric not in drawn:
             raise ValueError(
-                f"what can be drawn is {', '.join(map(repr, ('rate', *drawn, 'processor', 'memory')))}, not {what!r}"
+                f"what can be drawn is {', '.join(map(repr, ('rate', *drawn, 'processor', 'memory')))}, not {metric!r}"
             )
         if self.samples is None or not len(self.samples):
             raise ValueError(f"{self!r} has kept no samples to draw")
-        return drawn[what](self if what == "time" else [self], ax)
+        return drawn[metric](self if metric == "time" else [self], ax)
 
 
 @dataclass(frozen=True, repr=False)
@@ -278,28 +284,28 @@ class Comparison(SampledResult):
                 return run
         raise KeyError(f"there is no {protocol_and_clients!r}; there is {available_keys(self.protocols, self.clients)}")
 
-    def ratio(self, a: str, b: str, clients: int | None = None, of: str = "rate"):
+    def ratio(self, a: str, b: str, clients: int | None = None, metric: str = "rate"):
         """How `a` compares with `b`, round by round: an `uncertainty.Ratio`, which says in words what may be believed.
 
-        `of` is "rate", "server_cpu_us" or "p99_ms". Where it was interrupted, the rounds count that both have. Raises
+        `metric` is "rate", "server_cpu_us" or "p99_ms". Where it was interrupted, the rounds count that both have. Raises
         `ValueError` where the generator set one of the numbers or there are none, `KeyError` for who was not measured.
         """
         from ..stats.intervals import ratio
 
-        if of not in COMPARED:
-            raise ValueError(f"what can be compared is {', '.join(map(repr, COMPARED))}, not {of!r}")
+        if metric not in COMPARED:
+            raise ValueError(f"what can be compared is {', '.join(map(repr, COMPARED))}, not {metric!r}")
         clients = self.clients[-1] if clients is None else clients
         runs = [self[name, clients] for name in (a, b)]
         for run in runs:
-            if run.generator_limited and of != "server_cpu_us":
+            if run.generator_limited and metric != "server_cpu_us":
                 raise ValueError(
                     f"{run.protocol} with {clients} clients is left out: {run.warning} ({'; '.join(run.reasons)})"
                 )
-        value, more, less = COMPARED[of]
+        value, more, less = COMPARED[metric]
         both = min(len(run.rounds) for run in runs)
         values = [[value(each) for each in run.rounds[:both]] for run in runs]
         if any(each is None for series in values for each in series):
-            raise ValueError(f"{of} was not measured for {a} and {b}")
+            raise ValueError(f"{metric} was not measured for {a} and {b}")
         return ratio(*values, more=more, less=less)
 
     def scaling(self, protocol: str):
@@ -425,12 +431,12 @@ def _rates(run: Run) -> tuple[str, ...]:
 
 
 def _range(values: Spread) -> str:
-    return f"{values.least:,.0f} to {values.most:,.0f}"
+    return f"{values.min:,.0f} to {values.max:,.0f}"
 
 
 def _load_notes(runs) -> list[str]:
     load, rounds = runs[0].workload, len(runs[0].rounds)
-    turns = max(each.turns for run in runs for each in run.rounds)
+    turns = max(each.slices for run in runs for each in run.rounds)
     loop = "Open loop" if load.is_open else "Closed loop"
     whose = "" if load.is_open or load.in_flight > 1 else "each client has "
     notes = [

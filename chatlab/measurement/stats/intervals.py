@@ -269,12 +269,12 @@ class Ratio:
     less: str = "slower"
 
     @property
-    def perhaps(self) -> bool:
+    def weak(self) -> bool:
         """The interval excludes equality, and yet one such comparison of twenty does so by accident."""
         return not self.differs and 1 not in self.interval
 
     @property
-    def is_vague(self) -> bool:
+    def is_inconclusive(self) -> bool:
         """It may be equal, and it may as well be far from it: nothing can be said."""
         low, high = self.interval.low, self.interval.high
         return low is not None and 1 in self.interval and max(high, 1 / low) >= INCONCLUSIVE_FACTOR
@@ -287,11 +287,11 @@ class Ratio:
         low, value, high = self.interval.low, self.interval.value, self.interval.high
         if low is None:
             return f"one round cannot tell ({_percents('+', value - 1)} %)"
-        if self.is_vague:
+        if self.is_inconclusive:
             return f"cannot tell: between {_factor(low)} and {_factor(high)} times as much"
         if 1 in self.interval:
             return f"no detectable difference ({_percents('+', low - 1, high - 1)} %)"
-        perhaps, word = "perhaps " if self.perhaps else "", self.more if value > 1 else self.less
+        perhaps, word = "perhaps " if self.weak else "", self.more if value > 1 else self.less
         if not 1 / 2 <= value <= 2:
             factors = sorted(each if value > 1 else 1 / each for each in (low, high))
             return (

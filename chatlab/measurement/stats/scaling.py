@@ -51,24 +51,26 @@ class Scaling:
     """The law, fitted to the rates of one protocol with several numbers of clients."""
 
     clients: tuple[float, ...]  #: that were measured
-    alone: Interval  #: λ, the rate of one client
+    lambda_: Interval  #: λ, the rate of one client
     contention: Interval  #: σ
     coherency: Interval  #: κ
     peak: Interval  #: N*, the number of clients with the highest rate; infinite where the law has no peak
-    misfit: float  #: the most by which the location rate of a number of clients is off the law; 0.05 is 5 %
+    misfit: float  #: the most by which the typical rate of a number of clients is off the law; 0.05 is 5 %
     warnings: tuple[str, ...]
-    draws: np.ndarray = field(repr=False, compare=False)  #: of 1/λ, σ/λ and κ/λ: what might have been fitted as well
+    bootstrap: np.ndarray = field(
+        repr=False, compare=False
+    )  #: of 1/λ, σ/λ and κ/λ: what might have been fitted as well
 
     def __call__(self, clients: float) -> float:
         """The rate that the law gives."""
         n = clients
-        return self.alone.value * n / (1 + self.contention.value * (n - 1) + self.coherency.value * n * (n - 1))
+        return self.lambda_.value * n / (1 + self.contention.value * (n - 1) + self.coherency.value * n * (n - 1))
 
     def predict(self, clients: float, level: float = LEVEL) -> Prediction:
         """The rate to expect with so many clients, measured or not, with a warning where that is beyond what was measured."""
         if not clients >= 1:
             raise ValueError(f"clients are 1 or more, not {clients!r}")
-        might_be = clients / (self.draws @ _terms(np.array([clients]))[0])
+        might_be = clients / (self.bootstrap @ _terms(np.array([clients]))[0])
         return Prediction(clients, _interval(self(clients), might_be, level), self._beyond(clients))
 
     def _beyond(self, clients: float) -> str:
@@ -90,7 +92,7 @@ class Scaling:
 
     def __str__(self):
         share = f"contention {self.contention * 100:.1f} %, coherency {self.coherency * 100:.3f} %"
-        return "\n".join([f"one client {self.alone:,.0f} a second, {share}; {self.verdict}", *self.warnings])
+        return "\n".join([f"one client {self.lambda_:,.0f} a second, {share}; {self.verdict}", *self.warnings])
 
 
 def scaling(clients: Iterable[int], rates: Iterable[Sequence[float]], level: float = LEVEL, seed: int = 0) -> Scaling:
