@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 
 from .capture.trace import Trace, TraceEvent
-from .messages import ChatError, ConnectionLost, Limits, cut
+from .messages import ChatError, ConnectionLost, Limits, shorten
 from .transport.async_client import AsyncClient
 from .transport.client import Client
 from .transport.hosting import Log, _Child, _Here
@@ -157,9 +157,9 @@ def serve(
     _check_host(host)
     _check_store(store, where)
     if not isinstance(limits, Limits):
-        raise ValueError(f"limits is a Limits, not {cut(limits)}")
+        raise ValueError(f"limits is a Limits, not {shorten(limits)}")
     if not isinstance(name, str | None):
-        raise ValueError(f"name is a str or None, not {cut(name)}")
+        raise ValueError(f"name is a str or None, not {shorten(name)}")
     implementations = {each.name: each for each in map(resolve, protocols)}
     if len(implementations) < len(protocols):
         raise ValueError(f"each protocol has one door: {', '.join(map(str, protocols))}")
@@ -207,20 +207,20 @@ def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
 
 def _check_host(host) -> None:
     if not isinstance(host, str):
-        raise ValueError(f"a host is a machine's name or address, as 'localhost' or '127.0.0.1', not {cut(host)}")
+        raise ValueError(f"a host is a machine's name or address, as 'localhost' or '127.0.0.1', not {shorten(host)}")
 
 
 def _check_store(store, where: str) -> None:
     if isinstance(store, str | os.PathLike):
         folder = os.path.dirname(os.fspath(store))
         if folder and not os.path.isdir(folder):
-            raise ValueError(f"the store's file cannot be made: there is no folder {cut(folder, 200)}")
+            raise ValueError(f"the store's file cannot be made: there is no folder {shorten(folder, 200)}")
         return
     if store is not None and not callable(getattr(store, "commit", None)):
-        raise ValueError(f"store is None, the path of an SQLite file, or a store (with commit), not {cut(store)}")
+        raise ValueError(f"store is None, the path of an SQLite file, or a store (with commit), not {shorten(store)}")
     if store is not None and where == "process":
         raise ValueError(
-            f"a process of its own would work on a copy of {cut(store)} that you never see; give it None or a path"
+            f"a process of its own would work on a copy of {shorten(store)} that you never see; give it None or a path"
         )
 
 
@@ -233,12 +233,12 @@ def _check_ports(port: int | Mapping[str, int], names: Collection[str]) -> None:
     for name, each in port.items():
         _check_port(each)
         if name not in names:
-            raise ValueError(f"a port is given for {cut(name)}, and what is served is {', '.join(names)}")
+            raise ValueError(f"a port is given for {shorten(name)}, and what is served is {', '.join(names)}")
 
 
 def _check_port(port, least: int = 0) -> None:
     if not isinstance(port, int) or isinstance(port, bool) or not least <= port <= LAST_PORT:
-        raise ValueError(f"a port is a number from {least} to {LAST_PORT}, not {cut(port)}")
+        raise ValueError(f"a port is a number from {least} to {LAST_PORT}, not {shorten(port)}")
 
 
 # ---- scripts ----------------------------------------------------------------------------------------------------
@@ -272,12 +272,12 @@ def simulate(
 
 def _check_simulated(server, scripts) -> None:
     if not isinstance(server, Server):
-        raise TypeError(f"scripts are run with a server, as serve() returns it, not with {cut(server)}")
+        raise TypeError(f"scripts are run with a server, as serve() returns it, not with {shorten(server)}")
     if not isinstance(scripts, Mapping):
-        raise TypeError(f"the scripts are a dictionary from each user's name to a function, not {cut(scripts)}")
+        raise TypeError(f"the scripts are a dictionary from each user's name to a function, not {shorten(scripts)}")
     for name, script in scripts.items():
         if not callable(script):
-            raise TypeError(f"the script of {name} is a function that takes the user's client, not {cut(script)}")
+            raise TypeError(f"the script of {name} is a function that takes the user's client, not {shorten(script)}")
 
 
 class _Actor(threading.Thread):

@@ -418,12 +418,12 @@ class ConnectionLost(ChatlabError, ConnectionError):
     """*Unknown*: the connection ended before the reply came. The request may or may not have been carried out."""
 
 
-def cut(value: object, limit: int = 40) -> str:
+def shorten(value: object, limit: int = 40) -> str:
     """A wrong value as an error text shows it, with at most `limit` bytes of it: text in quotes, all else without.
 
-    >>> cut("x" * 100)
+    >>> shorten("x" * 100)
     "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…'"
-    >>> cut("80000"), cut(80000)
+    >>> shorten("80000"), shorten(80000)
     ("'80000'", '80000')
     """
     if isinstance(value, str | bytes):
@@ -451,11 +451,11 @@ def checked(request: Request) -> Request:
         elif kind == tuple[int, ...] and isinstance(value, tuple):
             wrong = next(number for number in value if type(number) is not int)
             raise TypeError(
-                f"{field} is a list of whole numbers, and holds {cut(wrong)} of type {type(wrong).__name__}"
+                f"{field} is a list of whole numbers, and holds {shorten(wrong)} of type {type(wrong).__name__}"
             )
         else:
             wanted = {str: "a string", int: "a whole number"}.get(kind, "a list of whole numbers")
-            raise TypeError(f"{field} is {wanted}, not {cut(value)} of type {type(value).__name__}")
+            raise TypeError(f"{field} is {wanted}, not {shorten(value)} of type {type(value).__name__}")
     return request
 
 
@@ -464,9 +464,9 @@ def _check_text(field: str, value: str) -> None:
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise ChatError("BAD_VALUE", f"{field} holds a lone surrogate, {cut(value[error.start])}") from error
+            raise ChatError("BAD_VALUE", f"{field} holds a lone surrogate, {shorten(value[error.start])}") from error
 
 
 def _check_number(field: str, value: int) -> None:
     if not -(2**63) <= value < 2**63:
-        raise ChatError("BAD_VALUE", f"{field} is a signed 64-bit integer, not {cut(value)}")
+        raise ChatError("BAD_VALUE", f"{field} is a signed 64-bit integer, not {shorten(value)}")

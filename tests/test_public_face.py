@@ -53,14 +53,17 @@ def test_a_misspelled_name_is_answered_with_the_right_one():
 
 
 def test_importing_changes_no_environment_variable():
-    assert in_a_fresh_python("import os; before = dict(os.environ); import chatlab; print(dict(os.environ) == before)") == "True"
+    assert (
+        in_a_fresh_python("import os; before = dict(os.environ); import chatlab; print(dict(os.environ) == before)")
+        == "True"
+    )
 
 
 def test_a_star_import_of_the_messages_brings_messages_alone():
     names = {}
     exec("from chatlab.messages import *", names)
     assert set(names) - {"__builtins__"} == set(messages.__all__)
-    assert not {"Struct", "NamedTuple", "shorten", "cut"} & set(names)
+    assert not {"Struct", "NamedTuple", "shorten"} & set(names)
 
 
 @pytest.mark.parametrize("name", ["ChatError", "ProtocolError", "ConnectionLost", "MeasurementFailed"])

@@ -23,7 +23,7 @@ from functools import cache
 from msgspec.structs import fields as fields_of
 
 from .. import messages
-from ..messages import Message, ProtocolError, cut
+from ..messages import Message, ProtocolError, shorten
 from ..transport.registry import resolve
 from .fields import Field, Frame, Frames, in_words, said, shown, tiled
 from .layers import ENCODING, FRAMING, information, information_of
@@ -86,7 +86,7 @@ def dissect_tape(tape: Iterable, protocol) -> Frames:
         implementation = resolve(protocol)
     except (TypeError, ValueError):
         raise TypeError(
-            f'a tape is read with a codec, as an Implementation has it, or as "grpc", not with {cut(protocol)}'
+            f'a tape is read with a codec, as an Implementation has it, or as "grpc", not with {shorten(protocol)}'
         ) from None
     codec = implementation.codec
     conversations: dict[int, list] = {}
@@ -195,7 +195,7 @@ class _Side:
             meaning = f"{self.codec.name}, version {wanted[-1]}"
             yield "preface", wanted, (Field(0, len(wanted), "preface", wanted, meaning, FRAMING),), meaning, None
         elif not wanted.startswith(self.held):
-            self.error = f"{self.codec.name} begins with {cut(wanted)}, not with {cut(bytes(self.held))}"
+            self.error = f"{self.codec.name} begins with {shorten(wanted)}, not with {shorten(bytes(self.held))}"
 
     def read(self, raw: bytes):
         try:

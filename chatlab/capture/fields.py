@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from msgspec.structs import fields as fields_of
 
-from ..messages import Message, cut
+from ..messages import Message, shorten
 from .layers import ENCODING, LayerBytes, bytes_by_layer, cost_in_words, default_of
 
 
@@ -121,7 +121,7 @@ def in_words(name: str, value: object) -> str:
 
 def shown(value: object, limit: int = 60) -> str:
     """A value as a person reads it, on one line and not too long."""
-    return cut(value, limit) if isinstance(value, (str, bytes)) else repr(value)
+    return shorten(value, limit) if isinstance(value, (str, bytes)) else repr(value)
 
 
 def said(message: Message, limit: int = 90) -> str:

@@ -19,7 +19,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from hpack import Decoder
 from hpack.exceptions import HPACKError
 
-from ..messages import cut
+from ..messages import shorten
 from .fields import Field, Frame, in_words, lay, shown, tiled
 from .grpc_messages import Incoming, method_of, with_information
 from .layers import HTTP2
@@ -212,7 +212,7 @@ class _Draft:
         if self.kind == "preface":
             self.note(0, len(data), "preface", data, "HTTP/2 from here on")
         elif self.kind == "unreadable":
-            self.said.append(f"not HTTP/2, which begins with {cut(PREFACE)}")
+            self.said.append(f"not HTTP/2, which begins with {shorten(PREFACE)}")
         elif self.kind == "unfinished" and len(data) >= HEAD and not side.preface:
             self.said.append(f"a frame of {self.head()}, of which {len(data) - HEAD} bytes have come")
 

@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 
-from ..messages import cut
+from ..messages import shorten
 from ..transport.client import Client
 from ..transport.event_loop import background_loop, run
 from ..transport.interface import Address, Implementation
@@ -28,7 +28,7 @@ def relay(server, protocol: str | None = None, tape_bytes: int = TAPE_BYTES) -> 
     Raises `ValueError` where the server has no such door, `TypeError` where it is no server.
     """
     if not callable(getattr(server, "endpoint", None)):
-        raise TypeError(f"a relay stands before a server, as serve() returns it, not before {cut(server)}")
+        raise TypeError(f"a relay stands before a server, as serve() returns it, not before {shorten(server)}")
     name, implementation, address = server.endpoint(protocol)
     return Relay(address, implementation, name, tape_bytes)
 

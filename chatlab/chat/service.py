@@ -49,7 +49,7 @@ from ..messages import (
     Unread,
     ViewBalance,
     Withdraw,
-    cut,
+    shorten,
 )
 from .storage import MemoryStore, Store, StoredAccount, StoredMessage
 
@@ -141,7 +141,7 @@ class Chat(Generic[S]):
         if self.password_required and not request.password:
             raise ChatError("PASSWORD_REQUIRED")
         if self.store.by_name(name) is not None:
-            raise ChatError("NAME_TAKEN", f"the name {cut(name)} is taken")
+            raise ChatError("NAME_TAKEN", f"the name {shorten(name)} is taken")
         _require_password_hash(request, password_hash)
         return self._welcome(session, self.store.create(name, password_hash)), []
 
@@ -151,7 +151,7 @@ class Chat(Generic[S]):
         if session.id not in (0, record.id):
             raise ChatError("ALREADY_LOGGED_IN", f"this connection is logged in as {session.name}; log out first")
         if record.password_hash and record.password_hash != password_hash:
-            raise ChatError("WRONG_PASSWORD", f"that is not the password of {cut(record.name)}")
+            raise ChatError("WRONG_PASSWORD", f"that is not the password of {shorten(record.name)}")
         return self._welcome(session, record), []
 
     def password_hash_of(self, name_or_id: str) -> str:
@@ -210,7 +210,9 @@ class Chat(Generic[S]):
         store = self.store
         record = store.by_name(request.to) or self._find(request.to)
         if store.unread(record.id) >= self.limits.mailbox:
-            raise ChatError("MAILBOX_FULL", f"the mailbox of {cut(record.name)} holds {self.limits.mailbox} messages")
+            raise ChatError(
+                "MAILBOX_FULL", f"the mailbox of {shorten(record.name)} holds {self.limits.mailbox} messages"
+            )
         number = store.put(record.id, session.id, session.name, request.text)
         online = self._online.get(record.id)
         if online is None:
@@ -254,7 +256,7 @@ class Chat(Generic[S]):
         self._must_own(session, request.account)
         amount = request.amount
         if not 1 <= amount <= MAX_NUMBER:
-            raise ChatError("BAD_VALUE", f"an amount is a whole number from 1 to {MAX_NUMBER}, not {cut(amount)}")
+            raise ChatError("BAD_VALUE", f"an amount is a whole number from 1 to {MAX_NUMBER}, not {shorten(amount)}")
         before = self.store.balance(session.id)
         after = before + amount if isinstance(request, Deposit) else before - amount
         if after < 0:
@@ -323,7 +325,7 @@ class Chat(Generic[S]):
     def _find(self, name_or_id: str) -> StoredAccount:
         record = self._lookup(name_or_id)
         if record is None:
-            raise ChatError("NO_SUCH_ACCOUNT", f"there is no account {cut(name_or_id)}")
+            raise ChatError("NO_SUCH_ACCOUNT", f"there is no account {shorten(name_or_id)}")
         return record
 
     def _welcome(self, session: S, record: StoredAccount) -> Account:
@@ -346,7 +348,7 @@ class Chat(Generic[S]):
             self.store.save_reply(session.id, request_id, request, reply)
             return reply, deliveries
         if saved[0] != request:
-            raise ChatError("REQUEST_ID_REUSED", f"the request id {cut(request_id)} was used for another request")
+            raise ChatError("REQUEST_ID_REUSED", f"the request id {shorten(request_id)} was used for another request")
         return saved[1], []
 
     def _bounce(self, message: StoredMessage, id: int, name: str) -> Deliveries[S]:
@@ -373,7 +375,7 @@ class Chat(Generic[S]):
 
     def _must_own(self, session: S, account: str) -> None:
         if account and self._find(account).id != session.id:
-            raise ChatError("NOT_YOUR_ACCOUNT", f"{cut(account)} is not the account you are logged in to")
+            raise ChatError("NOT_YOUR_ACCOUNT", f"{shorten(account)} is not the account you are logged in to")
 
     def _check_text(self, text: str) -> None:
         size = len(text.encode())
@@ -404,13 +406,13 @@ def checked_name(name: str, what: str = "a name", digits_alone: bool = False) ->
     ):
         return normal
     rule = "1 to 64 letters, digits or _ . -" + ("" if digits_alone else ", and not digits alone")
-    raise ChatError("BAD_NAME", f"{what} is {rule}; {cut(name)} is not")
+    raise ChatError("BAD_NAME", f"{what} is {rule}; {shorten(name)} is not")
 
 
 def checked_limit(limit: int) -> int:
     """How long a page is asked to be, or `ChatError`."""
     if not 1 <= limit <= PAGE:
-        raise ChatError("BAD_VALUE", f"a page has 1 to {PAGE} entries, not {cut(limit)}")
+        raise ChatError("BAD_VALUE", f"a page has 1 to {PAGE} entries, not {shorten(limit)}")
     return limit
 
 

@@ -17,7 +17,7 @@ b'#7|account|1|John|0|0\\n'
 import re
 from typing import Any
 
-from ..messages import Event, Limits, Malformed, ProtocolError, Reply, Request, cut
+from ..messages import Event, Limits, Malformed, ProtocolError, Reply, Request, shorten
 from .interface import Codec, Tagged, mark_of, preface_of
 
 #: How a client of ours begins that names its protocol and version. A line that a person types does not begin like this.
@@ -131,7 +131,7 @@ class Connection:
             text = f"the connection ended inside a frame; the first {len(rest)} bytes of it were ignored"
             return [(None, Malformed(text))]
         self.error = ProtocolError(
-            f"the connection ended inside a frame, after {len(rest)} bytes of it: {cut(rest, 100)}"
+            f"the connection ended inside a frame, after {len(rest)} bytes of it: {shorten(rest, 100)}"
         )
         return []
 
@@ -147,7 +147,9 @@ class Connection:
         elif received.startswith(expected[:-1]):
             self.error = self._wrong_version_error(received[len(expected) - 1], expected[-1])
         else:
-            self.error = ProtocolError(f"{self.codec.name} begins with {cut(expected)}, not with {cut(received)}")
+            self.error = ProtocolError(
+                f"{self.codec.name} begins with {shorten(expected)}, not with {shorten(received)}"
+            )
         return b""
 
     def _wrong_protocol_error(self, mark: bytes, version: int) -> ProtocolError:

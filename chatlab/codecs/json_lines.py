@@ -15,7 +15,7 @@ from typing import Annotated, Any, Union, cast
 import msgspec
 from msgspec.structs import astuple
 
-from ..messages import EVENTS, REPLIES, REQUESTS, DeleteMessages, Mail, Message, ProtocolError, cut
+from ..messages import EVENTS, REPLIES, REQUESTS, DeleteMessages, Mail, Message, ProtocolError, shorten
 from .interface import Span, Tagged
 
 _MESSAGES = {message.__name__: message for message in (*REQUESTS, *REPLIES, *EVENTS)}
@@ -167,7 +167,7 @@ class JsonCodec:
 
 
 def _too_long(field: str, number: int, tag: int | None) -> ProtocolError:
-    return ProtocolError(f"{field} is a signed 64-bit integer, not {cut(number)}", tag, fatal=False)
+    return ProtocolError(f"{field} is a signed 64-bit integer, not {shorten(number)}", tag, fatal=False)
 
 
 def _explained(frame: bytes, error: Exception) -> ProtocolError:
@@ -180,10 +180,10 @@ def _explained(frame: bytes, error: Exception) -> ProtocolError:
         return ProtocolError(f"not a valid JSON message: {error}", fatal=False)
     message = _MESSAGES.get(head.op)
     if message is None:
-        return ProtocolError(f"unknown message {cut(head.op)}", head.tag, fatal=False)
-    unknown = [cut(key) for key in keys if key not in ("op", "tag", *message.__struct_fields__)]
+        return ProtocolError(f"unknown message {shorten(head.op)}", head.tag, fatal=False)
+    unknown = [shorten(key) for key in keys if key not in ("op", "tag", *message.__struct_fields__)]
     if unknown:
         return ProtocolError(f"{head.op} has no {' and no '.join(unknown)} in version 1", head.tag, fatal=False)
     if surrogate := re.search("[\ud800-\udfff]", line):
-        return ProtocolError(f"a text holds a lone surrogate, {cut(surrogate[0])}", head.tag, fatal=False)
+        return ProtocolError(f"a text holds a lone surrogate, {shorten(surrogate[0])}", head.tag, fatal=False)
     return ProtocolError(f"not a valid JSON message: {error}", head.tag, fatal=False)

@@ -51,7 +51,7 @@ from ..messages import (
     Unread,
     ViewBalance,
     Withdraw,
-    cut,
+    shorten,
 )
 from .interface import Span, Tagged
 
@@ -188,16 +188,16 @@ def _number(field: str, what: str) -> int:
         return int(field)
     digits = field[1:] if field[:1] == "-" else field
     if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
-        raise ValueError(f"{what} is a whole number, not {cut(field)}")
+        raise ValueError(f"{what} is a whole number, not {shorten(field)}")
     number = int(field)
     if not -(2**63) <= number < 2**63:  # more than the other codecs and the stores can hold
-        raise ValueError(f"{what} is a signed 64-bit integer, not {cut(field)}")
+        raise ValueError(f"{what} is a signed 64-bit integer, not {shorten(field)}")
     return number
 
 
 def _flag(field: str, what: str) -> bool:
     if field not in ("yes", "no"):
-        raise ValueError(f"{what} is yes or no, not {cut(field)}")
+        raise ValueError(f"{what} is yes or no, not {shorten(field)}")
     return field == "yes"
 
 
@@ -415,7 +415,7 @@ class TextCodec:
     def _tag(self, field: str) -> int:
         tag = _number(field[1:], "a tag")
         if not 1 <= tag < 2**63:
-            raise ValueError(f"a tag is from 1 to {2**63 - 1}, not {cut(field)}")
+            raise ValueError(f"a tag is from 1 to {2**63 - 1}, not {shorten(field)}")
         return tag
 
     def _message(self, line: str, fields: list[str]) -> Message:
@@ -428,7 +428,7 @@ class TextCodec:
         word = fields[0].strip() if fields else ""
         decode = DECODERS.get(word)
         if decode is None:
-            raise ValueError(f"unknown operation {cut(word)}; a line begins with a number from 0 to 15")
+            raise ValueError(f"unknown operation {shorten(word)}; a line begins with a number from 0 to 15")
         if request_id and word not in _WITH_REQUEST_ID:
             raise ValueError(f"{word} takes no request id")
         taken = _Fields(word, fields[1:])

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ..display.progress import progress_bar
-from ..messages import cut
+from ..messages import shorten
 from ..transport import registry
 from . import chat_cases, framing_cases, robustness_cases
 from .chat_cases import STARTS
@@ -42,7 +42,7 @@ def check(subject, only: str = "", patience_s: float = PATIENCE_S) -> Report:
         [each for each in cases if only in each.name] for cases in (framing_cases.CASES, SERVER_CASES)
     )
     if not behaving and (codec is None or not spelling):  # nothing tried would be nothing wrong
-        raise ValueError(f"no case is called {cut(only)}")
+        raise ValueError(f"no case is called {shorten(only)}")
     engines = carried.engines if behaving else ()
     with progress_bar(len(spelling) * (codec is not None) + len(engines) * len(behaving), "checking", "cases") as bar:
         report = Report(str(carried.name), ())

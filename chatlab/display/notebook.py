@@ -7,7 +7,7 @@ a light and on a dark page alike.
 import base64
 import io
 
-from ..messages import cut
+from ..messages import shorten
 
 
 def verify(sentence: str, holds, numbers: object = "") -> None:
@@ -39,9 +39,7 @@ def check_exercise(function, *cases) -> None:
             print("not written yet: your turn")
             return
         if got != expected:
-            call = (
-                f"{name}({', '.join(cut(value, 60) if isinstance(value, str) else _short(value) for value in given)})"
-            )
+            call = f"{name}({', '.join(shorten(value, 60) if isinstance(value, str) else _short(value) for value in given)})"
             print(f"✗ {call}\n  should be {_short(expected)}\n  and is    {_short(got)}")
             return
     print(f"✓ {name} is right in {len(cases)} of {len(cases)} cases")

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..display.progress import progress_bar
 from ..harness import Server
-from ..messages import cut
+from ..messages import shorten
 from ..transport.interface import Implementation
 from ..transport.registry import one_by_one, resolve
 from .calibration import CALIBRATED_FROM_S, calibrate_once, capacity_of
@@ -207,7 +207,7 @@ def _orders(
 
 def check_rounds(rounds: int) -> None:
     if not isinstance(rounds, int) or isinstance(rounds, bool):
-        raise TypeError(f"rounds is a whole number from 1 to 100, not {cut(rounds)}")
+        raise TypeError(f"rounds is a whole number from 1 to 100, not {shorten(rounds)}")
     if not 1 <= rounds <= 100:
         raise ValueError(f"rounds is from 1 to 100, not {rounds!r}")
 

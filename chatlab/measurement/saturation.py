@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from ..display.progress import progress_bar
 from ..display.tables import Table, table
-from ..messages import cut
+from ..messages import shorten
 from .load.samples import Samples
 from .load.workload import NS, Workload
 from .results.environment import Environment, environment
@@ -114,7 +114,7 @@ def saturate(
     `ValueError` where the workload is no open loop of one rate, `TypeError` where it is no Workload.
     """
     if not isinstance(workload, Workload):
-        raise TypeError(f"the load is a Workload, not {cut(workload)}")
+        raise TypeError(f"the load is a Workload, not {shorten(workload)}")
     if not isinstance(workload.rate, int | float):
         raise ValueError(f"the search begins with a rate, an open loop of one step, not {workload}")
     if measure is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from ..harness import Server, serve
-from ..messages import ChatlabError, cut
+from ..messages import ChatlabError, shorten
 from ..transport.interface import Implementation
 from ..transport.registry import pack
 from .baselines.baseline import Baseline
@@ -61,7 +61,7 @@ class NoProgress(MeasurementFailed):
 
 def check_workload(workload: Workload) -> None:
     if not isinstance(workload, Workload):
-        raise TypeError(f"the load is a Workload, not {cut(workload)}")
+        raise TypeError(f"the load is a Workload, not {shorten(workload)}")
 
 
 def check_generator(generator: str) -> None:

@@ -18,7 +18,7 @@ from msgspec import NODEFAULT
 from msgspec.structs import FieldInfo, fields
 
 from .. import messages
-from ..messages import EVENTS, REPLIES, REQUESTS, Event, Message, ProtocolError, Reply, Request, cut
+from ..messages import EVENTS, REPLIES, REQUESTS, Event, Message, ProtocolError, Reply, Request, shorten
 from . import chat_pb2 as pb
 
 
@@ -82,7 +82,7 @@ def _unwrapped(wrapper: Proto, oneof: str) -> Message:
 def _tag(wrapper: pb.Ask | pb.Told) -> int | None:
     tag = wrapper.tag
     if tag < 0:
-        raise ProtocolError(f"a tag is from 1 to {2**63 - 1}, not {cut(tag)}", fatal=False)
+        raise ProtocolError(f"a tag is from 1 to {2**63 - 1}, not {shorten(tag)}", fatal=False)
     return tag or None
 
 

@@ -27,7 +27,7 @@ from ..messages import (
     Reply,
     Request,
     Unread,
-    cut,
+    shorten,
 )
 from .read_state import ReadState
 
@@ -205,7 +205,9 @@ def deletion(numbers: Iterable[int]) -> DeleteMessages:
 def checked_timeout(timeout_s: float) -> float:
     """The time-out, if it is one; else `TypeError` or `ValueError`."""
     if not isinstance(timeout_s, int | float):
-        raise TypeError(f"timeout_s is a number of seconds, or None, not {cut(timeout_s)}")
+        raise TypeError(f"timeout_s is a number of seconds, or None, not {shorten(timeout_s)}")
     if not 0 <= timeout_s <= TIMEOUT_MAX:
-        raise ValueError(f"timeout_s is a number of seconds from 0 on, or None to wait for ever, not {cut(timeout_s)}")
+        raise ValueError(
+            f"timeout_s is a number of seconds from 0 on, or None to wait for ever, not {shorten(timeout_s)}"
+        )
     return timeout_s

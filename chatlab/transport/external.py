@@ -35,7 +35,7 @@ from ..messages import (
     Reply,
     Request,
     ViewBalance,
-    cut,
+    shorten,
 )
 from .async_client import AsyncClient
 from .client import Client
@@ -112,13 +112,13 @@ class ExternalServer:
         known = {*map(_verb, REQUESTS), "receive", *CAPABILITIES}
         if unknown := sorted(cls.verbs - known):
             raise ValueError(
-                f"{cls.__name__}.verbs has {', '.join(map(cut, unknown))}; known are {', '.join(sorted(known))}"
+                f"{cls.__name__}.verbs has {', '.join(map(shorten, unknown))}; known are {', '.join(sorted(known))}"
             )
 
     def serve(self, hub: Hub, engine: str = "loop", host: str = "127.0.0.1", port: int = 0) -> "ExternalProcess":
         """Start the program. Our hub stays empty: the chat is the program's own."""
         if not self.command or isinstance(self.command, str):
-            raise ValueError(f"{self.name} is started by its command, a list of words, not by {cut(self.command)}")
+            raise ValueError(f"{self.name} is started by its command, a list of words, not by {shorten(self.command)}")
         return ExternalProcess(self, hub, host, port)
 
     def connect(self, address: Address) -> Client:

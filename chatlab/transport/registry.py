@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..codecs.interface import Codec
-from ..messages import cut
+from ..messages import shorten
 from .interface import ENGINES, Address, Endpoint, Engine, Implementation
 
 #: What carries a bare codec; it is called with the codec.
@@ -71,7 +71,7 @@ def one_by_one(protocols: Iterable[Any]) -> tuple[Any, ...]:
     for protocol in given:
         if isinstance(protocol, list | tuple | set | frozenset):
             raise ValueError(
-                f"protocols are given side by side, or as one list; {cut(protocol)} is a list among others"
+                f"protocols are given side by side, or as one list; {shorten(protocol)} is a list among others"
             )
     return given
 

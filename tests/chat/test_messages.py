@@ -22,7 +22,7 @@ from chatlab.messages import (
     Reply,
     Request,
     Send,
-    cut,
+    shorten,
 )
 
 
@@ -81,19 +81,22 @@ def test_no_limit_is_optional():
 
 @given(st.text() | st.binary())
 def test_a_wrong_text_is_quoted_and_cut_to_forty_bytes(value):
-    quoted = cut(value)
+    quoted = shorten(value)
     assert quoted[0] == quoted[-1] and quoted[0] in "'\""
     assert len(eval(quoted).removesuffix("…").encode("utf-8", "replace")) <= 40
 
 
 @given(st.integers() | st.floats() | st.booleans() | st.none() | st.lists(st.text()))
 def test_what_is_no_text_stands_without_quotes_cut_to_forty_bytes(value):
-    assert repr(value).startswith(cut(value).removesuffix("…")) and len(cut(value).removesuffix("…").encode()) <= 40
+    assert (
+        repr(value).startswith(shorten(value).removesuffix("…"))
+        and len(shorten(value).removesuffix("…").encode()) <= 40
+    )
 
 
 def test_a_number_and_its_digits_as_text_are_told_apart():
-    assert (cut(80000), cut("80000")) == ("80000", "'80000'")
+    assert (shorten(80000), shorten("80000")) == ("80000", "'80000'")
 
 
 def test_a_quoted_value_cannot_rewrite_a_terminal_or_a_log():
-    assert cut("\x1b[2J\r\n\u202e") == r"'\x1b[2J\r\n\u202e'"
+    assert shorten("\x1b[2J\r\n\u202e") == r"'\x1b[2J\r\n\u202e'"

@@ -1,6 +1,6 @@
 """A reader's own protocol: four bytes of length, then a JSON list of the message's name, its tag, and its fields.
 
-    00 00 00 28 ["Send", 7, {"to": "bob", "text": "hi"}]
+00 00 00 28 ["Send", 7, {"to": "bob", "text": "hi"}]
 """
 
 import json

@@ -26,7 +26,7 @@ from ...messages import (
     Refused,
     Reply,
     Request,
-    cut,
+    shorten,
 )
 from ...transport.interface import Address
 from ...transport.registry import unpack
@@ -128,12 +128,12 @@ class LightClient:
     def _hear_answer(self, tag: int | None, reply: Reply, now: int) -> None:
         if tag == ACKNOWLEDGED:
             if type(reply) is not Done:
-                raise VerificationError(f"{self.user.name}: an acknowledgement was answered by {cut(reply)}")
+                raise VerificationError(f"{self.user.name}: an acknowledgement was answered by {shorten(reply)}")
             self.unacknowledged -= 1
             return
         n = self._asked.pop(tag, None)
         if n is None:
-            raise VerificationError(f"{self.user.name} heard {cut(reply)}, an answer to nothing that it asked")
+            raise VerificationError(f"{self.user.name} heard {shorten(reply)}, an answer to nothing that it asked")
         if self._generator.is_echo:
             reply = self._echoed(n, reply)
         if self.user.answer(n, reply, now):
@@ -141,7 +141,7 @@ class LightClient:
 
     def _echoed(self, n: int, said: Request) -> Reply:
         if said != self.user.requests[n % len(self.user.requests)]:
-            raise VerificationError(f"{self.user.name}: the echo of request {n} is {cut(said)}")
+            raise VerificationError(f"{self.user.name}: the echo of request {n} is {shorten(said)}")
         return Pong()
 
     def _hear_event(self, event, now: int) -> None:

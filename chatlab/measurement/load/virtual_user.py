@@ -29,7 +29,7 @@ from ...messages import (
     Send,
     Sent,
     ViewBalance,
-    cut,
+    shorten,
 )
 from .workload import OPERATIONS, STEP_DIGITS, Step, Workload
 
@@ -129,7 +129,7 @@ class VirtualUser:
         """The answer to request `n` has come. Returns whether the request is done. Raises `VerificationError`, `ChatError`."""
         entry = n % len(self.requests)
         if self._unanswered.get(entry) != n:
-            raise VerificationError(f"{self.name}: request {n} was answered twice, by {cut(reply)}")
+            raise VerificationError(f"{self.name}: request {n} was answered twice, by {shorten(reply)}")
         if self.in_order and next(iter(self._unanswered)) != entry:
             raise VerificationError(f"{self.name}: request {n} was answered before those asked earlier")
         del self._unanswered[entry]
@@ -147,7 +147,7 @@ class VirtualUser:
         if operation == "send" and right and self.numbers:
             right = self._check_number(entry, reply.number)
         if not right:
-            raise VerificationError(f"{self.name}: request {n}, {operation}, was answered by {cut(reply)}")
+            raise VerificationError(f"{self.name}: request {n}, {operation}, was answered by {shorten(reply)}")
 
     def _check_number(self, entry: int, number: int) -> bool:
         """The mailbox's number in an answer is the one under which the text arrives, or has arrived."""
@@ -167,14 +167,14 @@ class VirtualUser:
             return self._hear_room(event, now_ns)
         if type(event) in (Entered, Left) and self.room is not None:
             return None
-        raise VerificationError(f"{self.name} heard {cut(event)}, which nobody caused")
+        raise VerificationError(f"{self.name} heard {shorten(event)}, which nobody caused")
 
     def _hear_text(self, event: Arrived, now_ns: int) -> "tuple[VirtualUser, bool]":
         sender = self.peers[self.partner]
         self._texts_heard += 1
         if (event.number, event.sender, event.returned) != (self._texts_heard, sender.name, False):
             raise VerificationError(
-                f"{self.name} waited for message {self._texts_heard} of {sender.name} and received {cut(event)}"
+                f"{self.name} waited for message {self._texts_heard} of {sender.name} and received {shorten(event)}"
             )
         return sender, sender.confirm_delivery(event.text, self, now_ns, event.number)
 
@@ -182,19 +182,23 @@ class VirtualUser:
         for sender in map(self.peers.__getitem__, self.roommates):
             if sender.name == event.sender:
                 return sender, sender.confirm_delivery(event.text, self, now_ns)
-        raise VerificationError(f"{self.name} heard {cut(event)} from somebody in another room")
+        raise VerificationError(f"{self.name} heard {shorten(event)} from somebody in another room")
 
     def confirm_delivery(self, text: str, listener: "VirtualUser", now_ns: int, number: int | None = None) -> bool:
         """One of those who are to hear it has heard it. Returns whether the request is now done. Raises `VerificationError`."""
         entry = int(text[:STEP_DIGITS]) if text[:STEP_DIGITS].isdecimal() else -1
         flight = self._flights.get(entry)
         if flight is None or listener.number not in flight.listeners or text != self.steps[entry].text:
-            raise VerificationError(f"{listener.name} heard {cut(text)} of {self.name}, which was not on its way to it")
+            raise VerificationError(
+                f"{listener.name} heard {shorten(text)} of {self.name}, which was not on its way to it"
+            )
         if self.in_order and self._is_overtaking(flight, listener, number is None):
-            raise VerificationError(f"{listener.name} heard {cut(text)} of {self.name} before what was said earlier")
+            raise VerificationError(
+                f"{listener.name} heard {shorten(text)} of {self.name} before what was said earlier"
+            )
         if number is not None and flight.number not in (None, number):
             raise VerificationError(
-                f"{self.name} was told that {cut(text)} is message {flight.number}, and it came as {number}"
+                f"{self.name} was told that {shorten(text)} is message {flight.number}, and it came as {number}"
             )
         flight.number = number
         flight.listeners.discard(listener.number)
@@ -230,7 +234,7 @@ class VirtualUser:
         for entry, flight in self._flights.items():
             if entry not in self._unanswered:
                 missing = ", ".join(self.names[number] for number in sorted(flight.listeners))
-                text = cut(self.steps[entry].text)
+                text = shorten(self.steps[entry].text)
                 raise VerificationError(f"{self.name}: {text} was accepted, and {missing} never heard it")
 
 
