@@ -16,7 +16,7 @@ from .capture.trace import Trace, TraceEvent
 from .messages import ChatError, ConnectionLost, Limits, shorten
 from .transport.async_client import AsyncClient
 from .transport.client import Client
-from .transport.hosting import Log, _Child, _Here
+from .transport.hosting import InProcessHost, Log, SubprocessHost
 from .transport.interface import Address, Implementation
 from .transport.registry import one_by_one, resolve
 
@@ -32,7 +32,7 @@ Script = Callable[[Client], object]
 class Server:
     """A chat with one or more doors. A context manager; closing it twice is fine."""
 
-    def __init__(self, name: str, implementations: Mapping[str, Implementation], home: "_Here | _Child"):
+    def __init__(self, name: str, implementations: Mapping[str, Implementation], home: "InProcessHost | SubprocessHost"):
         self.name = name
         self._implementations = dict(implementations)
         self._home = home
@@ -169,7 +169,7 @@ def serve(
         _servers[name].close()
     settings = dict(engine=engine, host=host, port=port, store=store, limits=limits)
     settings["password_required"] = password_required
-    home = _Here(implementations, **settings) if where == "thread" else _Child(implementations.values(), settings)
+    home = InProcessHost(implementations, **settings) if where == "thread" else SubprocessHost(implementations.values(), settings)
     _servers[name] = Server(name, implementations, home)
     return _servers[name]
 

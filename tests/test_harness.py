@@ -377,3 +377,23 @@ def test_every_name_of_the_map_is_there():
 def test_a_file_does_not_hide_the_function_of_its_name():
     script = "import chatlab.capture.tcp_relay, chatlab.measurement.rates; print(chatlab.relay.__name__, chatlab.measure.__name__)"
     assert ran(script).split() == ["relay", "measure"]
+
+
+TALKATIVE = """
+from chatlab.codecs.text import TextCodec
+
+class Talkative(TextCodec):
+    name = "talkative"
+
+    def decode(self, frame):
+        print("a frame of", len(frame), "bytes")
+        return super().decode(frame)
+"""
+
+
+def test_what_a_codec_prints_in_a_servers_process_goes_to_the_servers_log(tmp_path, monkeypatch):
+    (tmp_path / "talkative.py").write_text(TALKATIVE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with chatlab.serve("talkative:Talkative", where="process") as server, server.connect() as ada:
+        ada.ping()
+        assert "a frame of 6 bytes" in str(server.log)

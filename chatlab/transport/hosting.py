@@ -1,18 +1,20 @@
 """Where a server lives: on background threads of this process, or in a process of its own."""
 
-import base64
+import io
 import os
 import pickle
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, BinaryIO
 
 from ..chat.hub import Hub
 from ..chat.service import Chat
-from .interface import Implementation
+from ..messages import Limits
+from .interface import Address, Engine, Implementation
 from .registry import pack, unpack
-from .worker_process import Worker, answer_questions
+from .worker_process import CallFailed, WorkerDied, WorkerProcess, serve_calls
 
 
 class Log:
@@ -48,7 +50,7 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 
 
-def opened(store):
+def open_store(store):
     """The store that `serve` was given: None for memory, a path for an SQLite file, or a store. Raises `ValueError`."""
     if not isinstance(store, str | os.PathLike):
         return store
@@ -64,120 +66,146 @@ def opened(store):
 # ---- where a server lives ---------------------------------------------------------------------------------------
 
 
-class _Here:
-    """Doors served by background threads of this process."""
+class InProcessHost:
+    """Endpoints served by background threads of this process."""
 
-    pid = None
+    pid: int | None = None
 
     def __init__(
-        self, implementations: Mapping[str, Implementation], engine, host, port, store, limits, password_required
+        self,
+        implementations: Mapping[str, Implementation],
+        engine: Engine,
+        host: str,
+        port: int | Mapping[str, int],
+        store: Any,
+        limits: Limits,
+        password_required: bool,
+        log: Log | None = None,
     ):
-        self.log = Log()
-        kept = opened(store)
+        self.log = Log() if log is None else log
+        kept = open_store(store)
         self._own_store = kept if kept is not store else None  # a store that we were handed is not ours to close
         self._hub = Hub(Chat(kept, limits, password_required), limits, self.log)
-        self._doors = []
+        self._endpoints = []
         try:
             for offset, (name, each) in enumerate(implementations.items()):
                 own = port.get(name, 0) if isinstance(port, Mapping) else port and port + offset
-                self._doors.append(each.serve(self._hub, engine=engine, host=host, port=own))
+                self._endpoints.append(each.serve(self._hub, engine=engine, host=host, port=own))
         except BaseException:
             self.close()
             raise
-        self.addresses = {name: door.address for name, door in zip(implementations, self._doors)}
+        self.addresses = {name: endpoint.address for name, endpoint in zip(implementations, self._endpoints)}
 
     @property
     def running(self) -> bool:
-        return bool(self._doors)
+        return bool(self._endpoints)
 
     def close(self) -> None:
-        while self._doors:
-            self._doors.pop().close()
+        while self._endpoints:
+            self._endpoints.pop().close()
         own, self._own_store = self._own_store, None
         if own is not None:
             own.close()
 
 
-class _Child:
-    """Doors served by a process of their own, which ends when this process does."""
+class SubprocessHost:
+    """Endpoints served by a process of their own, which ends when this process does."""
 
-    def __init__(self, implementations: Iterable[Implementation], settings: dict):
-        spec = {"path": sys.path, "protocols": [pack(each) for each in implementations], "settings": settings}
-        self._worker = Worker("chatlab.transport.hosting:_live_as_child")
-        self.pid = self._worker.pid
-        self.log = _ChildsLog(self)
+    def __init__(self, implementations: Iterable[Implementation], settings: dict[str, Any]):
+        packed = [pack(implementation) for implementation in implementations]
+        self._worker = WorkerProcess(serve_in_subprocess)
+        self.pid: int | None = self._worker.pid
+        self.log: Log = SubprocessLog(self)
         self._closed = False
         try:
-            ready = self.ask(base64.b64encode(pickle.dumps(spec)).decode(), START_TIMEOUT_S)
-            if "error" in ready:
-                raise OSError(f"the server process could not start: {ready['error']}")
-        except BaseException:
+            addresses = pickle.loads(self.call(pickle.dumps((packed, settings)), START_TIMEOUT_S))
+        except BaseException as error:
             self._worker.end(0)
+            if isinstance(error, CallFailed | WorkerDied):
+                raise OSError(f"the server process could not start: {error}") from None
             raise
-        self.addresses = {name: tuple(address) for name, address in ready["addresses"].items()}
+        self.addresses: dict[str, Address] = addresses
 
     @property
     def running(self) -> bool:
         return self._worker.running
 
-    def ask(self, question: str, timeout_s: float = STOP_TIMEOUT_S) -> dict:
-        return self._worker.ask(question, timeout_s)
+    def call(self, argument: bytes, timeout_s: float = STOP_TIMEOUT_S) -> bytes:
+        return self._worker.call(argument, timeout_s)
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            try:
-                self.log.keep()
-            except TimeoutError:
-                pass  # it hangs: so much the more should it end
-            self._worker.end(STOP_TIMEOUT_S)
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self.log.fetch()
+        except (TimeoutError, CallFailed, WorkerDied):
+            pass  # it hangs or is gone: it is ended all the same
+        self._worker.end(STOP_TIMEOUT_S)
 
 
-class _ChildsLog(Log):
+class SubprocessLog(Log):
     """The log of a server in another process, fetched when somebody looks."""
 
-    def __init__(self, child: _Child):
+    def __init__(self, host: SubprocessHost):
         super().__init__()
-        self._child = child
+        self._host = host
 
-    def keep(self) -> None:
-        if self._child.running:
-            answer = self._child.ask("log")
+    def fetch(self) -> None:
+        if self._host.running:
+            try:
+                lines = pickle.loads(self._host.call(b"log"))
+            except WorkerDied:
+                return  # what was fetched before is kept
             self._lines.clear()
-            self._lines.extend(map(tuple, answer.get("log", ())))
+            self._lines.extend(lines)
 
-    def __iter__(self):
-        self.keep()
+    def __iter__(self) -> Iterator[str]:
+        self.fetch()
         return super().__iter__()
 
-    def __str__(self):
-        self.keep()
+    def __str__(self) -> str:
+        self.fetch()
         return super().__str__()
 
-    def __len__(self):
-        self.keep()
+    def __len__(self) -> int:
+        self.fetch()
         return super().__len__()
 
-    def __repr__(self):
-        self.keep()
+    def __repr__(self) -> str:
+        self.fetch()
         return super().__repr__()
 
 
-def _live_as_child() -> None:
-    """What the server's own process does: start, say so, answer questions, end when there are no more."""
-    homes: list[_Here] = []
+class _PrintedLines(io.TextIOBase):
+    """Standard output of a server's process: what a reader's codec prints becomes lines of the server's log."""
 
-    def answer(question: bytes) -> dict:
-        if homes:
-            return {"log": list(homes[0].log._lines)}
-        spec = pickle.loads(base64.b64decode(question))
-        sys.path[:] = spec["path"]
-        try:
-            homes.append(_Here({each.name: each for each in map(unpack, spec["protocols"])}, **spec["settings"]))
-        except (OSError, ValueError, TypeError, ImportError, AttributeError) as error:
-            return {"error": f"{error}"}
-        return {"addresses": homes[0].addresses}
+    def __init__(self, log: Log):
+        self._log, self._rest = log, ""
 
-    answer_questions(answer)
-    for home in homes:
-        home.close()
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._log(line)
+        return len(text)
+
+
+def serve_in_subprocess(calls: BinaryIO, replies: BinaryIO) -> None:
+    """What the server's own process does: start, say where it answers, hand out its log, end when it is told to."""
+    hosts: list[InProcessHost] = []
+
+    def answer(call: bytes) -> bytes:
+        if hosts:
+            return pickle.dumps(list(hosts[0].log._lines))
+        packed, settings = pickle.loads(call)
+        log = Log()
+        sys.stdout = _PrintedLines(log)
+        hosts.append(InProcessHost({each.name: each for each in map(unpack, packed)}, log=log, **settings))
+        return pickle.dumps(hosts[0].addresses)
+
+    serve_calls(calls, replies, answer)
+    for host in hosts:
+        host.close()

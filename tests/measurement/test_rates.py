@@ -25,7 +25,6 @@ from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.process_stats import Processes, ServerMonitor, cpu_ns
 from chatlab.measurement.testbed import build_round
 from chatlab.messages import Arrived, Ping, Pong, Send, Sent
-from chatlab.transport.worker_process import Worker
 
 pytestmark = pytest.mark.usefixtures("brief_calibrations")
 BOTH = ("text", "grpc")
@@ -383,51 +382,6 @@ def test_of_an_interrupted_calibration_nothing_is_kept():
         "chatlab.calibrate('text')",
     )
     assert said == "{}\n"
-
-
-# ---- a process that answers -------------------------------------------------------------------------------------
-
-
-def test_a_process_that_dies_says_why():
-    worker = Worker("chatlab.nowhere:nothing")
-    assert worker.ask("hello", 20)["error"] == "ModuleNotFoundError: No module named 'chatlab.nowhere'"
-    worker.end()
-
-
-def test_a_process_that_hangs_is_not_waited_for():
-    worker = Worker("time:sleep")
-    worker._process.send_signal(signal.SIGSTOP)
-    with pytest.raises(TimeoutError, match="has not answered within 0.1 s"):
-        worker.ask("hello", 0.1)
-    worker.end(0)
-    assert not worker.running
-
-
-IN_THE_MIDST_OF_WRITING = """
-import fcntl, signal, sys, termios
-from chatlab.transport.worker_process import answer_questions
-def interrupt(*_):
-    if any(fcntl.ioctl(1, termios.FIONREAD, bytes(4))):  # a part of the answer is in the pipe, which cannot hold all
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        print("interrupted", file=sys.stderr, flush=True)
-def answer(question):
-    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
-    return {"told": "x" * 3_000_000}
-signal.signal(signal.SIGALRM, interrupt)
-answer_questions(answer)
-"""
-
-
-@LINUX
-def test_an_answer_is_whole_though_its_writing_was_interrupted():
-    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    unbuffered = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen([sys.executable, "-c", IN_THE_MIDST_OF_WRITING], env=unbuffered, **pipes) as worker:
-        worker.stdin.write(b"?\n")
-        worker.stdin.flush()
-        assert worker.stderr.readline() == b"interrupted\n"
-        worker.stdin.close()
-        assert len(worker.stdout.readline()) == len('{"told": ""}\n') + 3_000_000
 
 
 # ---- a server that is not ours ----------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ does not promise to run its tasks at the same time, so each worker says over a T
 are told one moment at which to start. Where fewer come than were asked for, or one fails, there is no result.
 """
 
-import base64
 import contextlib
 import queue
 import threading
@@ -14,18 +13,18 @@ from concurrent.futures import FIRST_EXCEPTION, Executor, Future, wait
 
 import msgspec
 
-from ...transport.worker_process import Worker
+from ...transport.worker_process import CallFailed, WorkerDied, WorkerProcess
 from .control import RESULT_TIMEOUT_S, DrainTimeout, GroupFailed, Slice, StartBarrier, WorkerFailed, _failed, _failure
 from .trial import TrialResult, TrialSpec
-from .worker import work
+from .worker import generate, work
 
 
 class LocalProcessExecutor(Executor):
     """Processes of this machine, for `work` alone. Each is used again and again, so that starting it is no part of a trial."""
 
     def __init__(self, count: int = 1):
-        self._workers = [Worker("chatlab.measurement.load.worker:generate") for _ in range(count)]
-        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        self._workers = [WorkerProcess(generate) for _ in range(count)]
+        self._idle: queue.SimpleQueue[WorkerProcess] = queue.SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
 
@@ -35,7 +34,7 @@ class LocalProcessExecutor(Executor):
 
     def submit(self, function, spec: bytes, /) -> Future:
         if function is not work:
-            raise TypeError(f"these processes carry out chatlab.measurement.load.worker.work, not {function!r}")
+            raise TypeError(f"these processes run {work.__module__}.{work.__qualname__}, not {function!r}")
         future: Future = Future()
         threading.Thread(target=self._ask, args=(future, spec), name="chatlab-asking", daemon=True).start()
         return future
@@ -45,12 +44,9 @@ class LocalProcessExecutor(Executor):
             return
         worker = self._idle.get()
         try:
-            told = worker.ask(
-                base64.b64encode(spec).decode(), 24 * 3600
-            )  # whoever waits for the future has less patience
-            if "error" in told:
-                raise WorkerFailed(told["error"])
-            future.set_result(base64.b64decode(told["told"]))
+            future.set_result(worker.call(spec, 24 * 3600))  # whoever waits for the future has less patience
+        except (CallFailed, WorkerDied) as error:
+            future.set_exception(WorkerFailed(str(error)))
         except Exception as error:  # whatever it is, it belongs to the one who waits
             future.set_exception(error)
         finally:

@@ -11,17 +11,17 @@ before the end, is written down as such. `work` is the whole of it: bytes in, by
 """
 
 import asyncio
-import base64
 import gc
 import sys
 import time
+from typing import BinaryIO
 
 import msgspec
 
 from ...capture.tcp_info import tcp_segments
 from ...capture.traffic import Segments
 from ...transport.event_loop import new_event_loop
-from ...transport.worker_process import answer_questions
+from ...transport.worker_process import serve_calls
 from .clients import RealisticGenerator
 from .control import WorkerControl
 from .light import LightGenerator
@@ -107,13 +107,6 @@ def work(spec: bytes) -> bytes:
         raise several.exceptions[0] from several
 
 
-def generate() -> None:
-    """What a load generator's own process does: carry out one trial after the other."""
-
-    def answer(question: bytes) -> dict:
-        try:
-            return {"told": base64.b64encode(work(base64.b64decode(question))).decode()}
-        except (Exception, asyncio.CancelledError) as error:  # whatever it is, the one who asked must hear of it
-            return {"error": f"{type(error).__name__}: {error}"}
-
-    answer_questions(answer)
+def generate(calls: BinaryIO, replies: BinaryIO) -> None:
+    """What a load generator's own process does: run one trial after the other."""
+    serve_calls(calls, replies, work)
