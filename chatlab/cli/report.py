@@ -17,7 +17,7 @@ from ..display.plots.breakdown import breakdown_bars
 from ..display.plots.latency import latency_distribution, percentiles, throughput_latency
 from ..display.plots.rates import cost_by_clients, rate_by_clients
 from ..display.plots.traffic import bytes_per_operation
-from ..display.tables import Table, table
+from ..display.tables import Table
 from ..measurement.breakdown import QUICK_SECONDS, CostBreakdown
 from ..measurement.byte_counts import ByteTable
 from ..measurement.code_complexity.tables import Complexity
@@ -333,7 +333,7 @@ def under_load(found: Sequence[Saturation], left_out: Mapping[str, str], files: 
 
 
 def _tries_of(found: Sequence[Saturation]) -> Table:
-    tables, load = [table(each) for each in found], found[0].workload
+    tables, load = [each.table() for each in found], found[0].workload
     rows = [
         ("" if number else each.protocol, *row)
         for each, made in zip(found, tables)

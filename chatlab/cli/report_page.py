@@ -11,7 +11,8 @@ from urllib.parse import quote
 from chatlab import __version__
 
 from ..display.plots.style import figure
-from ..display.tables import as_html
+from ..display.tables import Table
+from ..measurement.results.result import Result
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ def _unbroken(text: str) -> str:
 # ---- HTML -------------------------------------------------------------------------------------------------------
 
 
-def _table(result) -> str:
-    return f'<div class="wide" role="region" tabindex="0" aria-label="table">{as_html(result)}</div>'
+def _table(result: Result | Table) -> str:
+    table = result if isinstance(result, Table) else result.table()
+    return f'<div class="wide" role="region" tabindex="0" aria-label="table">{table.html()}</div>'
 
 
 def _picture(draw, result) -> str:

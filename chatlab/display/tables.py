@@ -1,10 +1,9 @@
-"""How a result looks as a table: in plain text, and in HTML that can be read on light and dark pages alike.
+"""A table of text: in plain text, and in HTML that can be read on light and dark pages alike.
 
 Both say the same. Where a page's styles are taken away, as on GitHub, the HTML is still a plain table.
 """
 
 from dataclasses import dataclass
-from functools import singledispatch
 from html import escape
 
 _INK = "var(--jp-content-font-color0, var(--vscode-foreground, inherit))"
@@ -22,29 +21,19 @@ class Table:
     notes: tuple[str, ...] = ()
     labels: int = 1
 
+    def text(self) -> str:
+        """The table as `print` shows it."""
+        return _text(self)
 
-def as_text(result) -> str:
-    """What `print` shows of a result."""
-    return _text(table(result))
+    def html(self) -> str:
+        """The table as a notebook shows it."""
+        return _html(self)
 
+    def __str__(self) -> str:
+        return self.text()
 
-def as_html(result) -> str:
-    """What a notebook shows of a result."""
-    return _html(table(result))
-
-
-# ---- what is in the table ---------------------------------------------------------------------------------------
-
-
-@singledispatch
-def table(result) -> Table:
-    """The result as a `Table`."""
-    raise TypeError(f"a {type(result).__name__} is not a result that can be shown as a table")
-
-
-@table.register
-def _itself(result: Table) -> Table:
-    return result
+    def _repr_html_(self) -> str:
+        return self.html()
 
 
 # ---- how it is written ------------------------------------------------------------------------------------------

@@ -23,8 +23,8 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
-from ..display import tables
 from ..display.progress import progress_bar
+from ..display.tables import Table
 from ..harness import ENGINES
 from ..transport.interface import Implementation
 from ..transport.registry import one_by_one, resolve
@@ -163,6 +163,9 @@ class CostBreakdown(Result):
         """One of them: `found.cost("grpc", "messages").added` is what protobuf takes."""
         stage = self[protocol, name]
         return next(step for step in self.costs(metric) if step.protocol == protocol and step.stage is stage)
+
+    def table(self) -> Table:
+        return _breakdown_table(self)
 
     def to_frame(self):
         """A pandas DataFrame: a row for each stage and round, in µs."""
@@ -369,8 +372,7 @@ def _named(stage: Stage) -> str:
 # ---- as a table -------------------------------------------------------------------------------------------------
 
 
-@tables.table.register
-def _table(result: CostBreakdown) -> tables.Table:
+def _breakdown_table(result: CostBreakdown) -> Table:
     rows, of = [], result.metrics[0]
     for step in result.costs(of):
         latency = _centre(step.stage.latency_us)
@@ -380,7 +382,7 @@ def _table(result: CostBreakdown) -> tables.Table:
         rows.append((named, step.stage.name, step.stage.runs_on, step.stage.part, *numbers, "; ".join(marks)))
     in_all, more = ("CPU µs in all", "CPU µs more") if of == "cpu_us" else ("response µs in all", "response µs more")
     heads = ("protocol", "stage", "runs on", "its part", in_all, more, "share", "p50 µs", "")
-    return tables.Table("Where the time of a request goes", heads, tuple(rows), _notes(result), labels=4)
+    return Table("Where the time of a request goes", heads, tuple(rows), _notes(result), labels=4)
 
 
 def _told(interval: Interval | None) -> str:

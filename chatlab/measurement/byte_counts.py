@@ -16,7 +16,7 @@ from ..capture.layers import LayerBytes, tcp_ip_overhead
 from ..capture.tcp_relay import Relay, relay
 from ..capture.traffic import Position, Traffic
 from ..display.progress import progress_bar
-from ..display.tables import Table, table
+from ..display.tables import Table
 from ..harness import serve
 from ..messages import ChatError, ChatlabError, Unread
 from ..transport.client import Client
@@ -62,6 +62,9 @@ class ByteTable(Result):
         raise KeyError(
             f"there is no {protocol_and_operation!r}; there is {available_keys(self.protocols, self.operations)}"
         )
+
+    def table(self) -> Table:
+        return _bytes_table(self)
 
     def to_frame(self):
         """A pandas DataFrame: a row for each protocol and operation, in bytes."""
@@ -331,8 +334,7 @@ def _count_set_up(protocol, first_ping_more: Traffic) -> Traffic:
         return ann.tap.since() - sum(pings, first_ping_more)
 
 
-@table.register
-def _bytes(result: ByteTable) -> Table:
+def _bytes_table(result: ByteTable) -> Table:
     rows = []
     for operation in result.operations:
         for row in (each for each in result.rows if each.operation == operation):

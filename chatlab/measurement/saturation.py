@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..display.progress import progress_bar
-from ..display.tables import Table, table
+from ..display.tables import Table
 from ..messages import shorten
 from .load.samples import Samples
 from .load.workload import NS, Workload
@@ -77,6 +77,9 @@ class Saturation(Result):
             else ""
         )
         return f"{self.protocol} sustains {least}{self.rate:,.0f} requests a second, 99 % within {self.bound_ms:g} ms{ended}"
+
+    def table(self) -> Table:
+        return _saturation_table(self)
 
     def to_frame(self):
         """A pandas DataFrame: a row for each rate that was tried, the lowest first."""
@@ -203,8 +206,7 @@ def backlog_growth(samples: Samples) -> float:
     return slope if slope > doubt else 0.0
 
 
-@table.register
-def _saturation(result: Saturation) -> Table:
+def _saturation_table(result: Saturation) -> Table:
     rows = []
     for each in sorted(result.attempts, key=lambda each: each.rate):
         done, only = each.run.rate.median, each.run.rounds[0]

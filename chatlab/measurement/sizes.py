@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..capture.layers import LAYERS, LayerBytes
 from ..display.progress import progress_bar
-from ..display.tables import Table, table
+from ..display.tables import Table
 from ..transport.registry import PROTOCOLS, one_by_one, resolve
 from .byte_counts import CountingSetup, Operation, confirmed, count_in, fetch_mail, missing, with_unread_mail
 from .results.environment import Environment, environment
@@ -104,6 +104,9 @@ class SizeTable(Result):
             if [x for x, _ in lines[one]] == [x for x, _ in lines[other]]:
                 found += [Crossing(one, other, *place) for place in _intersections(lines[one], lines[other])]
         return tuple(sorted(found, key=lambda crossing: crossing.information))
+
+    def table(self) -> Table:
+        return _sizes_table(self)
 
     def to_frame(self):
         """A pandas DataFrame: a row for each protocol, operation and size; layers in bytes, up and down."""
@@ -272,8 +275,7 @@ def _layers(protocol, operation: Operation) -> tuple[LayerBytes, LayerBytes]:
         return scene.users[operation.watched].layers()
 
 
-@table.register
-def _sizes(result: SizeTable) -> Table:
+def _sizes_table(result: SizeTable) -> Table:
     totals = {(row.operation, row.protocol, row.size): f"{row.total:,}" for row in result.rows}
     rows = []
     for operation in result.operations:

@@ -31,7 +31,7 @@ from types import FunctionType
 from typing import NamedTuple
 
 from ...display.progress import progress_bar
-from ...display.tables import Table, table
+from ...display.tables import Table
 from ...transport import registry
 from ..results.result import Result
 from .counter import _code_lines, _count_proto, _count_python, _pieces
@@ -130,6 +130,9 @@ class Complexity(Result):
     def _ratio(self, a: str, b: str, parts: tuple[str, ...]) -> str:
         one, other = self.size(a, *parts).lines, self.size(b, *parts).lines
         return f"{one / other:.2f} times as many" if one and other else ""
+
+    def table(self) -> Table:
+        return _complexity_table(self)
 
     def to_frame(self):
         """A pandas DataFrame: a row for each protocol, part, engine and file. `shared_by` is how many protocols use it."""
@@ -329,8 +332,7 @@ def _installed(package: str) -> tuple[int, int]:
     return lines, compiled
 
 
-@table.register
-def _complexity(result: Complexity) -> Table:
+def _complexity_table(result: Complexity) -> Table:
     def row(head: str, measure: str, *parts: str, **which) -> tuple[str, ...]:
         found = [getattr(result.size(name, *parts, **which), measure) for name in result.protocols]
         return "", head, *(f"{n:,}" if n else "" for n in found)

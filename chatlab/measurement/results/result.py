@@ -4,19 +4,21 @@ from pathlib import Path
 
 import msgspec
 
+from ...display.tables import Table
+
 
 class Result:
     """How every result is printed, shown in a notebook, saved and loaded."""
 
-    def __str__(self):
-        from ...display.tables import as_text
+    def table(self) -> Table:
+        """The result as rows and columns of text, with its notes."""
+        raise NotImplementedError
 
-        return as_text(self)
+    def __str__(self) -> str:
+        return self.table().text()
 
-    def _repr_html_(self):
-        from ...display.tables import as_html
-
-        return as_html(self)
+    def _repr_html_(self) -> str:
+        return self.table().html()
 
     def save(self, path: str | Path) -> Path:
         """Write it to a file as JSON, which `load` reads. Returns the path.

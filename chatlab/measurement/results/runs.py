@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...capture.traffic import Segments
-from ...display.tables import Table, table
+from ...display.tables import Table
 from ..load.samples import Samples, percentile_ms
 from ..load.workload import Workload
 from ..process_stats import MemoryUse, ResourceSeries
@@ -220,6 +220,9 @@ class Run(SampledResult):
     def _limits(self, each: Round) -> tuple[str, ...]:
         return each.generator_limits(self.workload.is_open)
 
+    def table(self) -> Table:
+        return _run_table(self)
+
     def to_frame(self):
         """A pandas DataFrame: a row for each round."""
         return _frame([self])
@@ -319,6 +322,9 @@ class Comparison(SampledResult):
         runs = [run for run in runs if not run.generator_limited]
         return scaling([run.workload.clients for run in runs], [[each.rate for each in run.rounds] for run in runs])
 
+    def table(self) -> Table:
+        return _comparison_table(self)
+
     def to_frame(self):
         """A pandas DataFrame: a row for each protocol, number of clients and round."""
         return _frame(self.runs)
@@ -372,8 +378,7 @@ def _frame(runs):
     return pandas.DataFrame(rows)
 
 
-@table.register
-def _comparison(result: Comparison) -> Table:
+def _comparison_table(result: Comparison) -> Table:
     rows = []
     for clients in result.clients:
         runs = [
@@ -406,8 +411,7 @@ def _verdict(result: Comparison, a: str, b: str, clients: int) -> str:
     return "; ".join(said)
 
 
-@table.register
-def _run(result: Run) -> Table:
+def _run_table(result: Run) -> Table:
     heads = ("protocol", *_RATE_HEADS)
     within = [(percent, result.response_interval_ms(percent)) for percent in (50, 99)]
     told = ", ".join(f"p{percent} {found} ms" for percent, found in within if found is not None)
