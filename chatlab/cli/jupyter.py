@@ -48,7 +48,7 @@ def open_lab(folder: str | Path | None = None, port: int | None = None, browser:
     Raises `ImportError` without JupyterLab, and `OSError` without notebooks or without a free port.
     """
     if find_spec("jupyterlab") is None:
-        raise ImportError('JupyterLab is not installed; pip install "chatlab[notebooks]" brings it')
+        raise ImportError('JupyterLab is not installed; pip install "chatlab-protocols[notebooks]" brings it')
     notebooks = open_notebooks(folder)
     # The whole checkout, where it is one: JupyterLab shuts its reader into this folder, and package and docs lie beside.
     root = PACKAGE.parent if notebooks.parent == PACKAGE.parent else notebooks

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from chatlab import __version__
@@ -51,7 +52,10 @@ def _prepare_streams() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="chatlab", description="One chat, carried in many ways, and what each of them costs."
+        prog="chatlab",
+        description="One chat, carried in many ways, and what each of them costs.",
+        epilog=f"documentation: {_documentation()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # which breaks no line in the midst of a path
     )
     parser.add_argument("-V", "--version", action="version", version=f"chatlab {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -60,6 +64,13 @@ def _parser() -> argparse.ArgumentParser:
         command.arguments(one)
         one.set_defaults(run=command.run, fail=one.error)
     return parser
+
+
+def _documentation() -> Path:
+    """The folder of protocol.md and the others: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "docs"
+    return installed if installed.is_dir() else package.parent / "docs"
 
 
 def _port(text: str) -> int:

@@ -104,7 +104,7 @@ def test_it_says_what_to_install():
     program = "import sys; sys.modules['jupyterlab'] = None; from chatlab.cli.main import main; main(['lab'])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=DEADLINE_S)
     assert done.returncode == 1
-    assert done.stderr == 'chatlab lab: JupyterLab is not installed; pip install "chatlab[notebooks]" brings it\n'
+    assert done.stderr == 'chatlab lab: JupyterLab is not installed; pip install "chatlab-protocols[notebooks]" brings it\n'
 
 
 # ---- in a browser -----------------------------------------------------------------------------------------------

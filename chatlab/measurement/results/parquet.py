@@ -29,7 +29,7 @@ def _pyarrow():
         import pyarrow.parquet
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "Parquet files take pyarrow, which is not installed: pip install 'chatlab[parquet]'"
+            "Parquet files take pyarrow, which is not installed: pip install 'chatlab-protocols[parquet]'"
         ) from error
     return pyarrow
 
