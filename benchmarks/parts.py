@@ -11,7 +11,7 @@ from chatlab.chat.hub import Hub, Outbox
 from chatlab.codecs.connection import Connection
 from chatlab.codecs.text import TextCodec
 from chatlab.messages import Acknowledge, CreateAccount
-from chatlab.socket_impl import spell
+from chatlab.socket_impl import encode_batch
 
 BATCH, TURNS = 16, 2_000
 
@@ -44,8 +44,8 @@ def main() -> None:
     answers, events = run()
     print(f"parse the request          {quietest_us(lambda: server.receive(data)):5.2f} µs")
     print(f"carry it out, acknowledge  {quietest_us(run):5.2f} µs")
-    print(f"spell the answer           {quietest_us(lambda: spell(server, answers)):5.2f} µs")
-    print(f"spell the event            {quietest_us(lambda: spell(server, events)):5.2f} µs")
+    print(f"spell the answer           {quietest_us(lambda: encode_batch(server, answers)):5.2f} µs")
+    print(f"spell the event            {quietest_us(lambda: encode_batch(server, events)):5.2f} µs")
 
 
 if __name__ == "__main__":

@@ -48,8 +48,8 @@ def engine(request) -> str:
 @pytest.fixture
 def swift_sweeps(monkeypatch):
     """Our servers look for silent and for slow peers so often that no test waits for it."""
-    monkeypatch.setattr("chatlab.socket_impl.SWEEP_S", 0.02)
-    monkeypatch.setattr("chatlab.grpc_impl.SWEEP_S", 0.02)
+    monkeypatch.setattr("chatlab.socket_impl.CHECK_TIMEOUTS_S", 0.02)
+    monkeypatch.setattr("chatlab.grpc_impl.CHECK_TIMEOUTS_S", 0.02)
 
 
 @pytest.fixture

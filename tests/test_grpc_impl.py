@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import queue
 import re
 import signal
@@ -79,7 +80,7 @@ class GrpcHouse(House):
         return len(self.hub._sessions)
 
 
-@pytest.fixture(params=[grpc_impl.unary, grpc_impl.stream], ids=["grpc", "grpc-stream"])
+@pytest.fixture(params=[grpc_impl.grpc_unary, grpc_impl.grpc_stream], ids=["grpc", "grpc-stream"])
 def style(request):
     return request.param()
 
@@ -189,7 +190,7 @@ def test_a_client_that_vanishes_while_its_password_is_hashed_is_not_logged_in(ho
 
 
 def test_both_styles_and_both_protocols_meet_in_one_chat(house):
-    ada, bob = grpc_impl.unary().connect(house.address), grpc_impl.stream().connect(house.address)
+    ada, bob = grpc_impl.grpc_unary().connect(house.address), grpc_impl.grpc_stream().connect(house.address)
     eve = house.text_client()
     for one, name in (ada, "ada"), (bob, "bob"), (eve, "eve"):
         one.create_account(name)
@@ -426,7 +427,7 @@ def test_an_interrupted_call_leaves_the_client_usable(house):
 
 
 def test_the_process_ends_though_nobody_closed_anything(engine, style):
-    make = {"grpc": "unary", "grpc-stream": "stream"}[style.name]
+    make = {"grpc": "grpc_unary", "grpc-stream": "grpc_stream"}[style.name]
     script = f"""
 from chatlab import grpc_impl
 from chatlab.chat.hub import Hub
@@ -564,3 +565,26 @@ def _answer_to(request_):
 def test_what_is_left_out_has_its_default():
     assert convert.from_proto(pb.ListAccounts()) == REQUESTS[5]()
     assert convert.to_proto(Ping()).ByteSize() == 0
+
+
+# ---- how loudly gRPC's core writes to stderr
+
+
+FIRST_SIGHT_OF_GRPC = """
+import importlib, os, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "grpc":
+            print(os.environ.get("GRPC_VERBOSITY"))
+sys.meta_path.insert(0, Watch())
+importlib.import_module(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("module", ["grpc_impl", "transport.grpc_client", "transport.grpc_serving"])
+@pytest.mark.parametrize("users, then", [({}, "NONE"), ({"GRPC_VERBOSITY": "DEBUG"}, "DEBUG")])
+def test_grpc_is_told_to_be_quiet_before_it_is_imported_unless_the_user_wants_otherwise(module, users, then):
+    environment = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"} | users
+    program = [sys.executable, "-c", FIRST_SIGHT_OF_GRPC, f"chatlab.{module}"]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=4 * DEADLINE_S, env=environment, check=True)
+    assert done.stdout.split() == [then]

@@ -31,7 +31,7 @@ from chatlab.messages import (
     Send,
     Sent,
 )
-from chatlab.socket_impl import listen
+from chatlab.transport.serving import listen
 
 # ---- the blocking client
 

@@ -12,15 +12,10 @@ from concurrent import futures
 from functools import partial
 from typing import Any
 
-from . import grpc_logging  # noqa: F401  before gRPC is loaded
-
-# isort: split
-import grpc
 from google.protobuf.message import Message as Proto
 
 from ..messages import REQUESTS, ChatError, ConnectionLost, Event, Goodbye, ProtocolError, Refused, Reply, Request
 from ..proto import chat_pb2 as pb
-from ..proto.chat_pb2_grpc import ChatStub
 from ..proto.convert import from_event, from_proto, from_told, to_ask, to_proto
 from .client_state import ANSWER_TIMEOUT_S, CLOSE_TIMEOUT_S
 from .event_loop import start_thread
@@ -32,10 +27,12 @@ from .grpc_common import (
     MAX_FRAME,
     NOT_TO_OVERTAKE,
     SESSION,
-    install_log_filter,
+    ChatStub,
+    grpc,
     metadata_value,
     size_error,
 )
+from .grpc_logging import install_log_filter
 from .interface import Address, OnEvent, connect_error, format_address
 from .pending import AsyncPendingReplies, PendingReplies, again, timeout_error
 

@@ -1,10 +1,20 @@
-"""What both ends of our gRPC agree on: metadata keys, the service name, keep-alive."""
+"""What both ends of our gRPC agree on: metadata keys, the service's name, settings. And gRPC itself: import it from here.
 
-import logging
+How loudly gRPC's core writes is settled while it is imported, so every file of ours takes gRPC, and what is generated for it,
+from this one.
+"""
 
+from collections.abc import Iterable
+
+from . import grpc_logging  # noqa: F401  it has to come before gRPC
+
+# isort: split
+import grpc as grpc
 from google.protobuf.message import Message as Proto
 
 from ..messages import Acknowledge, CreateAccount, DeleteAccount, DeleteMessages, Limits, LogIn, LogOut, Unread
+from ..proto.chat_pb2_grpc import ChatStub as ChatStub
+from ..proto.chat_pb2_grpc import add_ChatServicer_to_server as add_ChatServicer_to_server
 
 SERVICE = "chatlab.v1.Chat"
 SESSION = "session"  # the metadata key of a session's token
@@ -15,10 +25,11 @@ KEEPALIVE_TIMEOUT_S = 10.0
 
 
 def size_error(proto: Proto, max_frame: int) -> str:
+    """What is said of a message that fits no frame."""
     return f"a frame of {proto.ByteSize()} bytes is over the limit of {max_frame}"
 
 
-def metadata_value(metadata, key: str) -> str | None:
+def metadata_value(metadata: Iterable[tuple[str, str]] | None, key: str) -> str | None:
     """What gRPC's metadata, a sequence of pairs or None, hold under a key."""
     return next((value for name, value in metadata or () if name == key), None)
 
@@ -41,25 +52,9 @@ CLIENT_OPTIONS = (
     ("grpc.enable_http_proxy", 0),
 )
 
+# ---- the order of calls ------------------------------------------------------------------------------------------------
 
-def install_log_filter() -> None:
-    """Drop what grpc.aio logs although nothing is wrong. Called where the first aio server or client of ours starts."""
-    logging.getLogger("asyncio").addFilter(_not_spurious)  # adding it again changes nothing
-
-
-def _not_spurious(record: logging.LogRecord) -> bool:
-    """False for what gRPC says where a process has several event loops; nothing is wrong (grpc#25364).
-
-    It wakes all of them for what concerns one of them, or one that has ended with calls under way.
-    """
-    error = record.exc_info[1] if record.exc_info else None
-    of_grpc = "PollerCompletionQueue" in record.getMessage()
-    return not (of_grpc and (isinstance(error, BlockingIOError) or str(error) == "Event loop is closed"))
-
-
-# ---- clients ----------------------------------------------------------------------------------------------------
-
-#: Calls may overtake each other. These wait for acknowledgements on their way, which would change their answer.
-NOT_TO_OVERTAKE = {LogIn, LogOut, Unread, Acknowledge, DeleteMessages, DeleteAccount}
+#: Calls may overtake each other. These wait for the acknowledgements that are on their way, which change their answer.
+NOT_TO_OVERTAKE = frozenset({LogIn, LogOut, Unread, Acknowledge, DeleteMessages, DeleteAccount})
 #: Answers may overtake events. These answers change whose events they are, so they wait for the events before them.
-AFTER_EVENTS = {CreateAccount, LogIn, LogOut, DeleteAccount}
+AFTER_EVENTS = frozenset({CreateAccount, LogIn, LogOut, DeleteAccount})

@@ -37,8 +37,8 @@ register("text", "chatlab.codecs.text:TextCodec", 2428)
 register("json", "chatlab.codecs.json_lines:JsonCodec", 2431)
 register("binary", "chatlab.codecs.binary:BinaryCodec", 2432)
 register("protobuf", "chatlab.codecs.protobuf:ProtobufCodec", 2433)
-register("grpc", "chatlab.grpc_impl:unary", 2429)
-register("grpc-stream", "chatlab.grpc_impl:stream", 2430)
+register("grpc", "chatlab.grpc_impl:grpc_unary", 2429)
+register("grpc-stream", "chatlab.grpc_impl:grpc_stream", 2430)
 
 
 def resolve(protocol: Any) -> Implementation:

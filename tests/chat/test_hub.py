@@ -37,7 +37,6 @@ from chatlab.messages import (
     Unread,
 )
 from chatlab.transport.hosting import Log
-from chatlab.transport.serving import Patience
 
 
 class Voice:
@@ -450,15 +449,3 @@ def test_what_waits_for_a_slow_hash_is_bounded_in_its_text_too(monkeypatch):
 
 
 # ---- how long a peer is waited for ------------------------------------------------------------------------------
-
-
-def test_a_newcomer_that_asks_nothing_is_sent_away_and_one_that_has_asked_stays():
-    patience, outbox, later = Patience(Limits(first_frame_s=5)), Outbox(lambda: None), time.monotonic() + 6
-    assert patience.verdict(later, outbox, has_asked=True) == ""
-    assert patience.verdict(later, outbox, has_asked=False) == "no complete request within 5 s"
-
-
-def test_a_peer_has_its_time_to_read_its_last_words_and_is_cut_then():
-    patience, outbox = Patience(Limits(linger_s=2)), Outbox(lambda: None)
-    outbox.end("the server stops")
-    assert [patience.verdict(now, outbox, has_asked=True) for now in (100.0, 101.0, 102.5)] == ["", "", "cut"]

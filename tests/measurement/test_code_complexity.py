@@ -100,8 +100,8 @@ def test_nothing_is_claimed_twice_or_in_vain(path):
 
 
 def test_a_class_that_nobody_claims_is_noticed(monkeypatch):
-    monkeypatch.delitem(OWNERSHIP["socket_impl.py"], "LoopServer _LoopClient")
-    assert unclaimed("socket_impl.py") == ["LoopServer", "_LoopClient"]
+    monkeypatch.delitem(OWNERSHIP["socket_impl.py"], "LoopServer LoopConnection")
+    assert unclaimed("socket_impl.py") == ["LoopServer", "LoopConnection"]
 
 
 def test_a_claim_of_what_is_not_there_is_noticed(monkeypatch):

@@ -170,12 +170,12 @@ def methods_of(module: str, name: str) -> list[str]:
 @pytest.mark.parametrize("module", ["chatlab.socket_impl", "chatlab.grpc_impl"])
 @pytest.mark.parametrize("name", ["ThreadServer", "LoopServer"])
 def test_the_four_servers_have_the_same_shape_under_the_same_names_in_the_same_order(module, name):
-    shape = ["__init__", "__repr__", "close", "_accept", "_welcome", "_sweep", "forget"]
+    shape = ["__init__", "__repr__", "close", "_accept", "_check_timeouts", "remove"]
     assert [each for each in methods_of(module, name) if each in shape] == shape
 
 
 @pytest.mark.parametrize("module", ["chatlab.socket_impl", "chatlab.grpc_impl"])
-@pytest.mark.parametrize("name", ["_ThreadClient", "_LoopClient"])
+@pytest.mark.parametrize("name", ["ThreadConnection", "LoopConnection"])
 def test_each_server_reads_and_writes_for_a_client_under_the_same_names_in_the_same_order(module, name):
-    shape = ["__init__", "read", "write", "_wake", "sweep", "cut"]
+    shape = ["__init__", "read", "write", "_wake", "abort"]
     assert [each for each in methods_of(module, name) if each in shape] == shape

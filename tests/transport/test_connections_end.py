@@ -10,7 +10,7 @@ from raw_client import DEADLINE_S, TEXT, in_a_loop, until
 import chatlab
 from chatlab.codecs.text import TextCodec
 from chatlab.messages import Arrived, Balance, ConnectionLost
-from chatlab.socket_impl import listen
+from chatlab.transport.serving import listen
 
 everywhere = pytest.mark.parametrize("protocol", ["text", "grpc", "grpc-stream"])
 

@@ -16,8 +16,8 @@ from raw_client import DEADLINE_S, TEXT, in_a_loop, until
 import chatlab
 from chatlab.chat.storage import MemoryStore
 from chatlab.messages import Account, ConnectionLost
-from chatlab.socket_impl import listen
 from chatlab.transport.read_state import ReadState
+from chatlab.transport.serving import listen
 
 PROTOCOLS = ("text", "grpc", "grpc-stream")
 everywhere = pytest.mark.parametrize("protocol", PROTOCOLS)

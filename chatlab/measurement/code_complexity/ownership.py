@@ -52,9 +52,9 @@ OWNERSHIP: dict[str, dict[str, Owner]] = {
     "socket_impl.py": {
         HEAD: Owner(_B, SOCKETS),
         "SocketImplementation": Owner(_B, SOCKETS),
-        "SocketImplementation.serve listen spell _spell_one": Owner(_S, SOCKETS),
-        "ThreadServer _ThreadClient": Owner(_S, SOCKETS, "threads"),
-        "LoopServer _LoopClient": Owner(_S, SOCKETS, "loop"),
+        "SocketImplementation.serve encode_batch _encode_one codec_failed": Owner(_S, SOCKETS),
+        "ThreadServer ThreadConnection": Owner(_S, SOCKETS, "threads"),
+        "LoopServer LoopConnection": Owner(_S, SOCKETS, "loop"),
         "SocketImplementation.connect SocketImplementation.connect_async": Owner(_C, SOCKETS),
     },
     "transport/socket_client.py": {
@@ -72,25 +72,32 @@ OWNERSHIP: dict[str, dict[str, Owner]] = {
     "grpc_impl.py": {
         HEAD: Owner(_B, GRPC),
         "GrpcImplementation": Owner(_B, GRPC),
-        "unary": Owner(_B, UNARY),
-        "stream": Owner(_B, STREAM),
+        "grpc_unary": Owner(_B, UNARY),
+        "grpc_stream": Owner(_B, STREAM),
         # server
-        "GrpcImplementation.serve listen _servicer _not_fitting _status _peer": Owner(_S, GRPC),
-        "_server_options _REFLECTED": Owner(_S, GRPC),
-        "_GONE _TELLS_EVENTS_BEFORE _Outbox _spell_reply _spell_event": Owner(_S, UNARY),
-        "_spell_told _understand": Owner(_S, STREAM),
-        "ThreadServer _ThreadClient _Pool": Owner(_S, GRPC, "threads"),
-        "ThreadServer._find ThreadServer.verb ThreadServer.events ThreadServer.end _ThreadClient.answer": Owner(_S, UNARY, "threads"),
-        "ThreadServer.stream _ThreadClient.read": Owner(_S, STREAM, "threads"),
-        "LoopServer _LoopClient": Owner(_S, GRPC, "loop"),
-        "LoopServer._find LoopServer.verb LoopServer.events LoopServer.end _LoopClient.answer _settle": Owner(_S, UNARY, "loop"),
-        "LoopServer.stream _LoopClient.read": Owner(_S, STREAM, "loop"),
+        "GrpcImplementation.serve": Owner(_S, GRPC),
+        "ThreadServer ThreadConnection": Owner(_S, GRPC, "threads"),
+        "ThreadServer._find ThreadServer.verb ThreadServer.events ThreadServer.end ThreadConnection.answer":
+            Owner(_S, UNARY, "threads"),
+        "ThreadServer.stream ThreadConnection.read": Owner(_S, STREAM, "threads"),
+        "LoopServer LoopConnection": Owner(_S, GRPC, "loop"),
+        "LoopServer._find LoopServer.verb LoopServer.events LoopServer.end LoopConnection.answer _settle":
+            Owner(_S, UNARY, "loop"),
+        "LoopServer.stream LoopConnection.read": Owner(_S, STREAM, "loop"),
         # client
         "GrpcImplementation.connect GrpcImplementation.connect_async": Owner(_C, GRPC),
     },
+    "transport/grpc_serving.py": {
+        HEAD: Owner(_S, GRPC),
+        "listen server_options status_of peer_of add_services Calls _too_large": Owner(_S, GRPC),
+        "CallReply ReplyTo CallOutbox encode_reply encode_event SESSION_ENDED": Owner(_S, UNARY),
+        "encode_stream_message parse_request": Owner(_S, STREAM),
+        "DaemonPool": Owner(_S, GRPC, "threads"),
+    },
+    "transport/grpc_logging.py": {REST: Owner(_B, GRPC)},
     "transport/grpc_common.py": {
         HEAD: Owner(_B, GRPC),
-        "metadata_value size_error install_log_filter _not_spurious KEEPALIVE_OPTIONS CLIENT_OPTIONS MAX_FRAME MAX_PENDING":
+        "metadata_value size_error KEEPALIVE_OPTIONS CLIENT_OPTIONS MAX_FRAME MAX_PENDING":
             Owner(_B, GRPC),
         "NOT_TO_OVERTAKE AFTER_EVENTS": Owner(_C, UNARY),
     },
