@@ -348,10 +348,11 @@ class Limits(Struct, frozen=True):
     text: int = 64 << 10  #: the longest text of a message, in UTF-8
     mailbox: int = 100_000  #: messages that wait for one account
     outbox: int = 10_000  #: messages that wait for one slow connection
-    outbox_bytes: int = 16 << 20  #: and the characters of text in them
+    outbox_bytes: int = 16 << 20  #: and the bytes of what is in them
     first_frame_s: float = 30.0  #: until a newcomer's first complete frame
     linger_s: float = 1.0  #: for the last words to a peer that does not read
     sessions: int = 10_000  #: connections of one server
+    password_checks: int = 64  #: passwords that are being checked, or wait for it
     streams: int = 64  #: event streams of a thread-pool gRPC server: each holds a thread
 
 

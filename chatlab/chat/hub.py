@@ -6,32 +6,32 @@ lock: passwords are hashed before it is taken, on threads of their own, and outb
 by the transport that owns them. The hub knows no transport and no codec."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from msgspec.structs import astuple
-
 from ..messages import (
-    Accounts,
     Arrived,
     ChatError,
     CreateAccount,
     Goodbye,
-    Heard,
     Limits,
     LogIn,
-    Mail,
     Message,
     Refused,
     Request,
 )
 from .passwords import fits_password, hash_password
-from .service import Chat, Deliveries, Session
+from .service import Chat, Deliveries, Outcome, Session
+from .weight import WEIGHTS, weight
 
 #: What a client is told where a reply can no longer be given.
 SERVER_FAILED = "the server failed; your last request may or may not have been carried out"
+HASHING_THREADS = 2
+FAIR_SHARE = 16  # requests behind a password check that are carried out before others may take the lock
+PAUSE_S = 0.001  # for which a thread without a client of its own leaves the lock to others
 
 
 class Outbox:
@@ -70,8 +70,11 @@ class Outbox:
         items = self._items
         items.append((tag, message))
         kind = type(message)
-        if kind in _WEIGHTS:
-            self._bytes += len(message.text) if kind is Arrived else _WEIGHTS[kind](message)  # type: ignore[attr-defined]
+        if kind is Arrived:  # the most frequent one: `arrived_weight` without the call
+            text: str = message.text  # type: ignore[attr-defined]
+            self._bytes += (len(text) if text.isascii() else 4 * len(text)) + 4 * len(message.sender)  # type: ignore[attr-defined]
+        elif kind in WEIGHTS:
+            self._bytes += WEIGHTS[kind](message)
         if len(items) > self._most or self._bytes > self._most_bytes:
             self._overflow()
         if not self._awake:
@@ -106,27 +109,22 @@ class Outbox:
         self._wake()
 
 
-#: The messages that may be long, and how long they are; the others are short.
-_WEIGHTS: dict[type[Message], Callable[[Any], int]] = {
-    Arrived: lambda message: len(message.text),
-    Heard: lambda message: len(message.text),
-    Mail: lambda page: sum([len(letter.text) for letter in page.messages]),
-    Accounts: lambda page: sum(map(len, page.names)),
-}
-
-
 class ConnectedSession(Session):
     """A session with what the hub keeps of its connection: its outbox, and the requests that have to wait."""
 
-    __slots__ = ("outbox", "peer", "pending", "pending_size")
+    __slots__ = ("check", "outbox", "peer", "pending", "pending_weight")
 
     def __init__(self, outbox: Outbox, peer: str):
         super().__init__()
         self.outbox = outbox
         self.peer = peer  #: as the log names it
-        #: Requests behind a password check; None while there is no check. A request of None ends the session.
+        self.check: Future[None] | None = None  #: the password check that is under way or waits for a thread
+        #: Requests behind a password check; None while there is no check. A request of None finishes the session.
         self.pending: deque[tuple[Any, Request | None]] | None = None
-        self.pending_size = 0
+        self.pending_weight = 0
+
+
+Act = Callable[[], Outcome[ConnectedSession]]
 
 
 class Hub:
@@ -145,6 +143,7 @@ class Hub:
         self._commit = self.chat.store.commit
         self._sessions: set[ConnectedSession] = set()
         self._hashing: ThreadPoolExecutor | None = None
+        self._checks = 0  # passwords that are being checked or wait for it
 
     def __repr__(self) -> str:
         return f"<Hub of {len(self._sessions)} sessions, {self.chat!r}>"
@@ -175,8 +174,7 @@ class Hub:
                 if session.pending is not None:
                     self._enqueue_pending(session, tag, request)
                 elif type(request) in _AUTH_REQUESTS and request.password:  # type: ignore[attr-defined]
-                    session.pending = deque()
-                    self._hash_then_answer(session, tag, request)  # type: ignore[arg-type]
+                    self._authenticate(session, tag, request)  # type: ignore[arg-type]
                 else:
                     self._answer(session, tag, request)
 
@@ -194,6 +192,8 @@ class Hub:
             if session not in self._sessions:
                 return
             self._sessions.remove(session)
+            if session.check is not None and session.check.cancel():
+                self._checks -= 1
             was = session.name
             self._deliver(self.chat.end_session(session))
             session.outbox.closed = True
@@ -202,10 +202,11 @@ class Hub:
 
     # ---- under the lock
 
-    def _answer(self, session: ConnectedSession, tag: Any, request: Request) -> None:
+    def _answer(self, session: ConnectedSession, tag: Any, request: Request, act: Act | None = None) -> None:
+        """Carry out a request, by `act` where that is more than the chat's `handle`, and put what comes of it."""
         was = session.name
         try:
-            reply, deliveries = self.chat.handle(session, request)
+            reply, deliveries = self.chat.handle(session, request) if act is None else act()
             self._commit()  # before any client learns of it
         except ChatError as error:
             session.outbox.put(tag, Refused(error.code, error.text))
@@ -234,65 +235,97 @@ class Hub:
         if session.name:
             self.log(f"Client {session.peer} connected  [ {session.name} ]")
 
-    def _enqueue_pending(self, session: ConnectedSession, tag: Any, request: Request) -> None:
-        assert session.pending is not None
-        session.pending.append((tag, request))
-        session.pending_size += sum([len(value) for value in astuple(request) if isinstance(value, str | tuple)])
-        if len(session.pending) > self.limits.outbox or session.pending_size > self.limits.outbox_bytes:
-            session.pending.clear()
-            session.outbox.end("you asked too much while a log-in was being checked")
-
     # ---- passwords: hashed without the lock, answered under it
 
-    def _hash_then_answer(self, session: ConnectedSession, tag: Any, request: CreateAccount | LogIn) -> None:
-        if self._hashing is None:
-            self._hashing = ThreadPoolExecutor(2, thread_name_prefix="chatlab-hashing")
-        stored = self.chat.password_hash_of(request.account) if isinstance(request, LogIn) else ""
-        self._hashing.submit(self._finish_log_in, session, tag, request, stored)
+    def _authenticate(self, session: ConnectedSession, tag: Any, request: CreateAccount | LogIn) -> None:
+        """Have the password checked, and what the session asks from now on wait for that. Needs the lock.
 
-    def _finish_log_in(self, session: ConnectedSession, tag: Any, request: CreateAccount | LogIn, stored: str) -> None:
+        Nothing is hashed where the reply does not depend on it.
+        """
+        try:
+            stored = self.chat.stored_hash(session, request)
+            if stored or isinstance(request, CreateAccount):
+                self._start_check(session, tag, request, stored)
+            else:
+                self._answer(session, tag, request)
+        except ChatError as error:
+            session.outbox.put(tag, Refused(error.code, error.text))
+        except Exception as error:
+            self._fail(session, error)
+
+    def _start_check(self, session: ConnectedSession, tag: Any, request: CreateAccount | LogIn, stored: str) -> None:
+        if self._checks >= self.limits.password_checks:
+            raise ChatError("SERVER_FULL", f"{self._checks} passwords wait to be checked; try again later")
+        if self._hashing is None:
+            self._hashing = ThreadPoolExecutor(HASHING_THREADS, thread_name_prefix="chatlab-hashing")
+        if session.pending is None:
+            session.pending = deque()
+        self._checks += 1
+        session.check = self._hashing.submit(self._finish_check, session, tag, request, stored)
+
+    def _finish_check(self, session: ConnectedSession, tag: Any, request: CreateAccount | LogIn, stored: str) -> None:
+        """Hash the password, then log in or create the account under the lock. Runs on a hashing thread."""
         failure: Exception | None = None
         password_hash = ""
         try:
-            if isinstance(request, CreateAccount):
+            if self._is_gone(session):
+                pass  # nobody waits for the reply
+            elif isinstance(request, CreateAccount):
                 password_hash = hash_password(request.password)
-            elif stored and fits_password(stored, request.password):
+            elif fits_password(stored, request.password):
                 password_hash = stored
         except Exception as error:  # no memory for a hash, say
             failure = error
         with self._lock:
-            pending, session.pending, session.pending_size, was = session.pending, None, 0, session.name
-            if session not in self._sessions:  # its connection ended while we hashed: do not log it in
+            self._checks -= 1
+            session.check = None
+            if self._is_gone(session):
+                session.pending = None
                 return
-            try:
-                if failure is not None:
-                    raise failure
-                if isinstance(request, CreateAccount):
-                    reply, _ = self.chat.create_account(session, request, password_hash)
-                else:
-                    reply, _ = self.chat.log_in(session, request, password_hash)
-                self._commit()
-            except ChatError as error:
-                reply = Refused(error.code, error.text)
-            except Exception as error:
-                self._fail(session, error)
-                return
-            session.outbox.put(tag, reply)
-            if session.name != was:
-                self._log_change(session, was)
-            self._drain_pending(session, pending or deque())
-
-    def _drain_pending(self, session: ConnectedSession, pending: deque[tuple[Any, Request | None]]) -> None:
-        while pending:
-            tag, request = pending.popleft()
-            if request is None:
-                session.outbox.end()
-            elif isinstance(request, CreateAccount | LogIn) and request.password:
-                session.pending = pending  # the rest waits for this check in turn
-                self._hash_then_answer(session, tag, request)
-                return
+            if failure is not None:
+                self._fail(session, failure)
+            elif isinstance(request, CreateAccount):
+                self._answer(session, tag, request, lambda: self.chat.create_account(session, request, password_hash))
             else:
-                self._answer(session, tag, request)
+                self._answer(session, tag, request, lambda: self.chat.log_in(session, request, password_hash))
+        self._drain_pending(session)
+
+    def _is_gone(self, session: ConnectedSession) -> bool:
+        return session.outbox.closed or session not in self._sessions
+
+    def _enqueue_pending(self, session: ConnectedSession, tag: Any, request: Request) -> None:
+        """Keep a request until the password check before it is finished, within the limits of an outbox."""
+        assert session.pending is not None
+        session.pending.append((tag, request))
+        session.pending_weight += weight(request)
+        if len(session.pending) > self.limits.outbox or session.pending_weight > self.limits.outbox_bytes:
+            session.pending.clear()
+            session.outbox.end("you asked too much while a log-in was being checked")
+
+    def _drain_pending(self, session: ConnectedSession) -> None:
+        """Carry out what was asked behind a password check, a few requests at a time: others want the lock too."""
+        while self._carry_out_pending(session):
+            time.sleep(PAUSE_S)
+
+    def _carry_out_pending(self, session: ConnectedSession) -> bool:
+        """Whether there may be more to do, and no other check to be waited for."""
+        with self._lock:
+            for _ in range(FAIR_SHARE):
+                if not session.pending or self._is_gone(session):
+                    session.pending, session.pending_weight = None, 0
+                    return False
+                tag, request = session.pending.popleft()
+                if request is None:
+                    session.outbox.end()
+                    continue
+                session.pending_weight -= weight(request)
+                if isinstance(request, CreateAccount | LogIn) and request.password:
+                    self._authenticate(session, tag, request)
+                    if session.check is not None:
+                        return False
+                else:
+                    self._answer(session, tag, request)
+        return True
 
 
 _AUTH_REQUESTS = {CreateAccount, LogIn}

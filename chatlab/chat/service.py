@@ -5,9 +5,7 @@ the `ChatError` that refuses the request. The service is given a store; it knows
 clock. It never waits and it is not thread-safe: its caller (the hub) holds a lock.
 """
 
-import unicodedata
 from collections.abc import Callable
-from itertools import islice
 from typing import Any, Generic, NoReturn, TypeVar
 
 from ..messages import (
@@ -51,6 +49,8 @@ from ..messages import (
     Withdraw,
     shorten,
 )
+from .names import MAX_PATTERN, checked_name, checked_room, matcher, normalized
+from .passwords import checked_password
 from .storage import MemoryStore, Store, StoredAccount, StoredMessage
 
 MAX_NUMBER = 2**63 - 1  # what every codec and every store can hold
@@ -82,7 +82,7 @@ Outcome = tuple[Reply, Deliveries[S]]
 
 
 class Chat(Generic[S]):
-    """One chat. With `password_required`, an account cannot be created without a password."""
+    """One chat. With `password_required`, no account can be created or logged in to that has no password."""
 
     def __init__(self, store: Store | None = None, limits: Limits = Limits(), password_required: bool = False):
         self.store: Store = MemoryStore() if store is None else store
@@ -133,40 +133,56 @@ class Chat(Generic[S]):
 
     # ---- accounts
 
+    def stored_hash(self, session: S, request: CreateAccount | LogIn) -> str:
+        """The hash that the request's password has to fit, for the caller to check; empty where there is none.
+
+        Raises `ChatError` where the request is refused whatever the hash is, so that it need not be made.
+        """
+        checked_password(request.password)
+        if isinstance(request, LogIn):
+            return self._account_to_log_in_to(session, request).password_hash
+        self._name_of_new_account(session, request)
+        return ""
+
     def create_account(self, session: S, request: CreateAccount, password_hash: str = "") -> Outcome[S]:
         """`password_hash` is made by the caller, without the lock: the service never stores a password."""
-        if session.id:
-            raise ChatError("ALREADY_LOGGED_IN", f"this connection is logged in as {session.name}; log out first")
+        name = self._name_of_new_account(session, request)
+        if request.password and not password_hash:
+            raise TypeError("hash the password before calling create_account, and pass password_hash (Hub.ask does)")
+        return self._welcome(session, self.store.create(name, password_hash)), []
+
+    def _name_of_new_account(self, session: S, request: CreateAccount) -> str:
+        _require_no_login(session)
         name = checked_name(request.name)
         if self.password_required and not request.password:
             raise ChatError("PASSWORD_REQUIRED")
         if self.store.by_name(name) is not None:
             raise ChatError("NAME_TAKEN", f"the name {shorten(name)} is taken")
-        _require_password_hash(request, password_hash)
-        return self._welcome(session, self.store.create(name, password_hash)), []
+        return name
 
     def log_in(self, session: S, request: LogIn, password_hash: str = "") -> Outcome[S]:
-        """`password_hash` is the stored hash that the caller found the password to match, or empty if it did not."""
-        record = self._find(request.account)
-        if session.id not in (0, record.id):
-            raise ChatError("ALREADY_LOGGED_IN", f"this connection is logged in as {session.name}; log out first")
+        """`password_hash` is the stored hash that the caller found the password to fit, or empty if it did not."""
+        record = self._account_to_log_in_to(session, request)
         if record.password_hash and record.password_hash != password_hash:
             raise ChatError("WRONG_PASSWORD", f"that is not the password of {shorten(record.name)}")
         return self._welcome(session, record), []
 
-    def password_hash_of(self, name_or_id: str) -> str:
-        """The stored hash to check a password against; empty where there is no such account or it has no password."""
-        record = self._lookup(name_or_id)
-        return record.password_hash if record is not None else ""
+    def _account_to_log_in_to(self, session: S, request: LogIn) -> StoredAccount:
+        record = self._find(request.account)
+        if session.id != record.id:
+            _require_no_login(session)
+        if self.password_required and not record.password_hash:
+            raise ChatError("PASSWORD_REQUIRED", f"{shorten(record.name)} has no password, and this server demands one")
+        return record
 
     def log_out(self, session: S, request: LogOut) -> Outcome[S]:
         return Done(), self.end_session(session)
 
     def list_accounts(self, session: S, request: ListAccounts) -> Outcome[S]:
         limit = checked_limit(request.limit)
-        pattern = unicodedata.normalize("NFC", request.pattern)
-        if len(pattern) > 256:
-            raise ChatError("BAD_VALUE", f"a pattern has at most 256 characters, not {len(pattern)}")
+        if len(request.pattern) > MAX_PATTERN:
+            raise ChatError("BAD_VALUE", f"a pattern has at most {MAX_PATTERN} characters, not {len(request.pattern)}")
+        pattern = normalized(request.pattern)
         matches = matcher(pattern)
         prefix = pattern[: min((pattern.find(c) for c in "*?" if c in pattern), default=len(pattern))]
         # A piece with a `?` may be compared at every place of a name, one character after the other.
@@ -210,9 +226,7 @@ class Chat(Generic[S]):
         store = self.store
         record = store.by_name(request.to) or self._find(request.to)
         if store.unread(record.id) >= self.limits.mailbox:
-            raise ChatError(
-                "MAILBOX_FULL", f"the mailbox of {shorten(record.name)} holds {self.limits.mailbox} messages"
-            )
+            raise ChatError("MAILBOX_FULL", f"{shorten(record.name)} has {self.limits.mailbox} messages, the limit")
         number = store.put(record.id, session.id, session.name, request.text)
         online = self._online.get(record.id)
         if online is None:
@@ -273,7 +287,7 @@ class Chat(Generic[S]):
     # ---- rooms
 
     def join(self, session: S, request: Join) -> Outcome[S]:
-        room = checked_name(request.room or LOBBY, what="a room's name", digits_alone=True)
+        room = checked_room(request.room or LOBBY)
         deliveries = self._leave_room(session) if session.room != room else []
         members = self._rooms.setdefault(room, {})
         if session.room != room:
@@ -318,9 +332,9 @@ class Chat(Generic[S]):
         record = self.store.by_name(name_or_id)
         if record is not None:
             return record
-        if name_or_id.isascii() and name_or_id.isdigit() and len(name_or_id) < 20:
+        if len(name_or_id) < 20 and name_or_id.isascii() and name_or_id.isdigit():
             return self.store.by_id(int(name_or_id))
-        return self.store.by_name(unicodedata.normalize("NFC", name_or_id))
+        return self.store.by_name(normalized(name_or_id))
 
     def _find(self, name_or_id: str) -> StoredAccount:
         record = self._lookup(name_or_id)
@@ -386,27 +400,9 @@ class Chat(Generic[S]):
 _ALLOWED_WITHOUT_LOGIN = {CreateAccount, LogIn, Ping, Malformed}
 
 
-def _require_password_hash(request: CreateAccount, password_hash: str) -> None:
-    if request.password and not password_hash:
-        raise TypeError("hash the password before calling create_account, and pass password_hash (Hub.ask does)")
-
-
-def checked_name(name: str, what: str = "a name", digits_alone: bool = False) -> str:
-    """The name in its normal form (NFC), or `ChatError`.
-
-    >>> checked_name("Jose\\u0301") == "José"
-    True
-    """
-    normal = unicodedata.normalize("NFC", name) if len(name) <= 256 else name
-    if (
-        1 <= len(normal) <= 64
-        and all(c in "_.-" or unicodedata.category(c)[0] in "LN" or unicodedata.category(c)[0] == "M" for c in normal)
-        and unicodedata.category(normal[0])[0] != "M"
-        and (digits_alone or not all(unicodedata.category(c)[0] == "N" for c in normal))
-    ):
-        return normal
-    rule = "1 to 64 letters, digits or _ . -" + ("" if digits_alone else ", and not digits alone")
-    raise ChatError("BAD_NAME", f"{what} is {rule}; {shorten(name)} is not")
+def _require_no_login(session: Session) -> None:
+    if session.id:
+        raise ChatError("ALREADY_LOGGED_IN", f"this connection is logged in as {session.name}; log out first")
 
 
 def checked_limit(limit: int) -> int:
@@ -414,47 +410,3 @@ def checked_limit(limit: int) -> int:
     if not 1 <= limit <= PAGE:
         raise ChatError("BAD_VALUE", f"a page has 1 to {PAGE} entries, not {shorten(limit)}")
     return limit
-
-
-def matcher(pattern: str) -> Callable[[str], bool]:
-    """A test for names. `*` stands for any run of characters, `?` for any one; nothing else is special.
-
-    Never a regular expression, so no pattern can make it explode: the pieces between the stars are looked for once
-    each, from left to right, in linear space and at most len(name) * len(pattern) steps.
-
-    >>> fits = matcher("a*?c")
-    >>> fits("abc"), fits("a[c"), fits("ac")
-    (True, True, False)
-    """
-    first, *rest = pattern.split("*")
-    if not rest:
-        return lambda name: len(name) == len(first) and _fits(first, name, 0)
-    *middle, last = rest
-    middle = [piece for piece in middle if piece]
-    shortest = len(first) + len(last) + sum(map(len, middle))
-
-    def fits(name: str) -> bool:
-        end = len(name) - len(last)
-        if len(name) < shortest or not _fits(first, name, 0) or not _fits(last, name, end):
-            return False
-        at = len(first)
-        for piece in middle:
-            at = _find(piece, name, at, end)
-            if at < 0:
-                return False
-            at += len(piece)
-        return True
-
-    return fits
-
-
-def _fits(piece: str, name: str, at: int) -> bool:
-    if "?" not in piece:
-        return name.startswith(piece, at)
-    return all(p in ("?", c) for p, c in zip(piece, islice(name, at, None)))
-
-
-def _find(piece: str, name: str, start: int, end: int) -> int:
-    if "?" not in piece:
-        return name.find(piece, start, end)
-    return next((at for at in range(start, end - len(piece) + 1) if _fits(piece, name, at)), -1)

@@ -6,7 +6,7 @@ import time
 import pytest
 from raw_client import DEADLINE_S
 
-from chatlab.chat.hub import SERVER_FAILED, Hub, Outbox
+from chatlab.chat.hub import HASHING_THREADS, SERVER_FAILED, Hub, Outbox
 from chatlab.chat.service import Chat
 from chatlab.chat.storage import MemoryStore
 from chatlab.messages import (
@@ -262,14 +262,14 @@ def test_an_outbox_over_its_count_says_goodbye_and_takes_nothing_more():
 
 
 def test_an_outbox_may_hold_exactly_its_limits():
-    outbox = Outbox(lambda: None, Limits(outbox=3, outbox_bytes=30))
+    outbox = Outbox(lambda: None, Limits(outbox=3, outbox_bytes=66))
     for n in range(3):
         outbox.put(None, Arrived(n, "ada", "x" * 10))
     assert not outbox.overflowed and len(outbox) == 3
 
 
 def test_an_outbox_is_bounded_in_the_text_it_holds_too():
-    outbox = Outbox(lambda: None, Limits(outbox_bytes=30))
+    outbox = Outbox(lambda: None, Limits(outbox_bytes=66))
     for n in range(3):
         outbox.put(None, Arrived(n, "ada", "x" * 11))
     assert outbox.overflowed and repr(outbox) == "<Outbox overflowed, 1 waiting>"
@@ -395,11 +395,105 @@ def test_not_everything_may_be_asked_while_a_log_in_is_checked():
     assert ada.hears(1) == [(None, Goodbye("you asked too much while a log-in was being checked"))]
 
 
+class Hashing:
+    """Stands in for the password hashing of a hub: counts, and holds the hashing threads while it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.passwords, self.go_on, self.started = [], threading.Event(), threading.Semaphore(0)
+        monkeypatch.setattr("chatlab.chat.hub.hash_password", self.hash)
+        monkeypatch.setattr("chatlab.chat.hub.fits_password", lambda stored, password: stored == self.hash(password))
+
+    def hash(self, password):
+        self.passwords.append(password)
+        self.started.release()
+        assert self.go_on.wait(DEADLINE_S)
+        return f"hash of {password}"
+
+
+@pytest.fixture
+def hashing(monkeypatch):
+    hashing = Hashing(monkeypatch)
+    yield hashing
+    hashing.go_on.set()
+
+
+def test_nothing_is_hashed_where_the_answer_does_not_depend_on_it(hub, ada, hashing):
+    stranger = Voice(hub)
+    refused = [CreateAccount("a b", "x"), CreateAccount("ada", "x"), LogIn("nobody", "x"), LogIn("ada", "x" * 10_000)]
+    stranger.asks(*refused, LogIn("ada", "x"), CreateAccount("eve", "x"))
+    answers = [getattr(message, "code", "") for _, message in stranger.outbox.take()]
+    assert answers == ["BAD_NAME", "NAME_TAKEN", "NO_SUCH_ACCOUNT", "BAD_VALUE", "", "ALREADY_LOGGED_IN"]
+    assert hashing.passwords == []
+
+
+def test_nothing_is_hashed_for_a_client_that_is_gone(hub, hashing):
+    busy = [Voice(hub) for _ in range(HASHING_THREADS)]
+    for n, voice in enumerate(busy):
+        voice.asks(CreateAccount(f"busy{n}", "busy"))
+        assert hashing.started.acquire(timeout=DEADLINE_S)
+    for n in range(300):
+        ghost = Voice(hub)
+        ghost.asks(CreateAccount(f"ghost{n}", "ghost"))
+        assert len(ghost.outbox) == 0, "the places of those who left are free again"
+        ghost.closes()
+    later = Voice(hub)
+    later.asks(CreateAccount("later", "later"))
+    hashing.go_on.set()
+    assert later.hears(1)[0][1].name == "later"
+    assert hashing.passwords == ["busy"] * HASHING_THREADS + ["later"]
+
+
+def test_the_passwords_that_wait_to_be_checked_are_bounded(hashing):
+    hub = Hub(limits=Limits(password_checks=3))
+    voices = [Voice(hub) for _ in range(4)]
+    for n, voice in enumerate(voices):
+        voice.asks(CreateAccount(f"v{n}", "sesame"), Ping())
+    late = voices.pop()
+    assert late.hears(2) == [
+        (1, Refused("SERVER_FULL", "3 passwords wait to be checked; try again later")),
+        (2, Pong()),
+    ]
+    hashing.go_on.set()
+    assert [voice.hears(2)[0][1].name for voice in voices] == ["v0", "v1", "v2"]
+    late.asks(CreateAccount("late", "sesame"))
+    assert late.hears(1)[0][1].name == "late"
+
+
+def test_many_requests_behind_a_check_are_answered_in_order_and_leave_the_lock_to_others(hub, ada, hashing):
+    voice = Voice(hub)
+    voice.asks(CreateAccount("bob", "sesame"), *[Deposit(1) for _ in range(500)])
+    hashing.go_on.set()
+    answers = voice.hears(501)
+    assert answers[1:] == [(n + 1, Balance(n)) for n in range(1, 501)]
+    voice.asks(Deposit(1))
+    assert voice.hears(1) == [(502, Balance(501))]
+
+
+def test_whoever_is_sent_away_while_a_password_is_hashed_is_not_logged_in(hub, ada, hashing):
+    voice = Voice(hub)
+    voice.asks(CreateAccount("bob", "sesame"))
+    voice.outbox.end("the server stops")
+    hashing.go_on.set()
+    later = Voice(hub)
+    later.asks(CreateAccount("bob", "sesame"))
+    assert later.hears(1)[0][1].name == "bob"
+
+
 def test_a_server_that_demands_passwords_says_so():
     hub = Hub(Chat(password_required=True))
     ada = Voice(hub)
     ada.asks(CreateAccount("ada"), CreateAccount("ada", "sesame"))
     assert [type(m).__name__ for _, m in ada.hears(2)] == ["Refused", "Account"]
+
+
+@pytest.mark.parametrize("password", ["", "guessed"])
+def test_a_server_that_demands_passwords_lets_nobody_log_in_to_an_account_without(password):
+    store = MemoryStore()
+    store.create("ada")
+    thief = Voice(Hub(Chat(store, password_required=True)))
+    thief.asks(LogIn("ada", password))
+    ((_, refused),) = thief.hears(1)
+    assert refused == Refused("PASSWORD_REQUIRED", "'ada' has no password, and this server demands one")
 
 
 def test_a_hub_shows_itself(hub, ada):
