@@ -98,7 +98,7 @@ if TYPE_CHECKING:  # for static tools, which do not run the rest
     from .measurement.breakdown import CostBreakdown, cost_breakdown
     from .measurement.byte_counts import ByteTable, count_bytes
     from .measurement.calibration import calibrate
-    from .measurement.code_complexity.tables import Complexity, complexity
+    from .measurement.code_complexity.complexity_table import Complexity, complexity
     from .measurement.load.workload import Workload
     from .measurement.rates import compare, measure
     from .measurement.results.runs import Comparison, Run
@@ -130,7 +130,7 @@ else:
         "measurement.breakdown": ("CostBreakdown", "cost_breakdown"),
         "measurement.byte_counts": ("ByteTable", "count_bytes"),
         "measurement.calibration": ("calibrate",),
-        "measurement.code_complexity.tables": ("Complexity", "complexity"),
+        "measurement.code_complexity.complexity_table": ("Complexity", "complexity"),
         "measurement.load.workload": ("Workload",),
         "measurement.rates": ("compare", "measure"),
         "measurement.results.runs": ("Comparison", "Run"),

@@ -14,7 +14,7 @@ from ..display.plots.style import figure
 from ..display.plots.traffic import bytes_per_operation
 from ..measurement.breakdown import CostBreakdown, cost_breakdown
 from ..measurement.byte_counts import ByteTable, count_bytes
-from ..measurement.code_complexity.tables import Complexity, complexity
+from ..measurement.code_complexity.complexity_table import Complexity, complexity
 from ..measurement.load.wire_clients import wire_for
 from ..measurement.load.workload import Workload
 from ..measurement.rates import (

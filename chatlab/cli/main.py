@@ -292,7 +292,7 @@ def _complexity_arguments(parser) -> None:
 
 
 def _complexity(options) -> int:
-    from ..measurement.code_complexity.tables import complexity
+    from ..measurement.code_complexity.complexity_table import complexity
 
     for name in options.protocols:
         if name not in registry.PROTOCOLS:

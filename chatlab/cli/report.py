@@ -20,7 +20,7 @@ from ..display.plots.traffic import bytes_per_operation
 from ..display.tables import Table
 from ..measurement.breakdown import QUICK_SECONDS, CostBreakdown
 from ..measurement.byte_counts import ByteTable
-from ..measurement.code_complexity.tables import Complexity
+from ..measurement.code_complexity.complexity_table import Complexity
 from ..measurement.results import runs as results
 from ..measurement.results.environment import Environment
 from ..measurement.results.runs import Comparison, Run

@@ -26,7 +26,7 @@ from chatlab.cli.comparison import SWEEP, SWEPT, main_comparison
 from chatlab.display.tables import Table
 from chatlab.measurement.breakdown import QUICK_SECONDS, SECONDS
 from chatlab.measurement.byte_counts import ByteRow, ByteTable
-from chatlab.measurement.code_complexity.tables import complexity
+from chatlab.measurement.code_complexity.complexity_table import complexity
 from chatlab.measurement.load.coordinator import LocalProcessExecutor
 from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.rates import measure

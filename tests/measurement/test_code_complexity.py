@@ -1,4 +1,5 @@
-"""Code counted from the source: the rules on literal pieces, the claims against the files, and the table that comes of it."""
+"""Code counted from the source: the rules on literal pieces, the claims against the files, and the table that comes of
+it."""
 
 import ast
 import linecache
@@ -9,28 +10,41 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import student_codec
 from student_codec import StudentCodec
 
-import chatlab
 from chatlab.cli.main import main
 from chatlab.codecs.text import TextCodec
-from chatlab.measurement.code_complexity.counter import count
-from chatlab.measurement.code_complexity.ownership import EVERY, EXCLUDED, GRPC, HANDWRITTEN, OWNERSHIP, SOCKETS, TESTS
-from chatlab.measurement.code_complexity.tables import PACKAGE, Complexity, claimed_in_vain, complexity, unclaimed
+from chatlab.measurement.code_complexity import ownership
+from chatlab.measurement.code_complexity.complexity_table import Complexity, complexity
+from chatlab.measurement.code_complexity.counter import count, pieces
+from chatlab.measurement.code_complexity.ownership import (
+    EVERY,
+    EXCLUDED,
+    GRPC,
+    HANDWRITTEN,
+    PACKAGE,
+    SOCKETS,
+    claim_of,
+    claimed_files,
+    claims,
+    matching,
+    not_counted,
+)
+from chatlab.transport.interface import ENGINES
+from chatlab.transport.registry import PROTOCOLS
 
-HERE = Path(__file__).parent
-CARRIED = {"codecs", "proto", "connection", "socket_impl", "grpc_impl"}
-PATHS = sorted(
+TESTS = Path(__file__).parents[1]
+#: The rooms whose files encode or carry a protocol.
+CARRYING = {"codecs", "proto", "transport", "socket_impl", "grpc_impl"}
+FILES = sorted(
     path.relative_to(PACKAGE).as_posix()
     for path in PACKAGE.rglob("*.p*")
-    if path.relative_to(PACKAGE).parts[0].partition(".")[0] in CARRIED and path.suffix in (".py", ".pyi", ".proto")
+    if path.relative_to(PACKAGE).parts[0].partition(".")[0] in CARRYING and path.suffix in (".py", ".pyi", ".proto")
 )
-#: Tests that name a codec or a transport and are about something else: the lab, the load, the bytes shown, the pages.
-OF_THE_LAB = {
-    "lying_codec.py", "planted.py", "test_capture.py", "test_complexity.py", "test_conformance.py", "test_dissect.py",
-    "test_harness.py", "test_hexview.py", "test_http2.py", "test_ladder.py", "test_measure.py", "test_protocol_doc.py",
-    "test_views.py", "test_wires.py",
-}  # fmt: skip
+#: Folders of tests that name a codec or a transport and are about something else: the chat, the lab, the load, the
+#: pages.
+ABOUT_THE_LAB = {"capture", "chat", "cli", "conformance", "display", "harness", "helpers", "measurement", "project"}
 
 
 @pytest.fixture(scope="module")
@@ -79,68 +93,120 @@ def test_a_branch_is_a_decision_as_mccabe_counts_them(source, branches):
     assert count(source).branches == branches
 
 
-@pytest.mark.parametrize("path", [path for path in PATHS if path.endswith(".py")])
-def test_only_code_counts_in_our_own_files(path):
-    source = (PACKAGE / path).read_text(encoding="utf-8")
+@pytest.mark.parametrize("file", [file for file in FILES if file.endswith(".py")])
+def test_only_code_counts_in_our_own_files(file):
+    source = (PACKAGE / file).read_text(encoding="utf-8")
     spread = "".join(line if line.strip() else f"{line}# again\n" for line in source.splitlines(keepends=True))
     assert count(spread) == count(source)
 
 
-# ---- whose is what ----------------------------------------------------------------------------------------------
+# ---- which part of which protocol -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_every_class_and_function_is_claimed(path):
-    assert path in OWNERSHIP and unclaimed(path) == []
+def pieces_of(file: str):
+    return list(pieces(claimed_files()[file].read_text(encoding="utf-8"), file.endswith(".proto")))
 
 
-@pytest.mark.parametrize("path", OWNERSHIP)
-def test_nothing_is_claimed_twice_or_in_vain(path):
-    assert claimed_in_vain(path) == []
+def unclaimed_classes(file: str) -> list[str]:
+    """The classes of a file with classes for one engine that its claim does not name."""
+    claim = claim_of(file)
+    if not claim.is_divided:
+        return []
+    classes = [piece.name for piece in pieces_of(file) if piece.is_class and "." not in piece.name]
+    return [name for name in classes if not any(piece.matches(name) for piece in claim.pieces)]
 
 
-def test_a_class_that_nobody_claims_is_noticed(monkeypatch):
-    monkeypatch.delitem(OWNERSHIP["socket_impl.py"], "LoopServer LoopConnection")
-    assert unclaimed("socket_impl.py") == ["LoopServer", "LoopConnection"]
+def unmatched_pieces(file: str) -> list[str]:
+    """What a claim names in a file and is not there."""
+    names = [piece.name for piece in pieces_of(file)]
+    return [piece.name for piece in claim_of(file).pieces if not any(map(piece.matches, names))]
 
 
-def test_a_claim_of_what_is_not_there_is_noticed(monkeypatch):
-    monkeypatch.setitem(OWNERSHIP["connection.py"], "Telegraph", OWNERSHIP["connection.py"]["*"])
-    assert claimed_in_vain("connection.py") == ["Telegraph"]
+def ambiguous_pieces(file: str) -> list[str]:
+    """What a claim names more than once."""
+    names = [piece.name for piece in pieces_of(file)]
+    return [name for name in names if sum(piece.matches(name) for piece in claim_of(file).pieces) > 1]
 
 
-@pytest.mark.parametrize("path", [path for path in OWNERSHIP if path.endswith(".py")])
-def test_the_pieces_of_a_file_add_up_to_the_file(path, ours):
-    rows = [row for row in ours.rows if row.file == path]
-    assert (sum(row.lines for row in rows), sum(row.branches for row in rows)) == count(
-        (PACKAGE / path).read_text(encoding="utf-8")
+@pytest.mark.parametrize("file", FILES)
+def test_every_file_that_encodes_or_carries_is_claimed_or_known_to_be_no_protocols(file):
+    assert (claim_of(file) is not None) != (file in not_counted()), (
+        f"{ownership.__name__}: ownership.toml claims it not"
     )
 
 
-def test_every_claim_is_of_a_part_and_of_protocols_that_there_are():
-    for whose in [*TESTS.values(), *(whose for claims in OWNERSHIP.values() for whose in claims.values())]:
-        assert whose.part in HANDWRITTEN + EXCLUDED and whose.engine in ("", *chatlab.harness.ENGINES)
-        assert whose.protocols and set(whose.protocols) <= set(EVERY) == set(chatlab.transport.registry.PROTOCOLS)
+@pytest.mark.parametrize("file", claimed_files())
+def test_every_class_of_one_engine_is_claimed_and_nothing_twice_or_in_vain(file):
+    assert (unclaimed_classes(file), unmatched_pieces(file), ambiguous_pieces(file)) == ([], [], [])
+
+
+@pytest.mark.parametrize("pattern", [*(pattern for claim in claims() for pattern in claim.files), *not_counted()])
+def test_no_file_is_claimed_in_vain(pattern):
+    assert list(matching(pattern))
+
+
+def without(monkeypatch, name: str, *instead) -> None:
+    """Leave a piece out of the claim of socket_impl.py, or put others in its place."""
+    claim = claim_of("socket_impl.py")
+    changed = replace_pieces(claim, [piece for piece in claim.pieces if piece.name != name] + list(instead))
+    monkeypatch.setattr(ownership, "claims", lambda: (changed, *claims()))
+
+
+def replace_pieces(claim, pieces):
+    return claim._replace(pieces=tuple(pieces))
+
+
+def test_a_class_that_is_not_claimed_is_noticed(monkeypatch):
+    without(monkeypatch, "LoopServer")
+    assert unclaimed_classes("socket_impl.py") == ["LoopServer"]
+
+
+def test_a_claim_of_what_is_not_there_is_noticed(monkeypatch):
+    without(monkeypatch, "", ownership.Piece("Telegraph", {"part": "client"}))
+    assert unmatched_pieces("socket_impl.py") == ["Telegraph"]
+
+
+def test_a_second_claim_of_a_piece_is_noticed(monkeypatch):
+    without(monkeypatch, "", ownership.Piece("Loop*r", {"part": "client"}))
+    assert ambiguous_pieces("socket_impl.py") == ["LoopServer"]
+
+
+def test_a_method_belongs_to_its_class_in_all_that_its_own_claim_does_not_say(ours):
+    engines = {row.engine for row in ours.rows if (row.file, row.protocols) == ("grpc_impl.py", ("grpc",))}
+    assert {"threads", "loop"} <= engines
+    assert {row.part for row in ours.rows if row.file == "socket_impl.py" and row.engine} == {"server"}
+
+
+@pytest.mark.parametrize("file", [file for file in claimed_files() if file.endswith(".py")])
+def test_the_pieces_of_a_file_add_up_to_the_file(file, ours):
+    rows = [row for row in ours.rows if row.file == file]
+    assert (sum(row.lines for row in rows), sum(row.branches for row in rows)) == count(
+        claimed_files()[file].read_text(encoding="utf-8")
+    )
+
+
+def test_every_claim_is_of_a_part_and_of_protocols_that_exist():
+    for claim in claims():
+        for owner in [claim.owner, *(piece.owner(claim.owner) for piece in claim.pieces)]:
+            assert owner.part in HANDWRITTEN + EXCLUDED and owner.engine in ("", *ENGINES)
+            assert owner.protocols and set(owner.protocols) <= set(EVERY) == set(PROTOCOLS)
 
 
 def imported(path: Path) -> set[str]:
-    """The rooms of the package that a file imports."""
+    """The entries of the package that a file imports."""
     nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)]
-    names = [f"{node.module}.{each.name}" for node in nodes for each in node.names]
+    names = [f"{node.module}.{alias.name}" for node in nodes for alias in node.names]
     return {name.split(".")[1] for name in names if name.startswith("chatlab.")}
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in HERE.glob("*.py") if imported(path) & CARRIED], ids=lambda path: path.name
+    "name", [path.relative_to(TESTS).as_posix() for path in TESTS.rglob("*.py") if imported(path) & CARRYING]
 )
-def test_a_test_that_names_what_spells_or_carries_is_a_protocols_or_the_labs(path):
-    assert (path.name in TESTS) != (path.name in OF_THE_LAB), (
-        "complexity.TESTS says whose tests these are, or OF_THE_LAB here"
+def test_a_test_that_names_what_encodes_or_carries_is_a_protocols_or_the_labs(name):
+    folder = name.partition("/")[0] if "/" in name else Path(name).stem.removeprefix("test_")
+    assert claim_of(f"tests/{name}") is not None or folder in ABOUT_THE_LAB, (
+        "ownership.toml claims it, or ABOUT_THE_LAB"
     )
-
-
-def test_every_file_of_tests_that_is_named_exists():
-    assert [name for name in TESTS if not (HERE / name).exists()] == []
 
 
 # ---- what comes of it -------------------------------------------------------------------------------------------
@@ -157,9 +223,14 @@ def test_grpc_needs_no_framing_and_sockets_no_schema(ours):
         assert (ours.size(name, "schema").lines > 0) == (name in (*GRPC, "protobuf"))
 
 
-def test_a_spelling_is_its_own(ours):
+def test_an_encoding_is_its_own(ours):
     whole, shown = count((PACKAGE / "codecs/text.py").read_text(encoding="utf-8")), ours.size("text", "dissection")
     assert ours.size("text", own=True).lines == whole.lines - shown.lines
+
+
+def test_a_part_that_does_not_exist_is_refused(ours):
+    with pytest.raises(KeyError, match="no part is called 'poetry'; there are client, server"):
+        ours.size("text", "poetry")
 
 
 def test_the_parts_of_a_protocol_add_up(ours):
@@ -195,7 +266,7 @@ def test_libraries_are_those_that_the_files_call(ours):
 def test_what_the_chat_calls_is_common_to_all(ours):
     common = {library.name: library.protocols for library in ours.libraries if library.common}
     assert "msgspec" in common and set(common.values()) == {EVERY}
-    assert "for the chat itself, so in common for all" in str(ours)
+    assert "for the chat itself, so shared by all" in str(ours)
 
 
 def test_a_library_is_counted_in_lines_and_in_what_was_compiled(ours):
@@ -208,7 +279,7 @@ def test_a_library_is_counted_in_lines_and_in_what_was_compiled(ours):
 
 def test_a_codec_of_ones_own_is_counted_by_its_file(ours):
     own = complexity(StudentCodec).size("student", own=True)
-    assert own[:3] == (*count((HERE / "student_codec.py").read_text(encoding="utf-8")), 1)
+    assert own[:3] == (*count(Path(student_codec.__file__).read_text(encoding="utf-8")), 1)
 
 
 def test_our_sockets_do_the_rest_for_it():
@@ -217,7 +288,8 @@ def test_our_sockets_do_the_rest_for_it():
 
 
 def test_a_codec_that_was_written_in_a_cell_is_counted_by_its_cell():
-    source = "import json\nclass CellCodec:\n    name = 'cell'\n    def encode(self, tag, message):\n        return json.dumps(0)\n"
+    source = "import json\nclass CellCodec:\n    name = 'cell'\n"
+    source += "    def encode(self, tag, message):\n        return json.dumps(0)\n"
     linecache.cache["<a cell>"] = (len(source), None, source.splitlines(keepends=True), "<a cell>")
     names = {}
     exec(compile(source, "<a cell>", "exec"), names)
@@ -225,7 +297,7 @@ def test_a_codec_that_was_written_in_a_cell_is_counted_by_its_cell():
     assert complexity(names["CellCodec"]).size("cell", own=True) == (5, 0, 1, 1)
 
 
-def test_what_a_codec_inherits_of_ours_is_its_spelling_too():
+def test_what_a_codec_inherits_of_ours_is_its_encoding_too():
     class Loud(TextCodec):
         name = "loud"
 
@@ -233,7 +305,7 @@ def test_what_a_codec_inherits_of_ours_is_its_spelling_too():
 
     both = complexity("text", Loud)
     mine = sum(row.lines for row in both.rows if row.file.startswith("yours"))
-    assert both.size("loud", "spelling").lines == both.size("text", "spelling").lines + mine
+    assert both.size("loud", "encoding").lines == both.size("text", "encoding").lines + mine
 
 
 def test_a_dataclass_is_counted_by_its_file_and_not_by_its_made_up_methods():
@@ -243,7 +315,7 @@ def test_a_dataclass_is_counted_by_its_file_and_not_by_its_made_up_methods():
         name = "levelled"
 
     assert {row.file for row in complexity(Levelled).rows if row.protocols == ("levelled",)} == {
-        "yours: test_complexity.py"
+        "yours: test_code_complexity.py"
     }
 
 

@@ -1,46 +1,41 @@
-"""Counts lines, branches and foreign names in source code."""
+"""Lines, branches and foreign names in source code. Pure: it is given text and reads no file.
+
+A line counts where it holds code: no blank ones, no comments, no docstrings. A branch is what McCabe's cyclomatic
+number counts beside its 1. A foreign name is one of a module that is not chatlab's.
+"""
 
 import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-Piece = tuple[str, int, int]  #: its name, its first line, its last line
-
-
-def _pieces(path: str, source: str, constants: bool = False) -> Iterator[Piece]:
-    """Each class and function, the outer ones before what is in them; and constants, where wanted."""
-    if path.endswith(".proto"):
-        for block in re.finditer(r"^(?:message|service|enum) (\w+) \{(?:\}|.*?^\})", source, re.MULTILINE | re.DOTALL):
-            yield block[1], source.count("\n", 0, block.start()) + 1, source.count("\n", 0, block.end()) + 1
-    else:
-        yield from _defined(ast.parse(source).body, "", constants)
-
-
-def _defined(body: list[ast.stmt], within: str, constants: bool) -> Iterator[Piece]:
-    for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield (
-                within + node.name,
-                min([node.lineno, *(each.lineno for each in node.decorator_list)]),
-                node.end_lineno,
-            )
-            if isinstance(node, ast.ClassDef):
-                yield from _defined(node.body, f"{within}{node.name}.", constants=False)
-        elif constants and isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            yield node.targets[0].id, node.lineno, node.end_lineno
-
-
-# ---- counting ---------------------------------------------------------------------------------------------------
+OURS = "chatlab"  # names of this package are not foreign
 
 
 class Count(NamedTuple):
-    """Of one piece of source."""
+    """How much code some source is."""
 
     lines: int
     branches: int
+
+
+class Places(NamedTuple):
+    """Where the code of some source is."""
+
+    lines: set[int]  #: the numbers of the lines that hold code
+    branches: list[int]  #: the line of each branch
+    names: list[tuple[int, str]]  #: the line of each foreign name, and the name
+
+
+class Piece(NamedTuple):
+    """A class, function, method or constant, or a message of a schema."""
+
+    name: str
+    first: int  #: line
+    last: int  #: line
+    is_class: bool
 
 
 def count(source: str) -> Count:
@@ -49,38 +44,55 @@ def count(source: str) -> Count:
     >>> count("def sign(x):  # of a number\n    'Is 1 or -1.'\n\n    return 1 if x and x > 0 else -1")
     Count(lines=2, branches=2)
     """
-    lines, branches, _ = _count_python(source)
-    return Count(len(lines), len(branches))
+    places = locate(source)
+    return Count(len(places.lines), len(places.branches))
 
 
-Found = tuple[
-    set[int], list[int], list[tuple[int, str]]
-]  #: lines of code, the line of each branch, of each foreign name
-
-
-def _count_python(source: str) -> Found:
+def locate(source: str, is_proto: bool = False) -> Places:
+    """Where the code is, in Python source or in a protobuf schema, in which nothing branches. Raises `SyntaxError`."""
+    if is_proto:
+        return Places({n for n, line in enumerate(source.splitlines(), 1) if line.partition("//")[0].strip()}, [], [])
     tree = ast.parse(source)
     nodes = list(ast.walk(tree))
     branches = [line for node in nodes for line in _branches(node)]
-    return _code_lines(source), branches, list(_foreign(tree, _imported(nodes)))
+    return Places(code_lines(source), branches, list(_foreign_names(tree, _imported_names(nodes))))
 
 
-def _count_proto(source: str) -> Found:
-    """The lines of a schema that hold more than a comment; nothing in it branches."""
-    return {number for number, line in enumerate(source.splitlines(), 1) if line.partition("//")[0].strip()}, [], []
+def pieces(source: str, is_proto: bool = False) -> Iterator[Piece]:
+    """Each constant, class and function, and the methods of a class after it; of a schema each top-level block."""
+    if is_proto:
+        for block in re.finditer(r"^(?:message|service|enum) (\w+) \{(?:\}|.*?^\})", source, re.MULTILINE | re.DOTALL):
+            first, last = (source.count("\n", 0, place) + 1 for place in block.span())
+            yield Piece(block[1], first, last, is_class=True)
+    else:
+        yield from _definitions(ast.parse(source).body, "")
+
+
+def _definitions(body: list[ast.stmt], within: str) -> Iterator[Piece]:
+    for node in body:
+        last = node.end_lineno or node.lineno
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            yield Piece(within + node.name, first, last, isinstance(node, ast.ClassDef))
+            if isinstance(node, ast.ClassDef):
+                yield from _definitions(node.body, f"{within}{node.name}.")
+        elif not within and isinstance(node, ast.Assign | ast.AnnAssign):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if isinstance(target, ast.Name):
+                yield Piece(target.id, node.lineno, last, is_class=False)
 
 
 _NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT}
 
 
-def _code_lines(source: str) -> set[int]:
+def code_lines(source: str) -> set[int]:
     """The lines of all statements but those that are a string and nothing else, as a docstring is."""
     lines: set[int] = set()
     statement: list[tokenize.TokenInfo] = []
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type in (tokenize.NEWLINE, tokenize.ENDMARKER):
-            if any(each.type != tokenize.STRING for each in statement):
-                lines.update(line for each in statement for line in range(each.start[0], each.end[0] + 1))
+            if any(part.type != tokenize.STRING for part in statement):
+                lines.update(line for part in statement for line in range(part.start[0], part.end[0] + 1))
             statement = []
         elif token.type not in _NO_CODE:
             statement.append(token)
@@ -102,27 +114,26 @@ def _branches(node: ast.AST) -> list[int]:
     return []
 
 
-def _imported(nodes: list[ast.AST]) -> dict[str, str]:
-    """What each name stands for that was imported from elsewhere: {"futures": "concurrent.futures"}."""
-    found = {}
+def _imported_names(nodes: Iterable[ast.AST]) -> dict[str, str]:
+    """What each imported name stands for: {"futures": "concurrent.futures"}. Those of this package are left out."""
+    imported = {}
     for node in nodes:
         if isinstance(node, ast.Import):
-            for each in node.names:
-                root = each.name.partition(".")[0]
-                found[each.asname or root] = each.name if each.asname else root
+            for alias in node.names:
+                root = alias.name.partition(".")[0]
+                imported[alias.asname or root] = alias.name if alias.asname else root
         elif isinstance(node, ast.ImportFrom) and not node.level:
-            found |= {each.asname or each.name: f"{node.module}.{each.name}" for each in node.names}
-    return {name: whole for name, whole in found.items() if whole.partition(".")[0] != __package__}
+            imported |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return {name: whole for name, whole in imported.items() if whole.partition(".")[0] != OURS}
 
 
-def _foreign(node: ast.AST, imported: dict[str, str]) -> Iterator[tuple[int, str]]:
-    """The line and the whole name of each use of somebody else's."""
+def _foreign_names(node: ast.AST, imported: dict[str, str]) -> Iterator[tuple[int, str]]:
+    """The line and the whole name of each use of an imported name."""
     for child in ast.iter_child_nodes(node):
-        name = _dotted(child, imported)
-        if name:
+        if isinstance(child, ast.expr) and (name := _dotted(child, imported)):
             yield child.lineno, name
         else:
-            yield from _foreign(child, imported)
+            yield from _foreign_names(child, imported)
 
 
 def _dotted(node: ast.AST, imported: dict[str, str]) -> str:

@@ -1,164 +1,105 @@
-"""Which code belongs to which part of which protocol."""
+"""Which code belongs to which part of which protocol, read from ownership.toml.
 
-from typing import NamedTuple
+The table is data, so that it can be read and disputed without reading this package. It is by file, and by class or
+function only where one file serves several parts.
+"""
 
-TEXT, JSON, BINARY, PROTOBUF = ("text",), ("json",), ("binary",), ("protobuf",)
-UNARY, STREAM = ("grpc",), ("grpc-stream",)
-SOCKETS = TEXT + JSON + BINARY + PROTOBUF
-GRPC = UNARY + STREAM
-TAGGED = PROTOBUF + STREAM  #: every message with its tag, in an Ask or a Told
-PROTO = PROTOBUF + GRPC  #: all that speak protobuf
+import tomllib
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PACKAGE = Path(__file__).resolve().parents[2]
+
+SOCKETS = ("text", "json", "binary", "protobuf")
+GRPC = ("grpc", "grpc-stream")
 EVERY = SOCKETS + GRPC
 
-#: What somebody writes for a protocol, in the order in which it is shown.
-HANDWRITTEN = ("client", "server", "both ends", "spelling", "framing", "schema")
-#: And what is not: it tests, is generated, shows bytes to a reader of the lab, or is the chat, the same for all.
-EXCLUDED = ("tests", "tests in common", "generated", "dissection", "chat")
+#: The parts that somebody writes for a protocol, in the order in which they are shown.
+HANDWRITTEN = ("client", "server", "both ends", "encoding", "framing", "schema")
+#: And the others: tests, generated code, what explains bytes to a reader of the lab, and the chat, the same for all.
+EXCLUDED = ("tests", "shared tests", "generated", "dissection", "chat")
 
 
 class Owner(NamedTuple):
-    """Which part it is, and of which protocols; `engine` where only "threads" or only the "loop" need it."""
+    """The part, and the protocols that need it; `engine` where only "threads" or only the "loop" does."""
 
     part: str
     protocols: tuple[str, ...]
     engine: str = ""
 
 
-_S, _C, _B = "server", "client", "both ends"
-REST = "*"  #: all of a file that no other entry names
-HEAD = ""  #: its imports and constants; every class and function of such a file has to be named
+class Piece(NamedTuple):
+    """A class, function, method or constant that is something else than the file that it is in."""
 
-#: Owner every class and function is that carries or spells a protocol, by file and name. A method may be claimed apart
-#: from its class; the claim that names it most closely holds.
-OWNERSHIP: dict[str, dict[str, Owner]] = {
-    "codecs/interface.py": {REST: Owner("spelling", SOCKETS)},
-    "codecs/text.py": {
-        REST: Owner("spelling", TEXT),
-        "_Annotator TextCodec.spans": Owner("dissection", TEXT),
-    },
-    "codecs/json_lines.py": {
-        REST: Owner("spelling", JSON),
-        "_Annotator _loaded _TOKEN _PUNCTUATION JsonCodec.spans": Owner("dissection", JSON),
-    },
-    "codecs/binary.py": {
-        REST: Owner("spelling", BINARY),
-        "_Reader.note BinaryCodec.spans": Owner("dissection", BINARY),
-    },
-    "codecs/protobuf.py": {
-        REST: Owner("spelling", PROTOBUF),
-        "_plain ProtobufCodec.spans": Owner("dissection", PROTOBUF),
-    },
-    "codecs/connection.py": {REST: Owner("framing", SOCKETS)},
-    "socket_impl.py": {
-        HEAD: Owner(_B, SOCKETS),
-        "SocketImplementation": Owner(_B, SOCKETS),
-        "SocketImplementation.serve encode_batch _encode_one codec_failed": Owner(_S, SOCKETS),
-        "ThreadServer ThreadConnection": Owner(_S, SOCKETS, "threads"),
-        "LoopServer LoopConnection": Owner(_S, SOCKETS, "loop"),
-        "SocketImplementation.connect SocketImplementation.connect_async": Owner(_C, SOCKETS),
-    },
-    "transport/socket_client.py": {
-        HEAD: Owner(_C, SOCKETS),
-        "last_words end_of codec_failed": Owner(_C, SOCKETS),
-        "SocketTransport _wait_until_writable": Owner(_C, SOCKETS, "threads"),
-        "AsyncSocketTransport": Owner(_C, SOCKETS, "loop"),
-    },
-    "transport/pending.py": {
-        HEAD: Owner(_C, SOCKETS + STREAM),
-        "timeout_error again _reply": Owner(_C, SOCKETS + STREAM),
-        "PendingReplies": Owner(_C, SOCKETS + STREAM, "threads"),
-        "AsyncPendingReplies _settle_future": Owner(_C, SOCKETS + STREAM, "loop"),
-    },
-    "grpc_impl.py": {
-        HEAD: Owner(_B, GRPC),
-        "GrpcImplementation": Owner(_B, GRPC),
-        "grpc_unary": Owner(_B, UNARY),
-        "grpc_stream": Owner(_B, STREAM),
-        # server
-        "GrpcImplementation.serve": Owner(_S, GRPC),
-        "ThreadServer ThreadConnection": Owner(_S, GRPC, "threads"),
-        "ThreadServer._find ThreadServer.verb ThreadServer.events ThreadServer.end ThreadConnection.answer":
-            Owner(_S, UNARY, "threads"),
-        "ThreadServer.stream ThreadConnection.read": Owner(_S, STREAM, "threads"),
-        "LoopServer LoopConnection": Owner(_S, GRPC, "loop"),
-        "LoopServer._find LoopServer.verb LoopServer.events LoopServer.end LoopConnection.answer _settle":
-            Owner(_S, UNARY, "loop"),
-        "LoopServer.stream LoopConnection.read": Owner(_S, STREAM, "loop"),
-        # client
-        "GrpcImplementation.connect GrpcImplementation.connect_async": Owner(_C, GRPC),
-    },
-    "transport/grpc_serving.py": {
-        HEAD: Owner(_S, GRPC),
-        "listen server_options status_of peer_of add_services Calls _too_large": Owner(_S, GRPC),
-        "CallReply ReplyTo CallOutbox encode_reply encode_event SESSION_ENDED": Owner(_S, UNARY),
-        "encode_stream_message parse_request": Owner(_S, STREAM),
-        "DaemonPool": Owner(_S, GRPC, "threads"),
-    },
-    "transport/grpc_logging.py": {REST: Owner(_B, GRPC)},
-    "transport/grpc_common.py": {
-        HEAD: Owner(_B, GRPC),
-        "metadata_value size_error KEEPALIVE_OPTIONS CLIENT_OPTIONS MAX_FRAME MAX_PENDING":
-            Owner(_B, GRPC),
-        "NOT_TO_OVERTAKE AFTER_EVENTS": Owner(_C, UNARY),
-    },
-    "transport/grpc_client.py": {
-        HEAD: Owner(_C, GRPC),
-        "fitting refused_by lost_by broken": Owner(_C, GRPC),
-        "deadline_s refusal_of": Owner(_C, UNARY),
-        "SessionStream": Owner(_C, GRPC, "threads"),
-        "UnaryTransport": Owner(_C, UNARY, "threads"),
-        "StreamTransport": Owner(_C, STREAM, "threads"),
-        "AsyncSessionStream": Owner(_C, GRPC, "loop"),
-        "AsyncUnaryTransport _answer": Owner(_C, UNARY, "loop"),
-        "AsyncStreamTransport _until_none": Owner(_C, STREAM, "loop"),
-    },
-    "proto/__init__.py": {REST: Owner("spelling", PROTO)},
-    "proto/convert.py": {
-        HEAD: Owner("spelling", PROTO),
-        "to_proto from_proto _wrapped _unwrapped _Row _reader _field_reader _default": Owner("spelling", PROTO),
-        "to_ask from_ask to_told from_told _tag": Owner("spelling", TAGGED),
-        "to_event from_event": Owner("spelling", UNARY),
-    },
-    "proto/spans.py": {REST: Owner("dissection", PROTO)},
-    "proto/chat.proto": {
-        REST: Owner("schema", PROTO),
-        "Chat": Owner("schema", GRPC),
-        "Subscribe Unsubscribe Event": Owner("schema", UNARY),
-        "Ask Told": Owner("schema", TAGGED),
-    },
-    "proto/chat_pb2.py": {REST: Owner("generated", PROTO)},
-    "proto/chat_pb2.pyi": {REST: Owner("generated", PROTO)},
-    "proto/chat_pb2_grpc.py": {REST: Owner("generated", GRPC)},
-    # the suite that every protocol has to pass
-    "conformance/runner.py": {REST: Owner("tests in common", EVERY)},
-    "conformance/report.py": {REST: Owner("tests in common", EVERY)},
-    "conformance/fixtures.py": {REST: Owner("tests in common", EVERY)},
-    "conformance/chat_cases.py": {REST: Owner("tests in common", EVERY)},
-    "conformance/robustness_cases.py": {REST: Owner("tests in common", EVERY)},
-    "conformance/codec_cases.py": {REST: Owner("tests", SOCKETS)},
-    "conformance/framing_cases.py": {REST: Owner("tests", SOCKETS)},
-    # what is said and meant, and what both ends of every protocol build on
-    **{
-        f"{name}.py": {REST: Owner("chat", EVERY)}
-        for name in (
-            "messages", "chat/service", "chat/storage", "chat/hub", "chat/passwords", "transport/async_client", "transport/client",
-            "transport/client_state", "transport/event_loop",
-            "transport/interface", "transport/read_state", "transport/serving",
+    name: str  #: or a pattern with *
+    differs: Mapping[str, Any]  #: the fields of its `Owner` that are not those of the class or file around it
+
+    def matches(self, name: str) -> bool:
+        return fnmatchcase(name, self.name)
+
+    def owner(self, around: Owner) -> Owner:
+        return around._replace(**self.differs)
+
+
+class Claim(NamedTuple):
+    """To whom some files belong, and which pieces of them to somebody else."""
+
+    files: tuple[str, ...]  #: relative to the package, or to the repository where they begin with "tests/"
+    owner: Owner
+    pieces: tuple[Piece, ...] = ()
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether it has classes for one engine only, so that every class has to be named."""
+        return any("engine" in piece.differs for piece in self.pieces)
+
+
+@cache
+def claims() -> tuple[Claim, ...]:
+    """All of ownership.toml, in its order."""
+    table = _table()
+
+    def differs(entry: Mapping[str, str]) -> dict[str, Any]:
+        fields: dict[str, Any] = {field: entry[field] for field in ("part", "engine") if field in entry}
+        if "of" in entry:
+            fields["protocols"] = tuple(table["groups"].get(entry["of"], [entry["of"]]))
+        return fields
+
+    return tuple(
+        Claim(
+            tuple(entry["files"]),
+            Owner(**differs(entry)),
+            tuple(Piece(name, differs(piece)) for piece in entry.get("pieces", ()) for name in piece["names"].split()),
         )
-    },
-}  # fmt: skip
+        for entry in table["claim"]
+    )
 
-#: Owner tests are in which file of `tests/`. The pitfalls are asked in the text protocol, and are about the chat, most of
-#: them: they are common to all, and the few about framing are so to the sockets' advantage.
-TESTS: dict[str, Owner] = {
-    "codecs/test_text_codec.py": Owner("tests", TEXT),
-    "codecs/test_codecs.py": Owner("tests", SOCKETS),
-    "helpers/strategies.py": Owner("tests", SOCKETS),
-    "codecs/test_vectors.py": Owner("tests", SOCKETS),
-    "codecs/test_connection.py": Owner("tests", SOCKETS),
-    "test_socket_impl.py": Owner("tests", SOCKETS),
-    "test_grpc_impl.py": Owner("tests", GRPC),
-    "transport/test_same_transcript.py": Owner("tests in common", EVERY),
-    "transport/test_regressions.py": Owner("tests in common", EVERY),
-    "helpers/raw_client.py": Owner("tests in common", EVERY),
-}
+
+def not_counted() -> tuple[str, ...]:
+    """The files among those of protocols that are no protocol's."""
+    return tuple(_table()["not-counted"]["files"])
+
+
+def _table() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+
+
+def claim_of(file: str) -> Claim | None:
+    """The claim that holds for a file: the first that matches."""
+    return next((claim for claim in claims() if any(fnmatchcase(file, pattern) for pattern in claim.files)), None)
+
+
+@cache
+def claimed_files() -> Mapping[str, Path]:
+    """Every file that is claimed and exists. Those of `tests/` exist in a checkout, not in an installed package."""
+    return {name: path for claim in claims() for pattern in claim.files for name, path in sorted(matching(pattern))}
+
+
+def matching(pattern: str) -> Iterator[tuple[str, Path]]:
+    """The files of a pattern, by the name under which they are claimed."""
+    root = PACKAGE.parent if pattern.startswith("tests/") else PACKAGE
+    for path in root.glob(pattern):
+        yield path.relative_to(root).as_posix(), path
