@@ -1,6 +1,6 @@
 """Servers that start from a notebook cell, clients that follow a script.
 
-The harness sees Implementations and never which one: a protocol is a name in `PROTOCOLS`, a `"module:NAME"`, or an
+The harness sees Implementations and never which one: a protocol is a name, a `"module:NAME"`, or an
 object that offers what `Implementation` or `Codec` asks. A server lives on background threads of this process or in a
 process of its own; either way it never prints, ends with the kernel, and is replaced when its cell runs again.
 """
@@ -10,42 +10,43 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Literal, Self
 
 from .capture.trace import Trace, TraceEvent
-from .messages import ChatError, ConnectionLost, Limits, shorten
+from .messages import ChatError, ConnectionLost, Limits, Message, shorten
 from .transport.async_client import AsyncClient
 from .transport.client import Client
 from .transport.hosting import InProcessHost, Log, SubprocessHost
-from .transport.interface import Address, Implementation
+from .transport.interface import ENGINES, Address, Engine, Implementation
 from .transport.registry import one_by_one, resolve
 
-ENGINES = ("loop", "threads")
 LAST_PORT = 65535
 
 Script = Callable[[Client], object]
+Where = Literal["thread", "process"]
 
 
 # ---- a server ---------------------------------------------------------------------------------------------------
 
 
 class Server:
-    """A chat with one or more doors. A context manager; closing it twice is fine."""
+    """A chat with one endpoint for each protocol. A context manager; closing it twice is fine."""
 
-    def __init__(self, name: str, implementations: Mapping[str, Implementation], home: "InProcessHost | SubprocessHost"):
+    def __init__(self, name: str, implementations: Mapping[str, Implementation], host: InProcessHost | SubprocessHost):
         self.name = name
         self._implementations = dict(implementations)
-        self._home = home
-        self._guests: list[Client] = []
+        self._host = host
+        self._clients: list[Client] = []
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         state = "running" if self.running else "closed"
         return f"<Server {self.name!r}, {state}: {', '.join(self._implementations)}>"
 
     @property
     def addresses(self) -> dict[str, Address]:
         """Where each protocol is answered: its (host, port)."""
-        return self._home.addresses
+        return self._host.addresses
 
     @property
     def address(self) -> Address:
@@ -55,23 +56,23 @@ class Server:
     @property
     def log(self) -> Log:
         """What happened so far: who connected, who left. `print(server.log)` shows it."""
-        return self._home.log
+        return self._host.log
 
     @property
     def running(self) -> bool:
-        return self._home.running
+        return self._host.running
 
     @property
     def pid(self) -> int | None:
         """The server's process where it has one of its own, else None."""
-        return self._home.pid
+        return self._host.pid
 
     def connect(self, protocol: str | None = None) -> Client:
         """A blocking client, connected and logged in to nothing yet. Raises `ConnectionLost`, `ValueError`."""
         name, implementation = self.endpoint(protocol)[:2]
-        guest = implementation.connect(self.addresses[name])
-        self._guests.append(guest)
-        return guest
+        client = implementation.connect(self.addresses[name])
+        self._clients.append(client)
+        return client
 
     async def connect_async(self, protocol: str | None = None) -> AsyncClient:
         """An async client for the running event loop."""
@@ -99,18 +100,18 @@ class Server:
         """Stop: say goodbye to all clients, free the ports, end the process if there is one."""
         if _servers.get(self.name) is self:
             del _servers[self.name]
-        guests, self._guests = self._guests, []
-        for guest in guests:
-            guest.close()
-        self._home.close()
+        clients, self._clients = self._clients, []
+        for client in clients:
+            client.close()
+        self._host.close()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         if _servers.get(self.name) is self:
             del _servers[self.name]  # the with-block ends it; a cell that runs again need not
             _entered.add(self)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         _entered.discard(self)
         self.close()
 
@@ -132,21 +133,24 @@ _entered: set[Server] = set()
 
 
 def serve(
-    *protocols,
-    engine: str = "loop",
-    where: str = "thread",
+    *protocols: Any,
+    engine: Engine = "loop",
+    where: Where = "thread",
     host: str = "127.0.0.1",
     port: int | Mapping[str, int] = 0,
-    store=None,
+    store: Any = None,
     name: str | None = None,
     limits: Limits = Limits(),
     password_required: bool = False,
 ) -> Server:
-    """Start one chat in the background, with a door for each protocol ("text" where none is named).
+    """Start one chat in the background, with an endpoint for each protocol ("text" where none is named).
+
+    A protocol is a name ("text", "json", "binary", "protobuf", "grpc", "grpc-stream"), a `"module:NAME"`, a codec, or an
+    Implementation; they are given side by side, or as one list.
 
     `engine` is "loop" (an event loop) or "threads"; `where` is "thread" (of this process) or "process" (its own).
     `store` is None (memory), the path of an SQLite file, or, on a thread, a store. With a `port` other than 0 the first
-    door takes it, the next door the one after; a mapping names each protocol's own. A server of the same name, by default
+    protocol gets it, the next one the port after; a mapping names each protocol's own. A server of the same name, by default
     the protocols' names, is closed first, unless a with-block holds it.
 
     Raises `ValueError` for a wrong argument and `OSError` where a port cannot be had.
@@ -160,18 +164,22 @@ def serve(
         raise ValueError(f"limits is a Limits, not {shorten(limits)}")
     if not isinstance(name, str | None):
         raise ValueError(f"name is a str or None, not {shorten(name)}")
-    implementations = {each.name: each for each in map(resolve, protocols)}
+    implementations = {found.name: found for found in map(resolve, protocols)}
     if len(implementations) < len(protocols):
-        raise ValueError(f"each protocol has one door: {', '.join(map(str, protocols))}")
+        raise ValueError(f"each protocol has one endpoint: {', '.join(map(str, protocols))}")
     _check_ports(port, implementations)
     name = name or "+".join(implementations)
     if name in _servers:
         _servers[name].close()
-    settings = dict(engine=engine, host=host, port=port, store=store, limits=limits)
-    settings["password_required"] = password_required
-    home = InProcessHost(implementations, **settings) if where == "thread" else SubprocessHost(implementations.values(), settings)
-    _servers[name] = Server(name, implementations, home)
-    return _servers[name]
+    settings = dict[str, Any](
+        engine=engine, host=host, port=port, store=store, limits=limits, password_required=password_required
+    )
+    if where == "thread":
+        server = Server(name, implementations, InProcessHost(implementations, **settings))
+    else:
+        server = Server(name, implementations, SubprocessHost(implementations.values(), settings))
+    _servers[name] = server
+    return server
 
 
 def stop_all() -> None:
@@ -190,10 +198,20 @@ def stop_all() -> None:
 atexit.register(stop_all)
 
 
-def connect(host: str, port: int, protocol="text") -> Client:
+def _forget_servers() -> None:
+    """In a forked child: the servers are its parent's, and are not the child's to close."""
+    _servers.clear()
+    _entered.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_servers)
+
+
+def connect(host: str, port: int, protocol: Any = "text") -> Client:
     """A blocking client of a server that runs anywhere.
 
-    Raises `ConnectionLost` where nobody answers, and `ValueError` for a wrong argument.
+    Raises `ConnectionLost` where no server answers, and `ValueError` for a wrong argument.
     """
     _check_host(host)
     _check_port(port, least=1)
@@ -205,12 +223,12 @@ def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{what} is {' or '.join(map(repr, choices))}, not {value!r}")
 
 
-def _check_host(host) -> None:
+def _check_host(host: object) -> None:
     if not isinstance(host, str):
         raise ValueError(f"a host is a machine's name or address, as 'localhost' or '127.0.0.1', not {shorten(host)}")
 
 
-def _check_store(store, where: str) -> None:
+def _check_store(store: Any, where: str) -> None:
     if isinstance(store, str | os.PathLike):
         folder = os.path.dirname(os.fspath(store))
         if folder and not os.path.isdir(folder):
@@ -230,13 +248,13 @@ def _check_ports(port: int | Mapping[str, int], names: Collection[str]) -> None:
         if port and port + len(names) - 1 > LAST_PORT:
             raise ValueError(f"{len(names)} ports from {port} on go past {LAST_PORT}")
         return
-    for name, each in port.items():
-        _check_port(each)
+    for name, number in port.items():
+        _check_port(number)
         if name not in names:
             raise ValueError(f"a port is given for {shorten(name)}, and what is served is {', '.join(names)}")
 
 
-def _check_port(port, least: int = 0) -> None:
+def _check_port(port: object, least: int = 0) -> None:
     if not isinstance(port, int) or isinstance(port, bool) or not least <= port <= LAST_PORT:
         raise ValueError(f"a port is a number from {least} to {LAST_PORT}, not {shorten(port)}")
 
@@ -260,17 +278,18 @@ def simulate(
     """
     _check_simulated(server, scripts)
     clients = dict(zip(scripts, server.users(*scripts, protocol=protocol)))
-    actors = [_Actor(name, client, scripts[name], seed) for name, client in clients.items()]
+    threads = [_ScriptThread(name, client, scripts[name], seed) for name, client in clients.items()]
     start = time.perf_counter()
     try:
-        _play(actors, time.monotonic() + timeout_s)
+        _run_scripts(threads, time.monotonic() + timeout_s)
     finally:
         for client in clients.values():
             client.close()
-    return Trace(tuple(sorted((m for actor in actors for m in actor.moments(start)), key=lambda moment: moment.at_s)))
+    events = [event for thread in threads for event in thread.events(start)]
+    return Trace(tuple(sorted(events, key=lambda event: event.at_s)))
 
 
-def _check_simulated(server, scripts) -> None:
+def _check_simulated(server: object, scripts: object) -> None:
     if not isinstance(server, Server):
         raise TypeError(f"scripts are run with a server, as serve() returns it, not with {shorten(server)}")
     if not isinstance(scripts, Mapping):
@@ -280,17 +299,17 @@ def _check_simulated(server, scripts) -> None:
             raise TypeError(f"the script of {name} is a function that takes the user's client, not {shorten(script)}")
 
 
-class _Actor(threading.Thread):
-    """One user following a script, and the notes taken meanwhile."""
+class _ScriptThread(threading.Thread):
+    """Runs one user's script, and records what the client asked, was answered and received."""
 
     def __init__(self, name: str, client: Client, script: Script, seed: int):
         super().__init__(name=f"chatlab-script-{name}", daemon=True)
         self.client, self.script = client, script
         self.who = name
         self.error: BaseException | None = None
-        self._notes: list[tuple[float, str, object]] = []
+        self._records: list[tuple[float, str, Message]] = []
         client.random = random.Random(f"{seed}:{name}")
-        client.listener = lambda what, message: self._notes.append((time.perf_counter(), what, message))
+        client.listener = lambda kind, message: self._records.append((time.perf_counter(), kind, message))
 
     def run(self) -> None:
         try:
@@ -299,21 +318,22 @@ class _Actor(threading.Thread):
             error.add_note(f"in the script of {self.who}")
             self.error = error
 
-    def moments(self, start: float):
-        return [TraceEvent(at - start, self.who, what, message) for at, what, message in self._notes]
+    def events(self, start: float) -> Iterator[TraceEvent]:
+        for at, kind, message in self._records:
+            yield TraceEvent(at - start, self.who, kind, message)
 
 
-def _play(actors: list[_Actor], deadline: float) -> None:
-    for actor in actors:
-        actor.start()
-    while any(actor.is_alive() for actor in actors):
-        for actor in actors:
-            actor.join(0.02)
-            if actor.error is not None:
-                raise actor.error
+def _run_scripts(threads: list[_ScriptThread], deadline: float) -> None:
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        for thread in threads:
+            thread.join(0.02)
+            if thread.error is not None:
+                raise thread.error
         if time.monotonic() > deadline:
-            waiting = ", ".join(actor.who for actor in actors if actor.is_alive())
+            waiting = ", ".join(thread.who for thread in threads if thread.is_alive())
             raise TimeoutError(f"these scripts did not end in time: {waiting}")
-    for actor in actors:
-        if actor.error is not None:
-            raise actor.error
+    for thread in threads:
+        if thread.error is not None:
+            raise thread.error

@@ -234,8 +234,8 @@ def test_scripts_that_are_none_are_refused_in_words(scripts, why):
         chatlab.simulate(server, scripts)
 
 
-def test_a_protocol_has_one_door():
-    with pytest.raises(ValueError, match="one door"):
+def test_a_protocol_has_one_endpoint():
+    with pytest.raises(ValueError, match="one endpoint"):
         chatlab.serve("text", "text")
 
 
@@ -397,3 +397,25 @@ def test_what_a_codec_prints_in_a_servers_process_goes_to_the_servers_log(tmp_pa
     with chatlab.serve("talkative:Talkative", where="process") as server, server.connect() as ada:
         ada.ping()
         assert "a frame of 6 bytes" in str(server.log)
+
+
+FORKED = """
+import os, sys
+import chatlab
+server = chatlab.serve("text")
+alice = server.users("alice")[0]
+child = os.fork()
+if not child:
+    with chatlab.serve("text", name="the child's") as other:
+        other.users("bob")[0].ping()
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+alice.ping()
+server.connect().ping()
+print("both live")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_forked_child_has_servers_of_its_own_and_leaves_its_parents_alone():
+    assert ran(FORKED).strip() == "both live"

@@ -1,6 +1,8 @@
 """The public names: listed for static tools, light at run time, and nothing outside chatlab changes when it is imported."""
 
 import ast
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,3 +72,59 @@ def test_a_star_import_of_the_messages_brings_messages_alone():
 def test_every_error_has_one_base(name):
     assert issubclass(getattr(chatlab, name), chatlab.ChatlabError)
     assert not issubclass(getattr(chatlab, name), AssertionError)
+
+
+# ---- what static tools say of a user's script -------------------------------------------------------------------
+
+SCRIPT = """
+from typing import assert_type
+
+import chatlab
+
+async def talk() -> None:
+    with chatlab.serve("text") as server:
+        alice = server.users("alice")[0]
+        assert_type(alice.send("bob", "hi").number, int)
+        carol = await server.connect_async()
+        assert_type((await carol.send("bob", "hi")).number, int)
+        assert_type(len(alice.list_accounts()), int)
+        alice.sendd("bob", "hi")  # wrong: no such verb
+        alice.send("bob", 5)  # wrong: a number for a text
+        carol.send("bob", "hi").number  # wrong: not awaited
+        chatlab.serve("text", prot=5)  # wrong: no such argument
+        chatlab.compare("text", "grpc", clients="many")  # wrong: no number
+        chatlab.serv("text")  # wrong: no such name
+"""
+WRONG = [number for number, line in enumerate(SCRIPT.splitlines(), 1) if "# wrong" in line]
+CHECKERS = {
+    "mypy": ["-m", "mypy", "--no-error-summary", "--cache-dir", ".mypy"],
+    "pyright": ["-m", "basedpyright", "--level", "error"],
+}
+
+
+@pytest.fixture(scope="module", params=CHECKERS)
+def said(request, tmp_path_factory):
+    """What a type checker prints about the script, line by line: the number of the line, and the message."""
+    folder = tmp_path_factory.mktemp("typed")
+    (folder / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, *CHECKERS[request.param], "script.py"],
+        capture_output=True, text=True, timeout=240, cwd=folder, env=os.environ | {"PYTHONPATH": str(FACE.parents[1]), "MYPYPATH": str(FACE.parents[1])},
+    )  # fmt: skip
+    lines = [re.match(r".*script\.py:(\d+)(?::\d+)?:? ?-? ?(.*)", line) for line in done.stdout.splitlines()]
+    return [(int(line[1]), line[2]) for line in lines if line]
+
+
+def test_a_type_checker_knows_what_each_verb_takes_and_returns(said):
+    assert sorted({number for number, message in said if "error" in message}) == WRONG
+
+
+def test_an_editor_offers_the_public_names():
+    jedi = pytest.importorskip("jedi")
+    project = jedi.Project(FACE.parents[1])
+    offered = [each.name for each in jedi.Script("import chatlab\nchatlab.ser", project=project).complete(2, 11)]
+    assert "serve" in offered
+    script = 'import chatlab\nserver = chatlab.serve("text")\nserver.'
+    assert {"users", "connect", "close", "log"} <= {
+        each.name for each in jedi.Script(script, project=project).complete(3, 7)
+    }

@@ -23,6 +23,8 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from typing import Any
 
 from ..chat.hub import Hub
 from ..messages import (
@@ -89,7 +91,7 @@ class ExternalServer:
     #: Where it prints its port, as a regular expression with one group; empty where it takes the port that it is given.
     port_pattern = ""
     #: The verbs that it has, in words; "receive" where it pushes; and its `CAPABILITIES`. `check` leaves out what needs another.
-    verbs = "create_account send"
+    verbs: Any = "create_account send"
     engines: tuple[Engine, ...] = ("loop",)
     codec = None  # its frames depend on what was asked: only its own clients can read them
 
@@ -101,13 +103,13 @@ class ExternalServer:
         """What the frame says. Raises `ProtocolError` for nonsense."""
         raise NotImplementedError
 
-    def frame_end(self, buffer: bytes, start: int, searched: int) -> int:
+    def frame_end(self, buffer: bytes | bytearray, start: int, searched: int) -> int:
         """As a codec's; lines, unless an adapter says otherwise."""
         return buffer.find(b"\n", searched) + 1
 
     # ---- what an Implementation offers
 
-    def __init_subclass__(cls):
+    def __init_subclass__(cls) -> None:
         cls.verbs = frozenset(cls.verbs.split() if isinstance(cls.verbs, str) else cls.verbs)
         known = {*map(_verb, REQUESTS), "receive", *CAPABILITIES}
         if unknown := sorted(cls.verbs - known):
@@ -137,7 +139,8 @@ class ExternalProcess:
 
     def __init__(self, adapter: ExternalServer, hub: Hub, host: str, port: int):
         self._log, self._said = hub.log, threading.Condition()
-        self._announces, self._found = adapter.port_pattern, None
+        self._announces = adapter.port_pattern
+        self._found: re.Match[str] | None = None
         self._last_line = ""
         self._ended = False
         port = port or (0 if adapter.port_pattern else _free_port(host))
@@ -156,9 +159,11 @@ class ExternalProcess:
 
     def close(self) -> None:
         """End the program and return when it has ended."""
-        if self._process.stdin.closed:
+        stdin = self._process.stdin
+        assert stdin is not None
+        if stdin.closed:
             return
-        self._process.stdin.close()
+        stdin.close()
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -166,7 +171,9 @@ class ExternalProcess:
             self._process.wait()
 
     def _listen(self) -> None:
-        for raw in self._process.stdout:
+        stdout = self._process.stdout
+        assert stdout is not None
+        for raw in stdout:
             line = raw.decode(errors="replace").rstrip()
             with self._said:
                 self._last_line = line
@@ -174,7 +181,7 @@ class ExternalProcess:
                     self._found = re.search(self._announces, line)
                 self._said.notify_all()
             self._log(line)
-        self._process.stdout.close()
+        stdout.close()
         with self._said:
             self._ended = True
             self._said.notify_all()
@@ -205,10 +212,11 @@ class ExternalProcess:
 
 def _free_port(host: str) -> int:
     with socket.create_server((host, 0)) as probe:
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
-def _verb(kind: type[Request]) -> str:
+def _verb(kind: type) -> str:
     """The client's verb that asks it: `CreateAccount` is "create_account"."""
     return "balance" if kind is ViewBalance else re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
 
@@ -216,9 +224,9 @@ def _verb(kind: type[Request]) -> str:
 class _FifoCodec:
     """The adapter as the codec of one connection: it remembers what was asked, since the answers come in that order."""
 
-    preface = b""
+    preface = mark = b""
 
-    def __init__(self, adapter: ExternalServer, numbers=None):
+    def __init__(self, adapter: ExternalServer, numbers: Iterator[int] | None = None):
         self.adapter, self.name = adapter, adapter.name
         self.frame_end = adapter.frame_end
         self._asked: deque[tuple[int | None, Request]] = deque()
@@ -228,7 +236,9 @@ class _FifoCodec:
         """For a new connection of the same client: nothing is asked yet, and messages are numbered on."""
         return _FifoCodec(self.adapter, self._numbers)
 
-    def encode(self, tag: int | None, request: Request) -> bytes:
+    def encode(self, tag: int | None, message: Message) -> bytes:
+        assert isinstance(message, Request)
+        request = message
         if isinstance(request, Acknowledge) and "acknowledge" not in self.adapter.verbs:
             return b""  # our clients do it by themselves; this server has no use for it
         verb = _verb(type(request))

@@ -29,16 +29,16 @@ class Log:
         if self._follower is not None:
             self._follower(line)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter([line for _, line in self._lines])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._lines)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join(f"{time.strftime('%H:%M:%S', time.localtime(at))}  {line}" for at, line in list(self._lines))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Log of {len(self._lines)} lines; print() it>"
 
     def follow(self, follower: Callable[[str], None]) -> None:
@@ -50,7 +50,7 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 
 
-def open_store(store):
+def open_store(store: Any) -> Any:
     """The store that `serve` was given: None for memory, a path for an SQLite file, or a store. Raises `ValueError`."""
     if not isinstance(store, str | os.PathLike):
         return store
@@ -115,7 +115,7 @@ class SubprocessHost:
         packed = [pack(implementation) for implementation in implementations]
         self._worker = WorkerProcess(serve_in_subprocess)
         self.pid: int | None = self._worker.pid
-        self.log: Log = SubprocessLog(self)
+        self.log = SubprocessLog(self)
         self._closed = False
         try:
             addresses = pickle.loads(self.call(pickle.dumps((packed, settings)), START_TIMEOUT_S))

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from ..messages import ChatlabError
 
@@ -154,13 +154,13 @@ def serve_calls(calls: BinaryIO, replies: BinaryIO, answer: Callable[[bytes], by
         replies.flush()
 
 
-def read_frame(channel: BinaryIO) -> bytes:
+def read_frame(channel: IO[bytes]) -> bytes:
     """The next frame of a channel; empty where it has ended, or the other side has sent an empty one."""
     head = _read_exactly(channel, _LENGTH.size)
     return _read_exactly(channel, _LENGTH.unpack(head)[0]) if head else b""
 
 
-def _read_exactly(channel: BinaryIO, size: int) -> bytes:
+def _read_exactly(channel: IO[bytes], size: int) -> bytes:
     parts = []
     while size:
         part = channel.read(size)
