@@ -1,15 +1,17 @@
-"""A TCP relay in front of any server: bytes in, bytes out, and a tape of what passed.
+"""A TCP relay in front of any server: bytes in, bytes out, and a recording (the tape) of what passed.
 
-It knows neither codec nor chat, and nobody on either side can tell that it is there: an end of sending is passed on as
-an end of sending, a reset as a reset, and who reads slowly slows down whoever sends. It counts and tapes a byte when it
-has received it and before it passes it on; so whoever holds an answer finds the answer's bytes counted. It runs on the
-background loop and never prints.
+The relay knows neither codec nor chat and is transparent to both sides: an end of stream is passed on as an end of stream,
+a reset as a reset, and a slow reader slows down its sender (backpressure). Bytes are counted and recorded after they are
+received and before they are passed on, so when a client holds an answer, the answer's bytes are already counted. It runs
+on the background event loop and never prints.
 """
 
 import asyncio
 import socket
 import struct
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
 
 from ..messages import shorten
 from ..transport.client import Client
@@ -17,18 +19,32 @@ from ..transport.event_loop import background_loop, run
 from ..transport.interface import Address, Implementation
 from .traffic import Chunk, Position, Traffic
 
+if TYPE_CHECKING:
+    from .fields import Frames
+
 TAPE_BYTES = 16 << 20
-CHUNK_COST = 256  # what a chunk takes besides its bytes, so that a million of one byte are bounded too
+CHUNK_COST = 256  # memory that a chunk takes besides its bytes, so that a million chunks of one byte are bounded too
 
 
-def relay(server, protocol: str | None = None, tape_bytes: int = TAPE_BYTES) -> "Relay":
-    """Put a relay in front of a server's door (the first, where no protocol is named). `connect()` goes through it.
+class RelayableServer(Protocol):
+    """What a relay needs of a server; `serve()` returns one."""
 
-    The tape takes at most about `tape_bytes` of memory: when it is full the counting goes on and the taping stops.
-    Raises `ValueError` where the server has no such door, `TypeError` where it is no server.
+    def endpoint(self, protocol: str | None = None) -> tuple[str, Implementation, Address]:
+        """The name, implementation and address of an endpoint: the protocol's, or the first."""
+
+
+def relay(server: RelayableServer, protocol: str | None = None, tape_bytes: int = TAPE_BYTES) -> "Relay":
+    """Put a relay in front of an endpoint of a server (the first, if no protocol is named).
+
+    `connect()` of the relay returns clients whose traffic goes through it. The tape takes at most about `tape_bytes` of
+    memory: when it is full, counting goes on and recording stops.
+
+    Raises `ValueError` if the server has no such endpoint, `TypeError` if it is not a server.
     """
     if not callable(getattr(server, "endpoint", None)):
-        raise TypeError(f"a relay stands before a server, as serve() returns it, not before {shorten(server)}")
+        raise TypeError(
+            f"a relay is put in front of a server, as serve() returns it, not in front of {shorten(server)}"
+        )
     name, implementation, address = server.endpoint(protocol)
     return Relay(address, implementation, name, tape_bytes)
 
@@ -38,144 +54,155 @@ class Relay:
 
     def __init__(self, upstream: Address, implementation: Implementation, name: str, tape_bytes: int = TAPE_BYTES):
         self.upstream, self.name = upstream, name
-        self._implementation = implementation  # for its clients, and for those who read the tape
-        self._room = tape_bytes
+        self._implementation = implementation  # connects its clients, and reads the tape
         self._tape: list[Chunk] = []
-        self._carried: list[list[int]] = []  # up and down of each connection; only the loop's thread writes
-        self._ends: set[_End] = set()
-        self._guests: list[Client] = []
+        self._tape_left = tape_bytes
+        self._counts: list[list[int]] = []  # bytes up and down of each connection; only the loop's thread writes
+        self._halves: set[_Half] = set()
+        self._clients: list[Client] = []
+        self._opened_ns = time.time_ns()  # read once, so that a tape is the same capture whenever it is written
         self._opened = time.perf_counter()
         self._listener: asyncio.Server | None = None
         run(self._listen())
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         state = "closed" if self._listener is None else "open"
-        return f"<Relay to {self.name}, {state}: {len(self._carried)} connections so far>"
+        return f"<Relay to {self.name}, {state}: {len(self._counts)} connections so far>"
 
-    def __enter__(self):
+    def __enter__(self) -> "Relay":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def connect(self) -> Client:
-        """A blocking client of the server, through this relay. Raises `ConnectionLost`."""
-        guest = self._implementation.connect(self.address)
-        self._guests.append(guest)
-        return guest
+        """A blocking client of the server, through this relay; it is closed with the relay. Raises `ConnectionLost`."""
+        client = self._implementation.connect(self.address)
+        self._clients.append(client)
+        return client
 
     @property
     def tape(self) -> tuple[Chunk, ...]:
-        """What passed, piece by piece, in the order received; the beginning of it where it did not all fit."""
+        """What passed, chunk by chunk, in the order received; if it did not all fit, the beginning of it."""
         return tuple(self._tape)
-
-    @property
-    def frames(self):
-        """The tape, taken apart: `Frames` in which every byte has a name."""
-        from .dissection import dissect_tape
-
-        return dissect_tape(self.tape, self._implementation)
-
-    def to_pcapng(self, path):
-        """Write the tape as a capture that Wireshark opens, with the real port of the server; returns its path."""
-        from .wireshark import to_pcapng
-
-        return to_pcapng(path, self.tape, self.upstream[1], time.time() - (time.perf_counter() - self._opened))
 
     @property
     def tape_full(self) -> bool:
         """Whether something passed that is not on the tape."""
-        return self._room < 0
+        return self._tape_left < 0
+
+    @property
+    def frames(self) -> "Frames":
+        """The tape, dissected: `Frames` in which every byte belongs to a named field."""
+        from .dissection import dissect_tape
+
+        return dissect_tape(self.tape, self._implementation)
+
+    def to_pcapng(self, path: str | Path) -> Path:
+        """Write the tape as a capture for Wireshark, with the server's real port; returns the path.
+
+        The same tape gives the same bytes, however often it is written.
+        """
+        from .wireshark import to_pcapng
+
+        return to_pcapng(path, self.tape, self.upstream[1], self._opened_ns)
 
     @property
     def bytes_up(self) -> int:
-        return self.since().up
+        """All bytes that went to the server, on the tape or not."""
+        return self.traffic_since().up
 
     @property
     def bytes_down(self) -> int:
-        return self.since().down
+        """All bytes that came from the server, on the tape or not."""
+        return self.traffic_since().down
 
-    def mark(self) -> Position:
-        """This moment, to count from with `since`."""
-        return Position(tuple(Traffic(up, down) for up, down in self._carried))
+    def position(self) -> Position:
+        """How far each connection has come now: a start for `traffic_since` and for `frames.since`."""
+        return Position(tuple(Traffic(up, down) for up, down in self._counts))
 
-    def since(self, mark: Position = Position(()), connection: int | None = None) -> Traffic:
-        """What passed since the mark, or since the relay was opened: on one connection (1 is the first) or on all."""
-        now, then = self.mark().carried, mark.carried
+    def traffic_since(self, start: Position = Position(()), connection: int | None = None) -> Traffic:
+        """Bytes that passed since `start` (by default since the relay was opened), on all connections or on one (from 1)."""
+        now, then = self.position().by_connection, start.by_connection
         if connection is not None:
             now, then = now[connection - 1 : connection], then[connection - 1 : connection]
         return sum(now, Traffic()) - sum(then, Traffic())
 
     def wait_until_quiet(self, quiet_s: float = 0.005, timeout_s: float = 10.0) -> None:
-        """Return when nothing has passed for `quiet_s` seconds: no proof that nothing will. Raises `TimeoutError`."""
+        """Wait until nothing has passed for `quiet_s` seconds, which does not prove that nothing will.
+
+        Raises `TimeoutError` if bytes still pass after `timeout_s` seconds.
+        """
         deadline, before = time.monotonic() + timeout_s, None
-        while before != (before := self.since()):
+        while before != (before := self.traffic_since()):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"bytes still pass after {timeout_s:g} s")
             time.sleep(quiet_s)
 
     def close(self) -> None:
-        """Close its clients, stop listening, and cut what still passes."""
-        guests, self._guests = self._guests, []
-        for guest in guests:
-            guest.close()
+        """Close the clients made by `connect`, stop listening, and abort the connections that are still open."""
+        clients, self._clients = self._clients, []
+        for client in clients:
+            client.close()
         if self._listener is not None:
             run(self._close())
 
-    # ---- in the loop
+    # ---- in the event loop
 
     async def _listen(self) -> None:
-        self._listener = await background_loop().create_server(self._welcome, "127.0.0.1", 0)
+        self._listener = await background_loop().create_server(self._accept_client, "127.0.0.1", 0)
         self.address: Address = self._listener.sockets[0].getsockname()[:2]
 
-    def _welcome(self) -> "_End":
-        self._carried.append([0, 0])
-        return _End(self, len(self._carried), "up")
+    def _accept_client(self) -> "_Half":
+        self._counts.append([0, 0])
+        return _Half(self, len(self._counts), "up")
 
     async def _close(self) -> None:
         listener, self._listener = self._listener, None
         if listener is not None:
             listener.close()
-        for end in list(self._ends):
-            end.transport.abort()
+        for half in list(self._halves):
+            half.transport.abort()
 
     def _record(self, connection: int, direction: str, data: bytes) -> None:
-        self._carried[connection - 1][direction == "down"] += len(data)
-        if self._room >= 0:
-            self._room -= len(data) + CHUNK_COST
-            if self._room >= 0:
+        self._counts[connection - 1][direction == "down"] += len(data)
+        if self._tape_left >= 0:
+            self._tape_left -= len(data) + CHUNK_COST
+            if self._tape_left >= 0:
                 self._tape.append(Chunk(time.perf_counter() - self._opened, connection, direction, data))
 
 
-class _End(asyncio.Protocol):
-    """One of the two sockets of a connection. What it receives, `other` sends: `direction` says which way that is."""
+class _Half(asyncio.Protocol):
+    """One of the two sockets of a relayed connection. What it receives, `other` sends; `direction` says which way."""
 
-    def __init__(self, relay: Relay, connection: int, direction: str, other: "_End | None" = None):
+    transport: asyncio.Transport
+
+    def __init__(self, relay: Relay, connection: int, direction: str, other: "_Half | None" = None):
         self.relay, self.connection, self.direction = relay, connection, direction
         self.other = other
         self.has_ended = False
-        self._early: list[bytes] = []  # what came before there was somebody to pass it on to
+        self._early: list[bytes] = []  # received before the server's half existed
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
-        self.relay._ends.add(self)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.relay._halves.add(self)
         if self.other is None:
-            transport.pause_reading()  # uvloop hands over what it has read already, all the same
-            self._dialing = asyncio.ensure_future(self._dial())
+            self.transport.pause_reading()  # uvloop delivers what it has read already, all the same
+            self._dialing = asyncio.ensure_future(self._connect_upstream())
         elif self.other.transport.is_closing():
-            self.reset()
+            self._reset()
         else:
-            self.other._meet(self)
+            self.other._pair(self)
 
-    async def _dial(self) -> None:
+    async def _connect_upstream(self) -> None:
         try:
             await asyncio.get_running_loop().create_connection(
-                lambda: _End(self.relay, self.connection, "down", self), *self.relay.upstream
+                lambda: _Half(self.relay, self.connection, "down", self), *self.relay.upstream
             )
         except OSError:
-            self.reset()  # nobody listens there any more; neither do we
+            self._reset()  # the server refuses connections, so the relay does
 
-    def _meet(self, other: "_End") -> None:
+    def _pair(self, other: "_Half") -> None:
         self.other = other
         early, self._early = self._early, []
         for data in early:
@@ -195,31 +222,31 @@ class _End(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.has_ended = True
         if self.other is None:
-            pass  # passed on when there is somebody
+            pass  # `_pair` passes it on
         elif self.other.has_ended:
             self.transport.close()
             self.other.transport.close()  # when all it has to pass on is written
         elif not self.other.transport.is_closing():
             self.other.transport.write_eof()
-        return True  # the other direction goes on
+        return True  # half-closed: the other direction goes on
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.relay._ends.discard(self)
+        self.relay._halves.discard(self)
         if self.other is not None and not self.other.transport.is_closing():
             if error is None:
                 self.other.transport.close()
             else:
-                self.other.reset()
+                self.other._reset()
 
-    def reset(self) -> None:
-        """End the connection as a crash does: the peer is told that it was reset."""
+    def _reset(self) -> None:
+        """End the connection as a crash does: the peer receives a RST."""
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     def pause_writing(self) -> None:
-        if not self.other.transport.is_closing():
+        if self.other is not None and not self.other.transport.is_closing():
             self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if not self.other.transport.is_closing():
+        if self.other is not None and not self.other.transport.is_closing():
             self.other.transport.resume_reading()

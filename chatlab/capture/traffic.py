@@ -1,4 +1,4 @@
-"""What passed on a connection, as values: pieces of bytes, byte counts, segment counts."""
+"""Amounts of traffic as values: chunks of bytes, byte counts, segment counts, and positions to count from."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import msgspec
 
 
 class Segments(msgspec.Struct, frozen=True):
-    """What passed on a process's connections to one address: bytes, and the TCP segments that carried them."""
+    """Bytes on one process's connections to one address, and the TCP segments that carried them. They add and subtract."""
 
     up: int
     down: int
@@ -24,15 +24,19 @@ class Segments(msgspec.Struct, frozen=True):
 class Chunk(NamedTuple):
     """Bytes that the relay received in one piece. `direction` is "up" (to the server) or "down"."""
 
-    at_s: float  #: since the relay was opened
-    connection: int  #: 1 for the first
+    at_s: float  #: seconds since the relay was opened
+    connection: int  #: 1 is the first
     direction: str
     data: bytes
 
 
+#: A chunk as functions take it: a `Chunk`, or a plain tuple of its four values.
+AnyChunk = Chunk | tuple[float, int, str, bytes]
+
+
 @dataclass(frozen=True)
 class Traffic:
-    """Bytes up (to the server) and down. They add and subtract."""
+    """Bytes up (to the server) and down. They add and subtract, and multiply by a number."""
 
     up: int = 0
     down: int = 0
@@ -53,6 +57,6 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Position:
-    """A moment to count from: what each connection had carried by then."""
+    """A position in a relay's traffic, to count from: the bytes that each connection had transferred by then."""
 
-    carried: tuple[Traffic, ...]
+    by_connection: tuple[Traffic, ...]

@@ -3,6 +3,7 @@
 import shutil
 import struct
 import subprocess
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from strategies import ANY_MESSAGE, TAGS
 import chatlab
 from chatlab.capture.dissection import dissect_tape
 from chatlab.capture.tcp_relay import relay
-from chatlab.capture.wireshark import _checksum, lua_dissector, packets, to_pcapng
+from chatlab.capture.wireshark import PORTS_OF_A_CLIENT, _checksum, lua_dissector, packets, pcapng, to_pcapng
 from chatlab.codecs.binary import MESSAGE_TYPES, BinaryCodec
 from chatlab.messages import (
     Acknowledge,
@@ -64,6 +65,17 @@ def our_tape(up=SAID, down=ANSWERED, cut=11):
     return [(0.001 * number, 1, way, piece) for number, (way, piece) in enumerate(pieces)]
 
 
+def times_ns(capture):
+    """The times of a capture's packets, in nanoseconds since 1970."""
+    at = 0
+    while at < len(capture):
+        kind, size = struct.unpack_from("<II", capture, at)
+        if kind == 6:
+            high, low = struct.unpack_from("<II", capture, at + 12)
+            yield high << 32 | low
+        at += size
+
+
 @pytest.fixture
 def lua(tmp_path):
     path = tmp_path / "chatlab.lua"
@@ -105,11 +117,35 @@ def test_each_connection_is_opened_and_closed():
     assert [at_s for at_s, _ in packets(tape, 80)] == sorted(at_s for at_s, _ in packets(tape, 80))
 
 
+def test_times_are_whole_nanoseconds_of_the_tape_and_its_start():
+    start_ns = 1_800_000_000_123_456_789
+    tape = [(0.0, 1, "up", b"a"), (1e-9, 1, "down", b"b"), (257e-9, 1, "up", b"c"), (0.1, 1, "down", b"d")]
+    assert sorted(set(times_ns(pcapng(tape, 80, start_ns)))) == [start_ns + ns for ns in (0, 1, 257, 100_000_000)]
+
+
+def test_a_tape_is_the_same_capture_whenever_it_is_written(tmp_path):
+    with chatlab.serve("text") as server, relay(server) as tap:
+        before = time.time_ns()
+        tap.connect().create_account("alice")
+        first, second = (tap.to_pcapng(tmp_path / name).read_bytes() for name in ("first", "second"))
+        after = time.time_ns()
+    assert first == second
+    assert before - 10**9 < min(times_ns(first)) <= max(times_ns(first)) < after + 10**9
+
+
+def test_more_connections_than_ports_have_addresses_of_their_own():
+    count = 2 * PORTS_OF_A_CLIENT + 5
+    ends = {packet[12:16] + packet[20:22] for _, packet in packets([(0.0, n + 1, "up", b"") for n in range(count)], 80)}
+    ends = {end for end in ends if end[4:] != struct.pack(">H", 80)}
+    assert len(ends) == count
+    assert {end[:4] for end in ends} == {bytes((10, 0, number, 1)) for number in range(3)}
+
+
 @pytest.mark.external
 @needs_tshark
 def test_tshark_finds_nothing_wrong_with_our_packets(tmp_path):
     tape = our_tape(cut=2000, up=[(1, Send("bob", "x" * 5000)), (2, Ping())])
-    path = to_pcapng(tmp_path / "chat.pcapng", tape, 2432, start_s=1_800_000_000)
+    path = to_pcapng(tmp_path / "chat.pcapng", tape, 2432, start_ns=1_800_000_000 * 10**9)
     checks = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]
     wrong = "tcp.checksum.status == 0 || ip.checksum.status == 0 || tcp.analysis.flags || _ws.malformed"
     assert tshark(path, *checks, "-Y", wrong) == ""
@@ -225,6 +261,33 @@ def test_wireshark_tiles_any_message_as_we_do(tmp_path, lua, said):
         tiles = dict.fromkeys((start, end) for start, end, _ in seen)
         assert list(tiles) == [(start, end) for start, end, *_ in BINARY.spans(frame)]
     assert tshark(path, *lua, "-Y", "_ws.malformed || chatlab.unreadable") == ""
+
+
+@pytest.mark.external
+@needs_tshark
+@pytest.mark.parametrize("cut", [1, 3, 11, 5000])
+def test_wireshark_recognises_our_protocol_on_any_port_without_a_setting(tmp_path, lua, cut):
+    up, down = [(t, m) for t, m in SAID if "\n" not in getattr(m, "text", "")], ANSWERED
+    path = to_pcapng(tmp_path / "chat.pcapng", our_tape(up, down, cut), 54_321)
+    assert_agree(path, lua, [BINARY.encode(*said) for said in up + down])
+    assert tshark(path, *lua, "-Y", "_ws.malformed || chatlab.unreadable") == ""
+    assert len(tshark(path, *lua, "-Y", "chatlab.preface").splitlines()) == 1
+
+
+@pytest.mark.external
+@needs_tshark
+def test_wireshark_decodes_what_a_relay_has_written(tmp_path, lua):
+    with chatlab.serve("binary") as server, relay(server) as tap:
+        tap.connect().create_account("alice")
+        path = tap.to_pcapng(tmp_path / "chat.pcapng")
+    assert "CreateAccount" in tshark(path, *lua, "-Y", 'chatlab.name == "alice"')
+
+
+@pytest.mark.external
+@needs_tshark
+def test_wireshark_leaves_other_protocols_alone(tmp_path, lua):
+    path = to_pcapng(tmp_path / "other.pcapng", [(0.0, 1, "up", b"CLOSE"), (0.1, 1, "down", b"CLB?")], 54_321)
+    assert tshark(path, *lua, "-Y", "chatlab") == ""
 
 
 @pytest.mark.external
