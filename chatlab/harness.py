@@ -278,6 +278,7 @@ def simulate(
     """
     _check_simulated(server, scripts)
     clients = dict(zip(scripts, server.users(*scripts, protocol=protocol)))
+    accounts = {client.account.id: name for name, client in clients.items() if client.account}
     threads = [_ScriptThread(name, client, scripts[name], seed) for name, client in clients.items()]
     start = time.perf_counter()
     try:
@@ -286,7 +287,7 @@ def simulate(
         for client in clients.values():
             client.close()
     events = [event for thread in threads for event in thread.events(start)]
-    return Trace(tuple(sorted(events, key=lambda event: event.at_s)))
+    return Trace(tuple(sorted(events, key=lambda event: event.at_s)), accounts)
 
 
 def _check_simulated(server: object, scripts: object) -> None:

@@ -333,7 +333,9 @@ def test_an_interrupt_ends_the_waiting_at_once_and_everything_works_after_it(pro
 def test_a_simulation_tells_who_said_what_to_whom():
     with chatlab.serve("text") as server:
         trace = chatlab.simulate(server, {"ann": lambda me: me.send("bob", "hi"), "bob": lambda me: me.receive(5)})
-    assert [(flight.sender, flight.recipient, flight.text) for flight in trace.flights] == [("ann", "bob", "hi")]
+    assert [(delivery.sender, delivery.recipient, delivery.text) for delivery in trace.deliveries] == [
+        ("ann", "bob", "hi")
+    ]
 
 
 def test_an_error_in_a_script_is_raised_with_the_name_of_its_user():

@@ -10,6 +10,7 @@ from msgspec.structs import fields as fields_of
 
 from ..messages import Message, shorten
 from .layers import ENCODING, LayerBytes, bytes_by_layer, cost_in_words, default_of
+from .traffic import Position
 
 
 class Field(NamedTuple):
@@ -77,9 +78,13 @@ class Frames(tuple):
         """Those whose attributes have these values: `frames.where(direction="up", kind="DATA")`."""
         return Frames(frame for frame in self if all(getattr(frame, name) == value for name, value in wanted.items()))
 
-    def since(self, mark) -> "Frames":
-        """Those that begin after a relay's `mark()`: what an operation has cost is `frames.since(mark).bytes_by_layer()`."""
-        begun = {(n, way): getattr(there, way) for n, there in enumerate(mark.carried, 1) for way in ("up", "down")}
+    def since(self, start: Position) -> "Frames":
+        """Those that begin after a relay's `position()`: an operation costs `frames.since(start).bytes_by_layer()`."""
+        begun = {
+            (connection, way): getattr(traffic, way)
+            for connection, traffic in enumerate(start.by_connection, 1)
+            for way in ("up", "down")
+        }
         return Frames(frame for frame in self if frame.offset >= begun.get((frame.connection, frame.direction), 0))
 
     def bytes_by_layer(self) -> LayerBytes:

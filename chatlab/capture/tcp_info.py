@@ -1,32 +1,43 @@
-"""What the kernel counted: the bytes that a process sent to an address and received from it, as TCP_INFO tells.
+"""What the kernel counted: bytes and segments that this process exchanged with an address, read from TCP_INFO.
 
-A second opinion on what a relay has taped, and one that needs no relay. It asks about sockets that somebody else opened,
-gRPC's hidden ones too, so it looks through all open files of this process. Linux only; elsewhere it knows nothing.
+An independent check of what a relay recorded, and one that needs no relay. It asks about sockets that other code opened,
+gRPC's included, so it looks through all open files of this process. Linux only; elsewhere every answer is None.
 """
 
 import os
 import socket
 import stat
 import struct
+from collections.abc import Callable
+from typing import TypeVar
 
 from ..transport.interface import Address
 from .traffic import Segments, Traffic
 
 TCP_INFO = 11
-_RECEIVED, _SENT, _AGAIN = 128, 200, 208  # where struct tcp_info has them, each in 8 bytes
-_SEGMENTS = 152  # received and sent, of those with data, each in 4 bytes
+#: Offsets in `struct tcp_info`: tcpi_bytes_received, _bytes_sent and _bytes_retrans, 8 bytes each.
+_RECEIVED, _SENT, _RETRANSMITTED = 128, 200, 208
+_SEGMENTS = 152  # tcpi_data_segs_in and _data_segs_out, 4 bytes each
 
 
 def tcp_bytes(peer: Address) -> Traffic | None:
-    """The bytes of this process's open connections to `peer`: up are those sent. None where the kernel does not tell.
+    """Bytes on this process's open connections to `peer`: up are those sent. None where the kernel does not tell.
 
-    What was sent twice because it was lost is counted once. A connection counts until it is closed.
+    Retransmitted bytes are counted once. A connection is counted until it is closed.
     """
     return _sum(peer, Traffic(), lambda up, down, *_: Traffic(up, down))
 
 
-def _sum(peer: Address, total, counted):
-    """What `counted` makes of each open connection to `peer`, added to `total`."""
+def tcp_segments(peer: Address) -> Segments | None:
+    """As `tcp_bytes`, with the segments that held data. None where the kernel does not tell."""
+    return _sum(peer, Segments(0, 0, 0, 0), lambda up, down, data_down, data_up: Segments(up, down, data_up, data_down))
+
+
+Amount = TypeVar("Amount", Traffic, Segments)
+
+
+def _sum(peer: Address, total: Amount, amount: Callable[[int, int, int, int], Amount]) -> Amount | None:
+    """`amount(bytes up, bytes down, segments down, segments up)` of each open connection to `peer`, added to `total`."""
     for descriptor in _open_files():
         try:
             if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
@@ -37,10 +48,12 @@ def _sum(peer: Address, total, counted):
         with connection:
             if _peer(connection) == tuple(peer):
                 info = connection.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 512)
-                if len(info) < _AGAIN + 8:
+                if len(info) < _RETRANSMITTED + 8:
                     return None
-                received, sent, again = (struct.unpack_from("Q", info, at)[0] for at in (_RECEIVED, _SENT, _AGAIN))
-                total += counted(sent - again, received, *struct.unpack_from("II", info, _SEGMENTS))
+                received, sent, again = (
+                    struct.unpack_from("Q", info, at)[0] for at in (_RECEIVED, _SENT, _RETRANSMITTED)
+                )
+                total += amount(sent - again, received, *struct.unpack_from("II", info, _SEGMENTS))
     return total if os.path.isdir("/proc/self/fd") else None
 
 
@@ -51,8 +64,8 @@ def _open_files() -> list[int]:
         return []
 
 
-def _peer(connection: socket.socket) -> tuple | None:
-    """Whom a TCP connection is to, an IPv4 address in IPv4's words."""
+def _peer(connection: socket.socket) -> Address | None:
+    """The address at the other end of a TCP connection, an IPv4 address always in IPv4's notation."""
     try:
         if connection.type != socket.SOCK_STREAM or connection.family not in (socket.AF_INET, socket.AF_INET6):
             return None
@@ -60,8 +73,3 @@ def _peer(connection: socket.socket) -> tuple | None:
     except OSError:
         return None
     return host.removeprefix("::ffff:"), port
-
-
-def tcp_segments(peer: Address) -> Segments | None:
-    """As `tcp_bytes`, with the segments that held data. None where the kernel does not tell."""
-    return _sum(peer, Segments(0, 0, 0, 0), lambda up, down, data_down, data_up: Segments(up, down, data_up, data_down))

@@ -118,7 +118,7 @@ class TappedClient:
         self.idle = self._idle = self.client.ping if pings else self.probe_login
         self.idle_costs: list[Traffic] = []  # one by one, until they were all the same
         self.idle_cost = Traffic()
-        now = self.tap.mark()
+        now = self.tap.position()
         self._counted = now, now, now, 0
 
     def probe_login(self) -> None:
@@ -142,24 +142,24 @@ class TappedClient:
 
     def count(self, act: Callable[[], object], is_over: Callable[[], bool] = lambda: True) -> Traffic:
         """What passes because of `act`, its echoes included."""
-        mark = self.tap.mark()
+        start = self.tap.position()
         act()
-        return self._rest_since(mark, is_over)
+        return self._rest_since(start, is_over)
 
     def drain(self) -> None:
         """Wait until nothing is on its way."""
-        self._rest_since(self.tap.mark(), lambda: True)
+        self._rest_since(self.tap.position(), lambda: True)
 
-    def _rest_since(self, mark: Position, is_over: Callable[[], bool]) -> Traffic:
+    def _rest_since(self, start: Position, is_over: Callable[[], bool]) -> Traffic:
         self.tap.wait_until_quiet(self._quiet_s)
-        costs, last = [], mark
+        costs, last = [], start
         while costs[-2:] != [self.idle_cost] * 2 or not is_over():
             if len(costs) > MAX_PINGS:
                 raise NotQuiescent(f"a {self._idle.__name__} costs {costs[-2:]}, and {self.idle_cost} before")
-            last = self.tap.mark()
+            last = self.tap.position()
             costs.append(self._cost(self._idle))
-        self._counted = mark, last, self.tap.mark(), len(costs)
-        return self.tap.since(mark) - self.idle_cost * len(costs)
+        self._counted = start, last, self.tap.position(), len(costs)
+        return self.tap.traffic_since(start) - self.idle_cost * len(costs)
 
     def layers(self) -> tuple[LayerBytes, LayerBytes]:
         """What was counted last, layer by layer: up and down. Each way in as few segments as hold it."""
@@ -168,16 +168,16 @@ class TappedClient:
         found = []
         for way in ("up", "down"):
             upto, idle, after = (
-                frames.since(mark).where(direction=way).bytes_by_layer() for mark in (began, last_idle, ended)
+                frames.since(position).where(direction=way).bytes_by_layer() for position in (began, last_idle, ended)
             )
             counted = upto - after - sum([idle - after] * idle_times, LayerBytes())
             found.append(counted._replace(tcp_ip=tcp_ip_overhead(counted.bytes)))
         return found[0], found[1]
 
     def _cost(self, act: Callable[[], object]) -> Traffic:
-        mark = self.tap.mark()
+        start = self.tap.position()
         act()
-        return self.tap.since(mark)
+        return self.tap.traffic_since(start)
 
 
 class CountingSetup:
@@ -331,7 +331,7 @@ def _count_set_up(protocol, first_ping_more: Traffic) -> Traffic:
         ann.calibrate_idle(ann.idle)
         most = ann.idle_cost
         pings = [Traffic(min(cost.up, most.up), min(cost.down, most.down)) for cost in ann.idle_costs]
-        return ann.tap.since() - sum(pings, first_ping_more)
+        return ann.tap.traffic_since() - sum(pings, first_ping_more)
 
 
 def _bytes_table(result: ByteTable) -> Table:

@@ -206,5 +206,5 @@ def test_a_unary_call_and_its_answer_hold_the_information_of_their_messages():
     sends = [each for each in exchanges if any(frame.summary.endswith("/chatlab.v1.Chat/Send") for frame in each)]
     accepted, refused = (group.bytes_by_layer().information for group in sends)
     assert accepted == information(Send("bob", "hi")) + information(Sent(1, True))
-    text = "nobody is called 'nobody'"
+    text = "there is no account 'nobody'"
     assert refused == information(Send("nobody", "hi")) + information(Refused("NO_SUCH_ACCOUNT", text))

@@ -53,7 +53,7 @@ def counted(request):
 
 def agree(tap, counts) -> bool:
     """What is still on its way is counted at one end only, so this takes a moment to be true."""
-    taped, kernel, frames = tap.since(), tcp_bytes(tap.address), tap.frames
+    taped, kernel, frames = tap.traffic_since(), tcp_bytes(tap.address), tap.frames
     counts[:] = taped, kernel, fields_of(frames)
     return len(set(counts) - {None}) == 1
 
@@ -85,9 +85,9 @@ def test_one_operation_is_what_passed_since_a_mark(protocol):
         ann = tap.connect()
         ann.create_account("ann")
         tap.wait_until_quiet(0.05)
-        mark = tap.mark()
+        start = tap.position()
         ann.deposit(300)
-        frames, passed = tap.frames.since(mark), tap.since(mark)
+        frames, passed = tap.frames.since(start), tap.traffic_since(start)
     assert (frames.bytes_by_layer().bytes, frames.bytes_by_layer().information) == (passed.total, 1 + 2 + 1 + 2)
 
 

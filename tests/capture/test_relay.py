@@ -110,17 +110,17 @@ def test_it_has_counted_an_answer_when_the_answer_is_there(tap):
 def test_it_counts_from_a_mark(tap):
     ann = tap.connect()
     ann.ping()
-    mark = tap.mark()
+    start = tap.position()
     ann.ping()
-    assert tap.since(mark) == Traffic(6, 8)
+    assert tap.traffic_since(start) == Traffic(6, 8)
 
 
 def test_it_counts_one_connection_apart(tap):
     tap.connect().ping()
-    mark = tap.mark()
+    start = tap.position()
     tap.connect().create_account("ann")
-    assert tap.since(mark, connection=1) == Traffic(0, 0)
-    assert tap.since(mark, connection=2) == Traffic(9, 21)
+    assert tap.traffic_since(start, connection=1) == Traffic(0, 0)
+    assert tap.traffic_since(start, connection=2) == Traffic(9, 21)
 
 
 def test_a_full_tape_stops_and_the_counting_goes_on(server):
@@ -229,7 +229,7 @@ def test_closing_it_frees_its_port_and_its_connections(server):
     tap.close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(tap.address, DEADLINE_S)
-    until(lambda: not tap._ends)
+    until(lambda: not tap._halves)
 
 
 def test_its_repr_says_where_it_goes(tap):
@@ -256,5 +256,5 @@ def test_a_chunk_names_its_parts():
 
 
 def test_a_relay_before_something_that_is_no_server_is_refused_in_words():
-    with pytest.raises(TypeError, match="stands before a server, as serve.. returns it, not before 'text'"):
+    with pytest.raises(TypeError, match="in front of a server, as serve.. returns it, not in front of 'text'"):
         relay("text")

@@ -416,7 +416,7 @@ def test_a_readers_codec_is_served_like_ours(where):
         trace = chatlab.simulate(
             server, {"ada": lambda c: c.send("bob", "hi"), "bob": lambda c: c.receive(timeout_s=5)}
         )
-    assert [flight.text for flight in trace.flights] == ["hi"]
+    assert [delivery.text for delivery in trace.deliveries] == ["hi"]
 
 
 def test_a_readers_codec_goes_through_a_relay():

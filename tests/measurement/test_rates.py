@@ -128,7 +128,7 @@ def test_the_kernel_has_counted_the_same(protocol):
         for _ in range(20):
             ann.send("ann", "hi")
         tap.wait_until_quiet()
-        assert tap.since() == tcp_info(tap.address[1])
+        assert tap.traffic_since() == tcp_info(tap.address[1])
 
 
 # ---- rates ------------------------------------------------------------------------------------------------------

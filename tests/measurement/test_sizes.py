@@ -113,12 +113,12 @@ def test_tape_kernel_and_fields_agree_in_every_size(protocol):
         ann.delete_messages(tuple(range(1001, 1101)))
         if tcp_bytes(tap.address) is None:
             pytest.skip("this kernel has no TCP_INFO that tells the bytes")
-        until(lambda: tap.since() == tcp_bytes(tap.address))
+        until(lambda: tap.traffic_since() == tcp_bytes(tap.address))
         frames = tap.frames
         assert (
             sum(field.size for frame in frames for field in frame.fields)
             == frames.bytes_by_layer().bytes
-            == tap.since().total
+            == tap.traffic_since().total
         )
 
 
