@@ -81,6 +81,14 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:  # for static tools, which do not run the rest
+    from . import capture as capture
+    from . import chat as chat
+    from . import codecs as codecs
+    from . import conformance as conformance
+    from . import display as display
+    from . import measurement as measurement
+    from . import messages as messages
+    from . import transport as transport
     from .capture.dissection import dissect, dissect_message, dissect_tape
     from .capture.layers import bytes_by_layer, information
     from .capture.tcp_info import tcp_bytes
@@ -144,6 +152,9 @@ else:
         "transport.registry": ("resolve",),
     }
 
+    #: The rooms that can be asked for without an import of their own, as `chatlab.messages.Send` is.
+    _ROOMS = ("messages", "chat", "codecs", "transport", "capture", "measurement", "display", "conformance")
+
     def __getattr__(name):
         from importlib import import_module
 
@@ -151,6 +162,8 @@ else:
             if name in names:
                 value = globals()[name] = getattr(import_module(f".{home}", __name__), name)
                 return value
+        if name in _ROOMS:
+            return import_module(f".{name}", __name__)
         import sys
 
         # Python itself adds "Did you mean ...?" to an uncaught error that knows its name and its object.

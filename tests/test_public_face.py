@@ -26,7 +26,7 @@ def in_a_fresh_python(program: str) -> str:
 
 def imported_for_static_tools() -> dict[str, str]:
     (branch,) = [node for node in TREE.body if isinstance(node, ast.If)]
-    imports = [node for node in branch.body if isinstance(node, ast.ImportFrom)]
+    imports = [node for node in branch.body if isinstance(node, ast.ImportFrom) and node.module]
     return {alias.name: node.module for node in imports for alias in node.names}
 
 
@@ -41,6 +41,11 @@ def test_every_public_name_is_listed_and_nothing_else():
 @pytest.mark.parametrize("name", chatlab.__all__)
 def test_a_public_name_is_there(name):
     assert getattr(chatlab, name) is not None
+
+
+@pytest.mark.parametrize("room", chatlab._ROOMS)
+def test_a_room_is_there_without_an_import_of_its_own(room):
+    assert in_a_fresh_python(f"import chatlab; print(chatlab.{room}.__name__)") == f"chatlab.{room}"
 
 
 def test_dir_shows_the_public_names_alone():
