@@ -32,8 +32,7 @@ from .transport.async_client import AsyncClient
 from .transport.client import Client
 from .transport.event_loop import background_loop, run, start_thread
 from .transport.grpc_client import AsyncStreamTransport, AsyncUnaryTransport, StreamTransport, UnaryTransport
-from .transport.grpc_common import AFTER_EVENTS, CODE, EVENTS_BEFORE, SESSION, grpc, metadata_value
-from .transport.grpc_logging import install_log_filter
+from .transport.grpc_common import AFTER_EVENTS, CODE, EVENTS_BEFORE, SESSION, metadata_value
 from .transport.grpc_serving import (
     CHECKED_SERVICES,
     SERVING,
@@ -55,6 +54,7 @@ from .transport.grpc_serving import (
     status_of,
 )
 from .transport.interface import ENGINES, Address, AsyncDial, Dial, Endpoint, Engine
+from .transport.quiet_grpc import grpc, install_log_filter
 from .transport.serving import CHECK_TIMEOUTS_S, ConnectionTimeouts, check_timeouts
 
 SPARE_THREADS = 16  # of a thread server, for calls, while every stream that it takes holds one

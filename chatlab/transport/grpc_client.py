@@ -27,14 +27,12 @@ from .grpc_common import (
     MAX_FRAME,
     NOT_TO_OVERTAKE,
     SESSION,
-    ChatStub,
-    grpc,
     metadata_value,
     size_error,
 )
-from .grpc_logging import install_log_filter
 from .interface import Address, OnEvent, connect_error, format_address
 from .pending import AsyncPendingReplies, PendingReplies, again, timeout_error
+from .quiet_grpc import ChatStub, grpc, install_log_filter
 
 DIAL_TIMEOUT_S = 10.0
 LAST_WORDS_S = 0.5  # for the reason why a connection ended, after a call has found that it did

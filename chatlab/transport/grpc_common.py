@@ -1,20 +1,10 @@
-"""What both ends of our gRPC agree on: metadata keys, the service's name, settings. And gRPC itself: import it from here.
-
-How loudly gRPC's core writes is settled while it is imported, so every file of ours takes gRPC, and what is generated for it,
-from this one.
-"""
+"""What both ends of our gRPC agree on: metadata keys, the service's name, settings. It loads no gRPC."""
 
 from collections.abc import Iterable
 
-from . import grpc_logging  # noqa: F401  it has to come before gRPC
-
-# isort: split
-import grpc as grpc
 from google.protobuf.message import Message as Proto
 
 from ..messages import Acknowledge, CreateAccount, DeleteAccount, DeleteMessages, Limits, LogIn, LogOut, Unread
-from ..proto.chat_pb2_grpc import ChatStub as ChatStub
-from ..proto.chat_pb2_grpc import add_ChatServicer_to_server as add_ChatServicer_to_server
 
 SERVICE = "chatlab.v1.Chat"
 SESSION = "session"  # the metadata key of a session's token
@@ -36,16 +26,23 @@ def metadata_value(metadata: Iterable[tuple[str, str]] | None, key: str) -> str 
 
 # ---- settings ---------------------------------------------------------------------------------------------------
 
+NO_PROBES = ("grpc.http2.bdp_probe", 0)  # it pings whenever it likes, and the same run would not have the same bytes
 KEEPALIVE_OPTIONS = (
     ("grpc.keepalive_time_ms", int(KEEPALIVE_S * 1000)),
     ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),
     ("grpc.http2.ping_timeout_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),  # newer gRPC's name for it
     ("grpc.http2.max_pings_without_data", 0),  # any number: an idle event stream sends nothing else
-    ("grpc.http2.bdp_probe", 0),  # it sends pings whenever it likes, and the same run would not have the same bytes
+    NO_PROBES,
 )
 
 MAX_FRAME = Limits().frame
-MAX_PENDING = 1 << 20  # calls that no thread or loop has taken yet; beyond 1000, gRPC by itself cancels some at random
+#: Of every server of ours. Calls that no thread or loop has taken yet may wait: beyond 1000, gRPC by itself cancels some at
+#: random.
+SERVER_OPTIONS = (
+    ("grpc.so_reuseport", 0),  # or a server that was forgotten would take half of the connections
+    ("grpc.server.max_pending_requests", 1 << 20),
+    ("grpc.server.max_pending_requests_hard_limit", 1 << 20),
+)
 CLIENT_OPTIONS = (
     *KEEPALIVE_OPTIONS,
     ("grpc.use_local_subchannel_pool", 1),  # a connection of its own: else all clients of a process would share one

@@ -10,17 +10,9 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
-from .grpc_common import (
-    KEEPALIVE_OPTIONS,
-    KEEPALIVE_TIMEOUT_S,
-    MAX_PENDING,
-    SERVICE,
-    add_ChatServicer_to_server,
-    grpc,
-    size_error,
-)
+from .quiet_grpc import add_ChatServicer_to_server, grpc
 
-# What is imported below imports gRPC too, and grpc_common has to be the first to do so.
+# What is imported below loads gRPC too, and has to come after that.
 # isort: split
 from google.protobuf.message import Message as Proto
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -31,6 +23,7 @@ from ..messages import CODES, REQUESTS, Event, Limits, Malformed, Message, Proto
 from ..proto import chat_pb2 as pb
 from ..proto.convert import from_ask, to_event, to_proto, to_told
 from .event_loop import start_thread
+from .grpc_common import KEEPALIVE_OPTIONS, KEEPALIVE_TIMEOUT_S, SERVER_OPTIONS, SERVICE, size_error
 from .interface import Address, format_address
 from .serving import bind, format_peer
 
@@ -171,13 +164,11 @@ def peer_of(context: grpc.ServicerContext) -> str:
 def server_options(limits: Limits) -> tuple[tuple[str, int], ...]:
     """The settings of a gRPC server."""
     return (
+        *SERVER_OPTIONS,
         *KEEPALIVE_OPTIONS,
         # By default a client that pings each half minute is sent away after some minutes, for "too many pings".
         ("grpc.http2.min_ping_interval_without_data_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),
-        ("grpc.so_reuseport", 0),  # or a server that was forgotten would take half of the connections
         ("grpc.max_receive_message_length", limits.frame),
-        ("grpc.server.max_pending_requests", MAX_PENDING),
-        ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING),
         ("grpc.server_handshake_timeout_ms", int(limits.first_frame_s * 1000)),
     )
 

@@ -540,6 +540,3 @@ def test_what_waits_for_a_slow_hash_is_bounded_in_its_text_too(monkeypatch):
     voice.asks(CreateAccount("ada", "secret"), *[Send("ada", "x" * 400)] * 3)
     assert [type(message) for _, message in voice.hears(1)] == [Goodbye]
     hashing.set()
-
-
-# ---- how long a peer is waited for ------------------------------------------------------------------------------

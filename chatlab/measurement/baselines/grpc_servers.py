@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ...transport.event_loop import run
+from ...transport.grpc_common import NO_PROBES, SERVER_OPTIONS, SESSION
 from ...transport.interface import Address
 from .socket_servers import _DONE, STOP_S, answer
 from .stub_chat import StubChat, StubPeer
@@ -16,12 +17,7 @@ THREADS = 512  # of a gRPC server with threads: a stream of events holds one, an
 
 # ---- over gRPC --------------------------------------------------------------------------------------------------
 
-_PENDING = 1 << 20  # calls that wait to be taken; beyond 1000, gRPC by itself cancels some at random
-_OPTIONS = (
-    ("grpc.so_reuseport", 0), ("grpc.http2.bdp_probe", 0),
-    ("grpc.server.max_pending_requests", _PENDING), ("grpc.server.max_pending_requests_hard_limit", _PENDING),
-)  # fmt: skip
-SESSION = "session"  # the metadata key of a session's token
+_OPTIONS = (*SERVER_OPTIONS, NO_PROBES)
 _NOBODY = ((SESSION, "nobody"),)
 
 
@@ -33,7 +29,7 @@ class GrpcLoopEndpoint:
         run(self._accept(kind, host, port))
 
     async def _accept(self, kind: str, host: str, port: int) -> None:
-        import grpc
+        from ...transport.quiet_grpc import grpc
 
         self._server = grpc.aio.server(options=_OPTIONS)
         _add_methods(self._server, kind, self)
@@ -106,7 +102,7 @@ class GrpcStubEndpoint(GrpcLoopEndpoint):
             self._mirror.forget(peer)
 
     async def _read(self, peer: StubPeer, asks) -> None:
-        import grpc
+        from ...transport.quiet_grpc import grpc
 
         try:
             async for ask in asks:
@@ -121,7 +117,7 @@ class GrpcThreadEndpoint:
     """gRPC's pool of threads: every method by the same few functions."""
 
     def __init__(self, kind: str, host: str, port: int):
-        import grpc
+        from ...transport.quiet_grpc import grpc
 
         self._call, self._told = _answers_of(kind)
         self._server = grpc.server(ThreadPoolExecutor(THREADS), options=_OPTIONS)
@@ -185,9 +181,8 @@ def _told_in_bytes(raw: bytes) -> bytes:
 
 def _add_methods(server, kind: str, door: GrpcLoopEndpoint | GrpcThreadEndpoint) -> None:
     """All that chat.proto names. But for `messages` it is bytes in and bytes out: there is nothing that (de)serializes."""
-    import grpc
-
     from ...proto import chat_pb2 as pb
+    from ...transport.quiet_grpc import grpc
 
     service = pb.DESCRIPTOR.services_by_name["Chat"]
     special = {

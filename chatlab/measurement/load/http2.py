@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from hpack import Decoder, Encoder
 
 from ...messages import ConnectionLost, Message, ProtocolError
+from ...transport.grpc_common import SERVICE
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 5, 6, 7, 8, 9
@@ -13,7 +14,6 @@ END_STREAM, ACK, END_HEADERS, PADDED, PRIORITY = 1, 1, 4, 8, 32
 WINDOW = 2**31 - 1  # the most that HTTP/2 lets a peer send unasked
 FIRST_WINDOW = 65_535
 MAX_FRAME = 16_384
-SERVICE = "chatlab.v1.Chat"
 
 Heard = list[tuple[int | None, Message]]
 

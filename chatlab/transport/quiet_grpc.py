@@ -1,14 +1,20 @@
-"""How loud gRPC is: its core writes nothing to stderr unless the user wants it, and grpc.aio does not log what is no error.
+"""gRPC itself, told to be quiet. Every file of ours takes gRPC, and what is generated for it, from here.
 
-The core writes from threads of its own, which in a notebook lands in whatever cell runs just then. It reads the variable
-below when it is loaded, so `grpc_common`, from which all our files take gRPC, imports this file first. `import chatlab` alone
-changes nothing.
+gRPC's core writes to stderr from threads of its own, which in a notebook lands in whatever cell runs just then. How much it
+writes it reads from a variable of the environment while it is loaded, so the variable is set first, unless the user has set
+it. `import chatlab` alone changes nothing.
 """
 
 import logging
 import os
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+# isort: split
+import grpc as grpc
+
+from ..proto.chat_pb2_grpc import ChatStub as ChatStub
+from ..proto.chat_pb2_grpc import add_ChatServicer_to_server as add_ChatServicer_to_server
 
 
 def install_log_filter() -> None:
