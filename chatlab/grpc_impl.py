@@ -77,8 +77,8 @@ class GrpcImplementation:
 
     def serve(self, hub: Hub, engine: Engine = "loop", host: str = "127.0.0.1", port: int = 0) -> Endpoint:
         """Serve the hub: the engine "threads" is gRPC's pool of threads, "loop" is grpc.aio."""
-        server = {"threads": ThreadServer, "loop": LoopServer}[engine]
-        return server(hub, host, port)
+        servers: dict[Engine, type[ThreadServer | LoopServer]] = {"threads": ThreadServer, "loop": LoopServer}
+        return servers[engine](hub, host, port)
 
     def connect(self, address: Address) -> Client:
         """A blocking client. Raises `ConnectionLost`."""
@@ -243,7 +243,7 @@ class ThreadConnection:
         self.server.hub.finish_session(self.session)
 
     def write(self, encode: Encode) -> Iterator[Proto]:
-        """In the stream's own thread: what is handed to gRPC, which asks for the next when it has taken the one before."""
+        """In the stream's own thread: gRPC takes one message after the other from this generator."""
         self.context.send_initial_metadata(((SESSION, self.token),))
         while not self.outbox.closed or self.outbox:
             self._wakeups.get()

@@ -58,8 +58,8 @@ class SocketImplementation:
 
     def serve(self, hub: Hub, engine: Engine = "loop", host: str = "127.0.0.1", port: int = 0) -> Endpoint:
         """Serve the hub: the engine "threads" has two threads for each client, "loop" one for all."""
-        server = {"threads": ThreadServer, "loop": LoopServer}[engine]
-        return server(hub, self.codec, listen(host, port))
+        servers: dict[Engine, type[ThreadServer | LoopServer]] = {"threads": ThreadServer, "loop": LoopServer}
+        return servers[engine](hub, self.codec, listen(host, port))
 
     def connect(self, address: Address) -> Client:
         """A blocking client. Raises `ConnectionLost`."""
@@ -201,7 +201,7 @@ class ThreadConnection:
                 self._codec_failed(error)
                 continue
             for tag, request in requests:  # the lock is taken for each by itself: other threads wait for it
-                hub.ask(session, tag, request)
+                hub.ask(session, tag, request)  # type: ignore[arg-type]  # its framing lets only requests pass
             if framing.error is not None:
                 self.outbox.end(f"protocol error: {framing.error.text}")
         if data is None:  # the connection broke: no reply would arrive
@@ -209,7 +209,7 @@ class ThreadConnection:
             self._wake()
         else:
             for tag, request in framing.end():
-                hub.ask(session, tag, request)
+                hub.ask(session, tag, request)  # type: ignore[arg-type]
             hub.finish_session(session)
         self.writer.join()
         self.sock.close()
@@ -373,12 +373,12 @@ class LoopConnection(asyncio.Protocol):
         except Exception as error:  # a mistake in the codec
             self.codec_failed(error)
             return
-        self._ask(session, requests)
+        self._ask(session, requests)  # type: ignore[arg-type]  # its framing lets only requests pass
 
     data_received = read  #: as asyncio calls it
 
     def _ask(self, session: ConnectedSession, requests: list[tuple[int | None, Request]]) -> None:
-        """A fair share of the requests now, the rest when the loop has looked at the others; until then it reads no more."""
+        """Ask a fair share now and the rest when the loop has served the others; until then nothing more is read."""
         if len(requests) > FAIR_SHARE:
             self.transport.pause_reading()
             self.server.loop.call_soon(self._ask_rest, session, requests[FAIR_SHARE:])
@@ -394,13 +394,13 @@ class LoopConnection(asyncio.Protocol):
             self._ask(session, requests)
 
     def eof_received(self) -> bool:
-        """As asyncio calls it: the peer sends no more. Whether the connection stays open for what is still to be written."""
+        """As asyncio calls it when the peer sends no more; True keeps the connection open for writing."""
         self._eof_received = True
         if self.write_closed:
             return False
         if self.session is not None:
             for tag, request in self.framing.end():
-                self._hub.ask(self.session, tag, request)
+                self._hub.ask(self.session, tag, request)  # type: ignore[arg-type]
             self._hub.finish_session(self.session)
         return True  # we close it ourselves, when everything is answered
 

@@ -12,6 +12,7 @@ b'\\x08\\x07B\\t\\n\\x03bob\\x12\\x02hi'
 import re
 from collections.abc import Callable
 from operator import attrgetter
+from typing import Any
 
 from google.protobuf.message import Message as Proto
 from msgspec import NODEFAULT
@@ -30,7 +31,7 @@ def to_proto(message: Message) -> Proto:
     return proto
 
 
-def from_proto(proto: Proto) -> Message:
+def from_proto(proto: Proto) -> Any:
     """The value that a protobuf message of the same name holds."""
     return _BY_PROTO[type(proto)].read(proto)
 
@@ -70,7 +71,7 @@ def _wrapped(wrapper: Proto, message: Message) -> Proto:
     return wrapper
 
 
-def _unwrapped(wrapper: Proto, oneof: str) -> Message:
+def _unwrapped(wrapper: Proto, oneof: str) -> Any:
     word = wrapper.WhichOneof(oneof)
     if word is None:
         what = f"{type(wrapper).__name__} of {wrapper.ByteSize()} bytes"
@@ -140,6 +141,6 @@ def _default(field: FieldInfo):
     return {str: "", int: 0, bool: False}.get(field.type, ())
 
 
-_BY_MESSAGE = {message: _Row(message) for message in REQUESTS + REPLIES + EVENTS}
+_BY_MESSAGE: dict[type[Message], _Row] = {message: _Row(message) for message in REQUESTS + REPLIES + EVENTS}
 _BY_PROTO = {row.proto: row for row in _BY_MESSAGE.values()}
 _BY_WORD = {row.word: row for row in _BY_MESSAGE.values()}

@@ -39,7 +39,8 @@ def spans(data: bytes, message: Descriptor | None, start: int = 0) -> list[tuple
 
 class _Walk:
     def __init__(self, data: bytes):
-        self.data, self.spans = data, []
+        self.data = data
+        self.spans: list[tuple[int, int, str, object]] = []
 
     def note(self, start: int, end: int, name: str, value: object) -> None:
         if start < end:

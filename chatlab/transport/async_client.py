@@ -70,9 +70,10 @@ class AsyncClient(ClientState):
         self.address = address
         self._dial = dial
         self._changed = asyncio.Event()  # set when the state or the inbox changes
-        self._login_changes = asyncio.Lock()  # held while a request changes for whom this client speaks
+        self._login_changes = asyncio.Lock()  # held while a request changes which account is logged in
         self._login_is_changing = False
-        #: The connection, as it carries requests: for measurements that need a request without what a verb does around it.
+        #: The connection, as it carries requests: for measurements that need a request without what a verb does around
+        #: it.
         self.transport: AsyncTransport
 
     @classmethod
@@ -99,7 +100,7 @@ class AsyncClient(ClientState):
         return await self._ask(LogIn(str(name_or_id) if isinstance(name_or_id, int) else name_or_id, password), Account)
 
     async def log_out(self) -> None:
-        """Stop speaking for the account; the connection stays."""
+        """Log out of the account; the connection stays."""
         await self._ask(LogOut(), Done)
 
     async def delete_account(self) -> int:
@@ -125,7 +126,7 @@ class AsyncClient(ClientState):
         return await self._ask(Unread(after, limit), Mail)
 
     async def acknowledge(self, number: int) -> None:
-        """Drop the mail up to this number at once. For what `receive` and `unread` returned the client does it in time."""
+        """Drop the mail up to this number. (What `receive` and `unread` return, the client acknowledges by itself.)"""
         await self._ask(Acknowledge(number), Done)
 
     async def delete_messages(self, numbers: Iterable[int]) -> int:
@@ -250,7 +251,7 @@ class AsyncClient(ClientState):
             raise TimeoutError(f"no event within {timeout_s} s") from None
 
     def _next_event(self, inbox: Inbox) -> Event | None:
-        """The next event to return, if there is one and it is known to whom it belongs."""
+        """The next event to return, if there is one and it is settled to which log-in it belongs."""
         return None if self._login_is_changing or inbox is not self._inbox else self._take()
 
     def _acknowledge(self, at_least: int) -> None:

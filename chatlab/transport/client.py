@@ -67,9 +67,9 @@ class Client(ClientState):
     where no answer came (the request may or may not have been carried out). After a lost connection `log_in` and
     `create_account` connect again.
 
-    A message that `receive` or `unread` has returned is returned only once, also where the server sends it again after a
-    lost connection. The client acknowledges it by itself when it is called for the next one (`receive`, `unread`), logs
-    out or closes: a program that dies before that is given the message again.
+    A message that `receive` or `unread` has returned is returned only once, also where the server sends it again after
+    a lost connection. The client acknowledges it by itself when it is called for the next one (`receive`, `unread`),
+    logs out or closes: a program that dies before that is given the message again.
     """
 
     def __init__(self, protocol: str, address: Address, dial: Dial):
@@ -78,9 +78,10 @@ class Client(ClientState):
         self.address = address
         self._dial = dial
         self._changed = threading.Condition()  # guards the state, the inbox included; notified when any of it changes
-        self._login_changes = threading.Lock()  # held while a request changes for whom this client speaks
+        self._login_changes = threading.Lock()  # held while a request changes which account is logged in
         self._login_is_changing = False
-        #: The connection, as it carries requests: for measurements that need a request without what a verb does around it.
+        #: The connection, as it carries requests: for measurements that need a request without what a verb does around
+        #: it.
         self.transport: Transport
         self._connect()
 
@@ -101,7 +102,7 @@ class Client(ClientState):
         return self._ask(LogIn(str(name_or_id) if isinstance(name_or_id, int) else name_or_id, password), Account)
 
     def log_out(self) -> None:
-        """Stop speaking for the account; the connection stays."""
+        """Log out of the account; the connection stays."""
         self._ask(LogOut(), Done)
 
     def delete_account(self) -> int:
@@ -127,7 +128,7 @@ class Client(ClientState):
         return self._ask(Unread(after, limit), Mail)
 
     def acknowledge(self, number: int) -> None:
-        """Drop the mail up to this number at once. For what `receive` and `unread` returned the client does it in time."""
+        """Drop the mail up to this number. (What `receive` and `unread` return, the client acknowledges by itself.)"""
         self._ask(Acknowledge(number), Done)
 
     def delete_messages(self, numbers: Iterable[int]) -> int:
@@ -249,7 +250,7 @@ class Client(ClientState):
             return self._learn(request, reply, login)
 
     def _next_event(self, inbox: Inbox) -> Event | None:
-        """The next event to return, if there is one and it is known to whom it belongs."""
+        """The next event to return, if there is one and it is settled to which log-in it belongs."""
         return None if self._login_is_changing or inbox is not self._inbox else self._take()
 
     def _acknowledge(self, at_least: int) -> None:

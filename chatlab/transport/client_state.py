@@ -35,7 +35,8 @@ ANSWER_TIMEOUT_S = 30.0
 ACKNOWLEDGE_EVERY = 64  # messages read, while more wait to be received
 CLOSE_TIMEOUT_S = 2.0
 
-#: What changes for whom a client speaks. One at a time, or nobody could tell whose the events and replies around it are.
+#: These change which account a client is logged in to. They are sent one at a time: otherwise the events and replies
+#: around them could not be attributed to an account.
 LOGIN_CHANGES: frozenset[type[Request]] = frozenset({CreateAccount, LogIn, LogOut, DeleteAccount})
 _OF_A_MAILBOX: frozenset[type[Request]] = frozenset({Unread, Acknowledge, DeleteMessages})
 
@@ -57,6 +58,7 @@ class Inbox:
         self.lost: ConnectionLost | None = None
 
     def put(self, event: Event | ConnectionLost) -> None:
+        """Add an event, or the reason for the end."""
         if isinstance(event, ConnectionLost):
             self.lost = event
         else:
@@ -64,7 +66,7 @@ class Inbox:
 
 
 class Login:
-    """One log-in: the account, and the mailbox that it reads. Another log-in is another one, even to the same account."""
+    """One log-in: the account and its mailbox. A later log-in is another one, even to the same account."""
 
     __slots__ = ("account", "mailbox")
 
@@ -94,7 +96,7 @@ class ClientState:
 
     @property
     def account(self) -> Account | None:
-        """The account that this client is logged in to, as the log-in was answered; None while it is logged in to none."""
+        """The reply to the log-in that is in force; None while this client is logged in to no account."""
         return self._login.account if self._login else None
 
     @property
@@ -152,10 +154,10 @@ class ClientState:
         self._login = None
         if forget:
             self._last_login = None
-        self._inbox.events.clear()  # of an account for which this client no longer speaks
+        self._inbox.events.clear()  # they are of the account that was logged out
 
     def _discard_events_of_the_account_before(self) -> None:
-        """The server has ended the last log-in by itself, and announced that. What comes after it is the new account's."""
+        """The server has ended the log-in before by itself. Events after its `LoggedOut` are the new account's."""
         events = self._inbox.events
         while events and not isinstance(events.popleft(), LoggedOut):
             pass

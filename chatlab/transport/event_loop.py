@@ -1,7 +1,8 @@
-"""Background threads: one with an event loop, and a blocking way to ask it for things; and those that a server starts.
+"""Background threads: the shared event loop, a blocking way to run coroutines in it, and daemon threads for servers.
 
-Every event-loop server of the process shares that loop: two `grpc.aio` loops in one process disturb each other, and posting
-between a socket endpoint and a gRPC endpoint then needs no thread hop. uvloop where it is installed, asyncio otherwise.
+All event-loop servers of a process share one loop. Two `grpc.aio` loops in one process disturb each other, and a
+message from a socket client to a gRPC client then stays on one thread. It is uvloop's where that is installed, else
+asyncio's.
 """
 
 import asyncio
@@ -12,19 +13,19 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_starting = threading.Lock()
+_starting = threading.Lock()  # guards `_loop`
 _loop: asyncio.AbstractEventLoop | None = None
 
 
 def start_thread(target: Callable[[], object], name: str) -> threading.Thread:
-    """A thread that runs already, and that the end of the process does not wait for."""
+    """A daemon thread, started."""
     thread = threading.Thread(target=target, name=name, daemon=True)
     thread.start()
     return thread
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """A uvloop where it is installed, else the standard library's loop."""
+    """A new uvloop where it is installed, else a new asyncio loop."""
     try:
         import uvloop
     except ImportError:
@@ -33,7 +34,7 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 
 
 def background_loop() -> asyncio.AbstractEventLoop:
-    """The loop, running; started at the first call, on a daemon thread."""
+    """The shared loop; the first call starts it, on a daemon thread."""
     global _loop
     with _starting:
         if _loop is None:
@@ -43,7 +44,7 @@ def background_loop() -> asyncio.AbstractEventLoop:
 
 
 def _forget_loop() -> None:
-    """In a forked child the loop's thread does not exist, and its loop is the parent's: the next call starts another."""
+    """In a forked child the loop's thread does not exist: the next call there starts another loop."""
     global _loop, _starting
     _loop, _starting = None, threading.Lock()
 
@@ -53,7 +54,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def run(coroutine: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
-    """Its result, computed in the background loop. A keyboard interrupt ends the wait and cancels it."""
+    """Run a coroutine in the background loop and return its result. A keyboard interrupt ends the wait and cancels it.
+
+    Raises what the coroutine raises, and `TimeoutError` after `timeout_s` seconds.
+    """
     future = asyncio.run_coroutine_threadsafe(coroutine, background_loop())
     try:
         return future.result(timeout_s)

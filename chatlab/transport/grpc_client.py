@@ -1,7 +1,7 @@
 """A client's connection to a gRPC server, blocking and async: a call for each verb, or everything over one stream.
 
-A session is a stream: the Events stream beside calls, or the Stream that carries everything. `SessionStream` opens it on a
-channel of its own and reads it; the transports say what a message on it means, and how a request is asked.
+A session is a stream: the Events stream beside calls, or the Stream that carries everything. `SessionStream` opens it
+on a channel of its own and reads it; the transports say what a message on it means, and how a request is asked.
 """
 
 import asyncio
@@ -122,7 +122,9 @@ class UnaryTransport:
         self._counted = threading.Condition()  # guards `_events` and `_lost`
         self._posted: set[grpc.Future] = set()
         self._session = SessionStream(address, lambda stub: stub.Events(pb.Subscribe()), self._receive, self._end)
-        self._calls = {request: getattr(self._session.stub, request.__name__) for request in REQUESTS}
+        self._calls: dict[type[Request], Any] = {
+            request: getattr(self._session.stub, request.__name__) for request in REQUESTS
+        }
         self._metadata = ((SESSION, self._session.token),)
 
     def exchange(self, request: Request, timeout_s: float) -> Reply:
@@ -137,7 +139,8 @@ class UnaryTransport:
             )
             if type(request) in AFTER_EVENTS:
                 self._wait_for_events(int(metadata_value(call.trailing_metadata(), EVENTS_BEFORE) or 0))
-            return from_proto(proto)
+            reply: Reply = from_proto(proto)
+            return reply
         except grpc.RpcError as error:
             refused = refusal_of(error, timeout_s)
             if refused is not None:
@@ -271,7 +274,7 @@ class StreamTransport:
 
 
 class AsyncSessionStream:
-    """The stream that is a client's session, on a channel of its own, and the task that reads it: as `SessionStream`."""
+    """As `SessionStream`, with a task that reads the stream."""
 
     def __init__(self, address: Address, on_message: OnMessage, on_lost: OnLost):
         self._address, self._on_message, self._on_lost = address, on_message, on_lost
@@ -344,7 +347,9 @@ class AsyncUnaryTransport:
         self._counted = asyncio.Event()  # set when `_events` or `_lost` changes
         self._posted: set[asyncio.Future[None]] = set()
         self._session = AsyncSessionStream(address, self._receive, self._end)
-        self._calls = {request: getattr(self._session.stub, request.__name__) for request in REQUESTS}
+        self._calls: dict[type[Request], Any] = {
+            request: getattr(self._session.stub, request.__name__) for request in REQUESTS
+        }
         self._metadata: tuple[tuple[str, str], ...] = ()
 
     @classmethod
@@ -368,7 +373,8 @@ class AsyncUnaryTransport:
             proto = await call
             if type(request) in AFTER_EVENTS:
                 await self._wait_for_events(int(metadata_value(await call.trailing_metadata(), EVENTS_BEFORE) or 0))
-            return from_proto(proto)
+            reply: Reply = from_proto(proto)
+            return reply
         except grpc.RpcError as error:
             refused = refusal_of(error, timeout_s)
             if refused is not None:

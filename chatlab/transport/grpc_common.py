@@ -36,8 +36,8 @@ KEEPALIVE_OPTIONS = (
 )
 
 MAX_FRAME = Limits().frame
-#: Of every server of ours. Calls that no thread or loop has taken yet may wait: beyond 1000, gRPC by itself cancels some at
-#: random.
+#: Of every server of ours. Calls that no thread or loop has taken yet may wait: beyond 1000, gRPC by itself cancels
+#: some at random.
 SERVER_OPTIONS = (
     ("grpc.so_reuseport", 0),  # or a server that was forgotten would take half of the connections
     ("grpc.server.max_pending_requests", 1 << 20),
@@ -49,7 +49,8 @@ CLIENT_OPTIONS = (
     ("grpc.enable_http_proxy", 0),
 )
 
-# ---- the order of calls ------------------------------------------------------------------------------------------------
+# ---- the order of calls
+# ------------------------------------------------------------------------------------------------
 
 #: Calls may overtake each other. These wait for the acknowledgements that are on their way, which change their answer.
 NOT_TO_OVERTAKE = frozenset({LogIn, LogOut, Unread, Acknowledge, DeleteMessages, DeleteAccount})

@@ -15,7 +15,8 @@ from .quiet_grpc import add_ChatServicer_to_server, grpc
 # What is imported below loads gRPC too, and has to come after that.
 # isort: split
 from google.protobuf.message import Message as Proto
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health as health
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from ..chat.hub import Outbox
@@ -146,7 +147,7 @@ def add_services(server: Any, calls: Calls, checks: Any) -> None:
 
 
 def listen(server: Any, host: str, port: int) -> Address:
-    """Have gRPC listen. Raises `OSError` that says which address could not be had."""
+    """Have a gRPC server listen. Raises `OSError` that names the address."""
     with bind(host, port) as probe:  # gRPC would not say why it cannot
         number = probe.getsockname()[0]
     try:

@@ -27,8 +27,8 @@ class Endpoint(Protocol):
 class Implementation(Protocol):
     """One way to carry the chat, for those who bring a whole transport.
 
-    What it can do it declares: the codec that encodes its frames, if a codec does; the client's verbs that its server has
-    (None: all of them); the engines on which it can be served.
+    What it can do it declares: the codec that encodes its frames, if a codec does; the client's verbs that its server
+    has (None: all of them); the engines on which it can be served.
     """
 
     name: str

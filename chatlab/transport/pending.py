@@ -1,7 +1,7 @@
 """Requests that wait for their replies: a tag for each, and the reply with that tag handed to whoever waits for it.
 
-Written once for threads and once for an event loop. A transport whose connection carries replies in any order, each with
-the tag of its request, has one of these for as long as the connection lives.
+Written once for threads and once for an event loop. A transport whose connection carries replies in any order, each
+with the tag of its request, has one of these for as long as the connection lives.
 """
 
 import asyncio

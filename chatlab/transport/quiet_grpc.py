@@ -1,8 +1,8 @@
 """gRPC itself, told to be quiet. Every file of ours takes gRPC, and what is generated for it, from here.
 
-gRPC's core writes to stderr from threads of its own, which in a notebook lands in whatever cell runs just then. How much it
-writes it reads from a variable of the environment while it is loaded, so the variable is set first, unless the user has set
-it. `import chatlab` alone changes nothing.
+gRPC's core writes to stderr from threads of its own, which in a notebook lands in whatever cell runs just then. How
+much it writes it reads from a variable of the environment while it is loaded, so the variable is set first, unless the
+user has set it. `import chatlab` alone changes nothing.
 """
 
 import logging

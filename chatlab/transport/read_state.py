@@ -13,9 +13,9 @@ class ReadState:
     The server drops mail cumulatively, so only `read_up_to` can be acknowledged: a gap below a message that was read is
     mail that was not. `acknowledged` is how far the server has confirmed it, `posted` how far it was asked to.
 
-    A number that was acknowledged or deleted counts as read only if it had been assigned by then: numbers are assigned in
-    order, so an arriving message settles that for all numbers below it. The mailbox may grow unseen while nobody is logged
-    in, so `log_in` ends what was said of numbers that were still to be assigned.
+    A number that was acknowledged or deleted counts as read only if it had been assigned by then: numbers are assigned
+    in order, so an arriving message settles that for all numbers below it. The mailbox may grow unseen while nobody is
+    logged in, so `log_in` ends what was said of numbers that were still to be assigned.
 
     >>> mailbox = ReadState()
     >>> for number in (1, 2, 4):
@@ -75,7 +75,7 @@ class ReadState:
             self._advance()
 
     def arrive(self, number: int) -> bool:
-        """A message is handed to the user, announced after all messages with lower numbers; False if it was read before."""
+        """A message is handed to the user, after all lower numbers were assigned; False if it was read before."""
         self._check_mailbox(number)
         if number in self:
             return False

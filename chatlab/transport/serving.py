@@ -19,7 +19,7 @@ RECEIVE_BYTES = 256 << 10  # at once, of one connection
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A TCP socket bound to an address, not listening yet. Raises `OSError` that says which address could not be had."""
+    """A TCP socket bound to an address, not listening yet. Raises `OSError` that names the address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is named because asyncio turns Nagle's algorithm off only on sockets that say IPPROTO_TCP.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -33,7 +33,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket. Raises `OSError` that says which address could not be had."""
+    """A listening TCP socket. Raises `OSError` that names the address."""
     listener = bind(host, port)
     try:
         listener.listen(BACKLOG)
@@ -105,8 +105,11 @@ class ConnectionTimeouts:
 class ServerConnection(Protocol):
     """The server's side of one connection, as far as its time-outs are concerned."""
 
-    outbox: Outbox
-    timeouts: ConnectionTimeouts
+    @property
+    def outbox(self) -> Outbox: ...
+
+    @property
+    def timeouts(self) -> ConnectionTimeouts: ...
 
     @property
     def has_asked(self) -> bool:

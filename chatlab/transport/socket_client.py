@@ -1,7 +1,7 @@
-"""A client's connection to a socket server, blocking and async: frames over TCP, and a tag that finds each reply's request.
+"""A client's connection to a socket server, blocking and async: frames over TCP, a tag for each request and its reply.
 
-The caller of `exchange` writes its own frame; a reader (a thread, or a task) hands each reply to the request with its tag,
-and each event up to the client.
+The caller of `exchange` writes its own frame; a reader (a thread, or a task) hands each reply to the request with its
+tag, and each event up to the client.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ from .serving import RECEIVE_BYTES, receive_bytes
 
 DIAL_TIMEOUT_S = 10.0
 POST_WAIT_S = 0.05  # for another thread to finish writing its frame, before a post is put off
-#: The reader blocks in `recv`, so the socket blocks; a writer must not. Where a system has no such flag, it may after all.
+#: The reader blocks in `recv`, so the socket blocks; a writer must not. Where a system has no such flag, it may after
+#: all.
 _DO_NOT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
 
 
