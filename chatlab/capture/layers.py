@@ -1,22 +1,25 @@
-r"""What frames cost, layer by layer: the information, and what is paid on each floor to carry it.
+"""What frames cost, layer by layer: the information, and what each layer adds in order to carry it.
 
-Every field of a dissected frame has a layer, and so many of its bytes are information; nothing is counted twice and
-nothing is left out, so the layers of any frames add up to their bytes. Nothing here reads a byte.
+Every byte of a dissected frame is either information or a cost of its field's layer. Nothing is counted twice or left
+out, so the layers of any frames add up to their bytes. Nothing here reads a byte.
 
-**Information** is defined once, for every protocol: one byte for which message it is; the UTF-8 bytes of its strings;
-for each whole number the fewest bytes that hold it (0 takes none, 1 to 255 one, a negative one has a sign bit). A yes
-or no is less than a byte and counts nothing; so does a field that has its default. Tags, lengths and whatever else the
-two sides need in order to talk are the cost, not the information. Never more than the bytes that carry it is counted
-as information: what the other side knows already and is not sent (an indexed header) is not there to be counted.
+**Information** is defined once, for every protocol: one byte for the kind of message; the UTF-8 bytes of its strings;
+for each integer the fewest bytes that hold it (0 takes none, 1 to 255 one; negative numbers need a sign bit). A boolean
+is less than a byte and counts as nothing, and so does a field that has its default. Tags, lengths and everything else
+that the two sides need in order to talk are cost. Information is never more than the bytes that carry it: what is not
+sent because the other side knows it already (an indexed header) is not counted.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import fields as fields_of
 
 from .. import messages
 from ..messages import Message
+
+if TYPE_CHECKING:
+    from .fields import Frame
 
 INFORMATION = "information"
 ENCODING = "payload encoding"
@@ -25,7 +28,7 @@ HTTP2 = "HTTP/2 and HPACK"
 TCP_IP = "TCP/IP headers, modelled"
 LAYERS = (INFORMATION, ENCODING, FRAMING, HTTP2, TCP_IP)
 
-#: The model: what IPv4 (20), TCP (20) and its timestamps (12) put before each segment, and what a segment holds.
+#: The model of TCP/IP: headers of IPv4 (20), TCP (20) and its timestamps (12) before each segment, and what it holds.
 SEGMENT_HEADERS = 52
 SEGMENT = 1448
 
@@ -34,10 +37,10 @@ SEGMENT = 1448
 
 
 def information(message: Message) -> int:
-    """How many bytes of information a message is, however it is spelled: see above.
+    """The bytes of information in a message, whatever the codec: see the module's definition.
 
-    >>> information(messages.Send("bob", "hi")), information(messages.Sent(300, delivered=True)), information(messages.Done())
-    (6, 3, 1)
+    >>> information(messages.Send("bob", "hi")), information(messages.Sent(300, delivered=True))
+    (6, 3)
     """
     return 1 + _of_fields(message)
 
@@ -53,7 +56,7 @@ def _of_fields(message: Message) -> int:
 
 
 def information_of(kind: str, name: str, value: object) -> int:
-    """The bytes of information in one field of a message of this kind. `name` is as `spans` gives it."""
+    """The bytes of information in one field of a message of this kind; `name` is the one that `spans` gives it."""
     if name == "message":
         return 1
     around, _, inner = name.rpartition(" ")
@@ -87,6 +90,7 @@ _DEFAULTS = {
 
 
 def default_of(kind: str, field: str) -> object:
+    """The default of a field of a kind of message."""
     return _DEFAULTS.get(kind, {}).get(field, _NO_SUCH_FIELD)
 
 
@@ -94,7 +98,7 @@ def default_of(kind: str, field: str) -> object:
 
 
 class LayerBytes(NamedTuple):
-    """Bytes by layer. The first four are bytes of the tape; the last is a model beside it. Accounts add and subtract."""
+    """Bytes by layer. The first four were on the tape; the last is modelled. They add and subtract."""
 
     information: int = 0
     encoding: int = 0
@@ -113,43 +117,44 @@ class LayerBytes(NamedTuple):
         return self.bytes - self.information
 
     def up_to(self, layer: str) -> int:
-        """The bytes of this layer and of all that are inside it: what somebody sees who measures there.
+        """The bytes of this layer and of all inside it: what a measurement at this layer sees.
 
         >>> LayerBytes(6, 1, 2, 30, 52).up_to("message framing")
         9
         """
         return sum(self[: LAYERS.index(layer) + 1])
 
-    def __add__(self, other: "LayerBytes") -> "LayerBytes":
+    def __add__(self, other: "LayerBytes") -> "LayerBytes":  # type: ignore[override]  # adds, where a tuple appends
         return LayerBytes(*map(sum, zip(self, other, strict=True)))
 
     def __sub__(self, other: "LayerBytes") -> "LayerBytes":
-        return LayerBytes(*[mine - others for mine, others in zip(self, other, strict=True)])
+        return LayerBytes(*[left - right for left, right in zip(self, other, strict=True)])
 
     def to_dict(self) -> dict[str, int]:
         return dict(zip(LAYERS, self))
 
 
-def bytes_by_layer(frames: Iterable) -> LayerBytes:
+def bytes_by_layer(frames: "Iterable[Frame]") -> LayerBytes:
     """What the frames cost, layer by layer; together exactly their bytes, and TCP/IP headers by a model.
 
-    The model: what arrived in one piece was written in one go, in segments of 1448 bytes behind 52 bytes of headers
-    each (IPv4 20, TCP 20, timestamps 12). Handshakes and bare acknowledgements are not in it: they vary.
+    The model: frames that were complete at the same moment were written at once, in segments of 1448 bytes with 52
+    bytes of headers each (IPv4 20, TCP 20, timestamps 12). Handshakes and pure acknowledgements are left out, because
+    they vary.
     """
     totals = dict.fromkeys(LAYERS, 0)
-    pieces: dict[tuple, int] = {}
+    writes: dict[tuple[int, str, float], int] = {}
     for frame in frames:
-        piece = frame.connection, frame.direction, frame.at_s
-        pieces[piece] = pieces.get(piece, 0) + len(frame.data)
+        write = frame.connection, frame.direction, frame.at_s
+        writes[write] = writes.get(write, 0) + len(frame.data)
         for field in frame.fields:
             totals[INFORMATION] += field.information
             totals[field.layer] += field.size - field.information
-    totals[TCP_IP] = sum(map(tcp_ip_overhead, pieces.values()))
+    totals[TCP_IP] = sum(map(tcp_ip_overhead, writes.values()))
     return LayerBytes(*totals.values())
 
 
 def tcp_ip_overhead(size: int) -> int:
-    """What the headers of as few segments as can hold so many bytes take, by the model.
+    """The bytes of TCP/IP headers for a write of this size, by the model of `bytes_by_layer`.
 
     >>> tcp_ip_overhead(1), tcp_ip_overhead(1448), tcp_ip_overhead(1449), tcp_ip_overhead(0)
     (52, 52, 104, 0)
@@ -157,8 +162,8 @@ def tcp_ip_overhead(size: int) -> int:
     return SEGMENT_HEADERS * -(-size // SEGMENT)
 
 
-def cost_in_words(account) -> str:
-    """The layers of the bytes on the tape: `9 bytes = 6 information + 1 payload encoding + 2 message framing`."""
-    parts = [f"{count} {layer}" for layer, count in list(account.to_dict().items())[:-1] if count]
-    size = "1 byte" if account.bytes == 1 else f"{account.bytes} bytes"
+def describe_cost(cost: LayerBytes) -> str:
+    """The bytes on the tape by layer: `9 bytes = 6 information + 1 payload encoding + 2 message framing`."""
+    parts = [f"{count} {layer}" for layer, count in list(cost.to_dict().items())[:-1] if count]
+    size = "1 byte" if cost.bytes == 1 else f"{cost.bytes} bytes"
     return f"{size} = {' + '.join(parts)}" if parts else "no bytes"

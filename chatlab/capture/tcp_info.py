@@ -1,7 +1,7 @@
 """What the kernel counted: bytes and segments that this process exchanged with an address, read from TCP_INFO.
 
-An independent check of what a relay recorded, and one that needs no relay. It asks about sockets that other code opened,
-gRPC's included, so it looks through all open files of this process. Linux only; elsewhere every answer is None.
+An independent check of what a relay recorded, and one that needs no relay. It asks about sockets that other code
+opened, gRPC's included, so it looks through all open files of this process. Linux only; elsewhere every answer is None.
 """
 
 import os
@@ -37,7 +37,7 @@ Amount = TypeVar("Amount", Traffic, Segments)
 
 
 def _sum(peer: Address, total: Amount, amount: Callable[[int, int, int, int], Amount]) -> Amount | None:
-    """`amount(bytes up, bytes down, segments down, segments up)` of each open connection to `peer`, added to `total`."""
+    """`total` and, for each open connection to `peer`, `amount(bytes up, bytes down, segments down, segments up)`."""
     for descriptor in _open_files():
         try:
             if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):

@@ -1,9 +1,9 @@
 """A TCP relay in front of any server: bytes in, bytes out, and a recording (the tape) of what passed.
 
-The relay knows neither codec nor chat and is transparent to both sides: an end of stream is passed on as an end of stream,
-a reset as a reset, and a slow reader slows down its sender (backpressure). Bytes are counted and recorded after they are
-received and before they are passed on, so when a client holds an answer, the answer's bytes are already counted. It runs
-on the background event loop and never prints.
+The relay knows neither codec nor chat and is transparent to both sides: an end of stream is passed on as an end of
+stream, a reset as a reset, and a slow reader slows down its sender (backpressure). Bytes are counted and recorded after
+they are received and before they are passed on, so when a client holds an answer, the answer's bytes are already
+counted. It runs on the background event loop and never prints.
 """
 
 import asyncio
@@ -122,7 +122,10 @@ class Relay:
         return Position(tuple(Traffic(up, down) for up, down in self._counts))
 
     def traffic_since(self, start: Position = Position(()), connection: int | None = None) -> Traffic:
-        """Bytes that passed since `start` (by default since the relay was opened), on all connections or on one (from 1)."""
+        """The bytes that passed since `start`, by default since the relay was opened.
+
+        They are those of all connections, or of one; 1 is the first.
+        """
         now, then = self.position().by_connection, start.by_connection
         if connection is not None:
             now, then = now[connection - 1 : connection], then[connection - 1 : connection]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TraceEvent:
-    """A message that one user sent or received: `kind` is "asked", "answered" or "received"; `at_s` counts from the start."""
+    """A message that a user asked, was answered or received, which `kind` says. `at_s` counts from the start."""
 
     at_s: float
     who: str
@@ -60,7 +60,7 @@ class Trace:
 
     @cached_property
     def deliveries(self) -> tuple[Delivery, ...]:
-        """Every text that was sent to a user, and every text said in a room to each who heard it, in order of sending."""
+        """In order of sending: each text that was sent, and each text said in a room, once for every user who heard it."""
         deliveries = _mail(self.events, self.accounts) + _room_talk(self.events)
         return tuple(sorted(deliveries, key=lambda delivery: delivery.sent_s))
 

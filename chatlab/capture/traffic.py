@@ -7,7 +7,7 @@ import msgspec
 
 
 class Segments(msgspec.Struct, frozen=True):
-    """Bytes on one process's connections to one address, and the TCP segments that carried them. They add and subtract."""
+    """Bytes between one process and one address, and the TCP segments that held them. They add and subtract."""
 
     up: int
     down: int

@@ -1,8 +1,9 @@
 r"""A tape as a capture that Wireshark opens, and a Wireshark dissector for our binary protocol.
 
-A tape holds bytes, not packets, so the packets around them are synthetic: a handshake, sequence numbers, acknowledgements,
-checksums, segments of at most 1448 bytes, a timestamp in each. Clients are 10.0.0.1, the server is 10.0.0.2; the times are
-the tape's. The tape has to hold a conversation from its first byte, or HTTP/2's headers cannot be decoded.
+A tape holds bytes, not packets, so the packets around them are synthetic: a handshake, sequence numbers,
+acknowledgements, checksums, segments of at most 1448 bytes, a timestamp in each. Clients are 10.0.0.1, the server is
+10.0.0.2; the times are the tape's. The tape has to hold a conversation from its first byte, or HTTP/2's headers cannot
+be decoded.
 
     tshark -r chat.pcapng -d tcp.port==50051,http2 -o 'uat:protobuf_search_paths:"chatlab/proto","TRUE"' \
         -o protobuf.preload_protos:TRUE
@@ -195,7 +196,8 @@ def _lua_message(number: int, message: type[Message]) -> str:
     return f'  [{number}] = {{name = "{message.__name__}", flag = "{flag}", fields = {{{fields}}}}},'
 
 
-_LUA = r"""-- Made by chatlab from the table of its binary codec; do not edit. Put it into Wireshark's plugin folder, or:
+_LUA = r"""-- Made by chatlab from the table of its binary codec; do not edit. Put it into Wireshark's plugin
+-- folder, or:
 --   tshark -r chat.pcapng -X lua_script:chatlab.lua
 local chatlab = Proto("chatlab", "chatlab's binary protocol")
 local names = {@NAMES@}
@@ -258,7 +260,8 @@ function Frame:letter(label)
   self:text(fields.sender, label .. " sender")
   if self.at >= self.stop then error({label = label}) end
   local range = self.tvb(self.at, 1)
-  self.tree:add(fields.returned, range, range:uint() == 1):set_text(label .. " returned: " .. tostring(range:uint() == 1))
+  local returned = range:uint() == 1
+  self.tree:add(fields.returned, range, returned):set_text(label .. " returned: " .. tostring(returned))
   self.at = self.at + 1
   self:text(fields.text, label .. " text")
 end

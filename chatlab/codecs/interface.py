@@ -5,7 +5,7 @@ not inherit from anything. Two abilities are optional: `BatchCodec`, to encode a
 `AnnotatedCodec`, to tell which bytes mean what. Each of the other files here is one codec, or uses them.
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from ..messages import Message
 
@@ -68,6 +68,11 @@ class AnnotatedCodec(Codec, Protocol):
 
     def spans(self, frame: bytes) -> list[Span]:
         """The parts of the frame, in order and without gaps, as the decoder reads them. Raises as `decode` does."""
+
+
+def is_annotated(codec: Codec) -> TypeGuard[AnnotatedCodec]:
+    """Whether a codec tells which bytes of a frame mean what."""
+    return hasattr(codec, "spans")
 
 
 def preface_of(codec: Codec) -> bytes:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from strategies import ANY_MESSAGE, TAGS
 
 from chatlab.capture.dissection import dissect, dissect_tape
-from chatlab.capture.fields import Field, Frames, lay, tiled
+from chatlab.capture.fields import Field, Frames, fill_gaps, place_fragments
 from chatlab.capture.layers import LayerBytes, bytes_by_layer, information
 from chatlab.codecs.binary import BinaryCodec
 from chatlab.codecs.json_lines import JsonCodec
@@ -268,13 +268,15 @@ def test_information_counts_what_is_said_and_not_how():
 
 def test_a_field_that_lies_in_two_pieces_has_a_part_in_each():
     first, second = [], []
-    lay([Field(0, 2, "a"), Field(2, 6, "b", information=3), Field(6, 7, "c")], [(first, 9, 13), (second, 0, 3)])
+    place_fragments(
+        [Field(0, 2, "a"), Field(2, 6, "b", information=3), Field(6, 7, "c")], [(first, 9, 13), (second, 0, 3)]
+    )
     assert first == [Field(9, 11, "a"), Field(11, 13, "part of b", information=2)]
     assert second == [Field(0, 2, "part of b", information=1), Field(2, 3, "c")]
 
 
 def test_what_nobody_named_gets_a_name():
-    assert [field[:3] for field in tiled([Field(2, 3, "a")], 5, "rest", "layer")] == [
+    assert [field[:3] for field in fill_gaps([Field(2, 3, "a")], 5, "rest", "layer")] == [
         (0, 2, "rest"),
         (2, 3, "a"),
         (3, 5, "rest"),
