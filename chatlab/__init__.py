@@ -1,7 +1,7 @@
 """chatlab: how do programs talk to each other over a network, and what does it cost?
 
-One chat service, written once; many ways to carry it; every byte explained; numbers that carry their own doubt.
-The rooms of the package, from the ground up; imports run one way only (tests/project/test_import_rules.py has the table).
+One chat service, written once; many ways to carry it; every byte explained; numbers that carry their own doubt. The
+rooms of the package, from the ground up; imports run one way only (tests/project/test_import_rules.py has the table).
 
     messages         what can be asked, answered, announced, refused?
     chat/            what does it do?

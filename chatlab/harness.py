@@ -1,7 +1,7 @@
 """Servers that start from a notebook cell, clients that follow a script.
 
-The harness sees Implementations and never which one: a protocol is a name, a `"module:NAME"`, or an
-object that offers what `Implementation` or `Codec` asks. A server lives on background threads of this process or in a
+The harness sees Implementations and never which one: a protocol is a name, a `"module:NAME"`, or an object that offers
+what `Implementation` or `Codec` asks. A server lives on background threads of this process or in a
 process of its own; either way it never prints, ends with the kernel, and is replaced when its cell runs again.
 """
 
@@ -11,14 +11,14 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from .capture.trace import Trace, TraceEvent
 from .messages import ChatError, ConnectionLost, Limits, Message, shorten
 from .transport.async_client import AsyncClient
 from .transport.client import Client
-from .transport.hosting import InProcessHost, Log, SubprocessHost
-from .transport.interface import ENGINES, Address, Engine, Implementation
+from .transport.hosting import HostSettings, InProcessHost, Log, StoreOrPath, SubprocessHost
+from .transport.interface import ENGINES, Address, Engine, Implementation, ProtocolLike
 from .transport.registry import one_by_one, resolve
 
 LAST_PORT = 65535
@@ -38,6 +38,7 @@ class Server:
         self._implementations = dict(implementations)
         self._host = host
         self._clients: list[Client] = []
+        self._owner = os.getpid()
 
     def __repr__(self) -> str:
         state = "running" if self.running else "closed"
@@ -97,7 +98,12 @@ class Server:
         return clients
 
     def close(self) -> None:
-        """Stop: say goodbye to all clients, free the ports, end the process if there is one."""
+        """Stop: say goodbye to all clients, free the ports, end the process if there is one.
+
+        In a forked child it does nothing: the server is its parent's.
+        """
+        if os.getpid() != self._owner:
+            return
         if _servers.get(self.name) is self:
             del _servers[self.name]
         clients, self._clients = self._clients, []
@@ -133,51 +139,47 @@ _entered: set[Server] = set()
 
 
 def serve(
-    *protocols: Any,
+    *protocols: ProtocolLike | Collection[ProtocolLike],
     engine: Engine = "loop",
     where: Where = "thread",
     host: str = "127.0.0.1",
     port: int | Mapping[str, int] = 0,
-    store: Any = None,
+    store: StoreOrPath | None = None,
     name: str | None = None,
     limits: Limits = Limits(),
     password_required: bool = False,
 ) -> Server:
     """Start one chat in the background, with an endpoint for each protocol ("text" where none is named).
 
-    A protocol is a name ("text", "json", "binary", "protobuf", "grpc", "grpc-stream"), a `"module:NAME"`, a codec, or an
-    Implementation; they are given side by side, or as one list.
+    A protocol is a name ("text", "json", "binary", "protobuf", "grpc", "grpc-stream"), a `"module:NAME"`, a codec, or
+    an Implementation; they are given side by side, or as one list.
 
     `engine` is "loop" (an event loop) or "threads"; `where` is "thread" (of this process) or "process" (its own).
     `store` is None (memory), the path of an SQLite file, or, on a thread, a store. With a `port` other than 0 the first
-    protocol gets it, the next one the port after; a mapping names each protocol's own. A server of the same name, by default
-    the protocols' names, is closed first, unless a with-block holds it.
+    protocol gets it, the next one the port after; a mapping names each protocol's own. A server of the same name, by
+    default the protocols' names, is closed first, unless a with-block holds it.
 
     Raises `ValueError` for a wrong argument and `OSError` where a port cannot be had.
     """
     _check_choice("engine", engine, ENGINES)
     _check_choice("where", where, ("thread", "process"))
-    protocols = one_by_one(protocols) or ("text",)
     _check_host(host)
     _check_store(store, where)
     if not isinstance(limits, Limits):
         raise ValueError(f"limits is a Limits, not {shorten(limits)}")
     if not isinstance(name, str | None):
         raise ValueError(f"name is a str or None, not {shorten(name)}")
-    implementations = {found.name: found for found in map(resolve, protocols)}
-    if len(implementations) < len(protocols):
-        raise ValueError(f"each protocol has one endpoint: {', '.join(map(str, protocols))}")
+    given = one_by_one(protocols) or ("text",)
+    implementations = {implementation.name: implementation for implementation in map(resolve, given)}
+    if len(implementations) < len(given):
+        raise ValueError(f"each protocol has one endpoint: {', '.join(map(str, given))}")
     _check_ports(port, implementations)
     name = name or "+".join(implementations)
     if name in _servers:
         _servers[name].close()
-    settings = dict[str, Any](
-        engine=engine, host=host, port=port, store=store, limits=limits, password_required=password_required
-    )
-    if where == "thread":
-        server = Server(name, implementations, InProcessHost(implementations, **settings))
-    else:
-        server = Server(name, implementations, SubprocessHost(implementations.values(), settings))
+    settings = HostSettings(engine, host, port, store, limits, password_required)
+    host_type = InProcessHost if where == "thread" else SubprocessHost
+    server = Server(name, implementations, host_type(implementations.values(), settings))
     _servers[name] = server
     return server
 
@@ -208,7 +210,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_servers)
 
 
-def connect(host: str, port: int, protocol: Any = "text") -> Client:
+def connect(host: str, port: int, protocol: ProtocolLike = "text") -> Client:
     """A blocking client of a server that runs anywhere.
 
     Raises `ConnectionLost` where no server answers, and `ValueError` for a wrong argument.
@@ -228,7 +230,7 @@ def _check_host(host: object) -> None:
         raise ValueError(f"a host is a machine's name or address, as 'localhost' or '127.0.0.1', not {shorten(host)}")
 
 
-def _check_store(store: Any, where: str) -> None:
+def _check_store(store: object, where: str) -> None:
     if isinstance(store, str | os.PathLike):
         folder = os.path.dirname(os.fspath(store))
         if folder and not os.path.isdir(folder):

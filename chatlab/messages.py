@@ -400,7 +400,7 @@ class ChatError(ChatlabError):
         super().__init__(code, text or CODES[code].sentence)
         self.code, self.text = self.args
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.code}: {self.text}"
 
 

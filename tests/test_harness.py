@@ -1,4 +1,4 @@
-"""Servers that a cell starts and that end with the kernel, in this process and in one of their own; scripts on threads."""
+"""Servers that a cell starts and that end with the kernel, in this process and in their own; scripts on threads."""
 
 import os
 import signal
@@ -377,7 +377,8 @@ def test_every_name_of_the_map_is_there():
 
 
 def test_a_file_does_not_hide_the_function_of_its_name():
-    script = "import chatlab.capture.tcp_relay, chatlab.measurement.rates; print(chatlab.relay.__name__, chatlab.measure.__name__)"
+    script = "import chatlab.capture.tcp_relay, chatlab.measurement.rates\n"
+    script += "print(chatlab.relay.__name__, chatlab.measure.__name__)"
     assert ran(script).split() == ["relay", "measure"]
 
 
@@ -408,6 +409,7 @@ server = chatlab.serve("text")
 alice = server.users("alice")[0]
 child = os.fork()
 if not child:
+    server.close()
     with chatlab.serve("text", name="the child's") as other:
         other.users("bob")[0].ping()
     sys.exit(0)

@@ -1,4 +1,4 @@
-"""The public names: listed for static tools, light at run time, and nothing outside chatlab changes when it is imported."""
+"""The public names: listed for static tools, light at run time; importing changes nothing outside chatlab."""
 
 import ast
 import os
@@ -84,7 +84,22 @@ def test_every_error_has_one_base(name):
 SCRIPT = """
 from typing import assert_type
 
-import chatlab
+import chatlab.messages
+
+class OwnCodec:
+    name = "own"
+    def encode(self, tag: int | None, message: chatlab.messages.Message) -> bytes:
+        return b""
+    def frame_end(self, buffer: bytes | bytearray, start: int, searched: int) -> int:
+        return 0
+    def decode(self, frame: bytes) -> tuple[int | None, chatlab.messages.Message]:
+        return None, chatlab.messages.Pong()
+
+class OwnTransport:
+    def serve(self, hub, engine, host, port):
+        raise NotImplementedError
+    def connect(self, address):
+        raise NotImplementedError
 
 async def talk() -> None:
     with chatlab.serve("text") as server:
@@ -93,10 +108,13 @@ async def talk() -> None:
         carol = await server.connect_async()
         assert_type((await carol.send("bob", "hi")).number, int)
         assert_type(len(alice.list_accounts()), int)
+        chatlab.serve(["text", "grpc"], OwnCodec, OwnCodec(), OwnTransport())
         alice.sendd("bob", "hi")  # wrong: no such verb
         alice.send("bob", 5)  # wrong: a number for a text
         carol.send("bob", "hi").number  # wrong: not awaited
         chatlab.serve("text", prot=5)  # wrong: no such argument
+        chatlab.serve("text", engine="thread")  # wrong: no such engine
+        chatlab.serve(5)  # wrong: no protocol
         chatlab.compare("text", "grpc", clients="many")  # wrong: no number
         chatlab.serv("text")  # wrong: no such name
 """
@@ -114,8 +132,12 @@ def said(request, tmp_path_factory):
     (folder / "script.py").write_text(SCRIPT)
     done = subprocess.run(
         [sys.executable, *CHECKERS[request.param], "script.py"],
-        capture_output=True, text=True, timeout=240, cwd=folder, env=os.environ | {"PYTHONPATH": str(FACE.parents[1]), "MYPYPATH": str(FACE.parents[1])},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=folder,
+        env=os.environ | dict.fromkeys(["PYTHONPATH", "MYPYPATH"], str(FACE.parents[1])),
+    )
     lines = [re.match(r".*script\.py:(\d+)(?::\d+)?:? ?-? ?(.*)", line) for line in done.stdout.splitlines()]
     return [(int(line[1]), line[2]) for line in lines if line]
 

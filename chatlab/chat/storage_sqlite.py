@@ -7,8 +7,9 @@ sent; a power cut may lose the last moments before it (https://sqlite.org/pragma
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from ..messages import Message, Reply, Request
 from .storage import SAVED_REPLIES, StoredMessage
 
 VERSION = 1
@@ -58,7 +59,7 @@ class SqliteStore:
     """
 
     def __init__(
-        self, path: str, pack: Callable[[object], bytes], unpack: Callable[[bytes], object], wait_s: float = 5.0
+        self, path: str, pack: Callable[[Message], bytes], unpack: Callable[[bytes], Any], wait_s: float = 5.0
     ):
         self.path = path
         self._pack, self._unpack = pack, unpack
@@ -168,13 +169,13 @@ class SqliteStore:
     def set_balance(self, id: int, amount: int) -> None:
         self._write("update accounts set balance = ? where id = ?", amount, id)
 
-    def saved_reply(self, id: int, request_id: str) -> tuple[object, object] | None:
+    def saved_reply(self, id: int, request_id: str) -> tuple[Request, Reply] | None:
         found = self._one("select request, answer from answers where account = ? and request_id = ?", id, request_id)
-        return found and (self._unpack(found[0]), self._unpack(found[1]))
+        return None if found is None else (self._unpack(found[0]), self._unpack(found[1]))
 
-    def save_reply(self, id: int, request_id: str, request: object, answer: object) -> None:
+    def save_reply(self, id: int, request_id: str, request: Request, reply: Reply) -> None:
         insert = "insert into answers (account, request_id, request, answer) values (?, ?, ?, ?)"
-        self._write(insert, id, request_id, self._pack(request), self._pack(answer))
+        self._write(insert, id, request_id, self._pack(request), self._pack(reply))
         oldest = "select nth from answers where account = ? order by nth desc limit 1 offset ?"
         self._write(f"delete from answers where account = ? and nth <= ({oldest})", id, id, SAVED_REPLIES)
 

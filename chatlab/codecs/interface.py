@@ -20,12 +20,15 @@ class Codec(Protocol):
 
     A *tag* is a whole number from 1 to 2**63 - 1 that a client picks for a request and that the reply repeats; an event
     has none, which is None.
+
+    Two attributes are optional. `preface` is what a client sends first, once: bytes that name the protocol, and as the
+    last its version. `mark` is, where version 1 has no preface, how that of a later version will begin, before the
+    version. `preface_of` and `mark_of` return them.
     """
 
-    name: str  #: what users call the protocol
-    # The next two may be left out; `preface_of` and `mark_of` know what is meant then.
-    preface: bytes = b""  #: what a client sends first, once: the protocol, and as the last byte its version
-    mark: bytes = b""  #: where version 1 has no preface: how that of a later version will begin, before the version
+    @property
+    def name(self) -> str:
+        """What users call the protocol."""
 
     def encode(self, tag: int | None, message: Message) -> bytes:
         """One whole frame."""

@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 _starting = threading.Lock()  # guards `_loop`
 _loop: asyncio.AbstractEventLoop | None = None
+#: After a fork: kept, because freeing a loop could close what the parent still uses.
+_of_the_parent: list[asyncio.AbstractEventLoop | None] = []
 
 
 def start_thread(target: Callable[[], object], name: str) -> threading.Thread:
@@ -46,6 +48,7 @@ def background_loop() -> asyncio.AbstractEventLoop:
 def _forget_loop() -> None:
     """In a forked child the loop's thread does not exist: the next call there starts another loop."""
     global _loop, _starting
+    _of_the_parent.append(_loop)
     _loop, _starting = None, threading.Lock()
 
 

@@ -1,8 +1,8 @@
 """A chat server that is not ours: another process with its own protocol, brought in by an adapter of some thirty lines.
 
-An adapter is a subclass of `ExternalServer`. It says how the server is started, which of our verbs it has, how a request is
-spelled, and what an answer means. Then `serve`, `check`, a relay and a measurement treat it as they treat ours. The
-chat behind it is its own: it shares no accounts with another door, and it keeps its own rules.
+An adapter is a subclass of `ExternalServer`. It says how the server is started, which of our verbs it has, how a
+request is encoded, and what an answer means. Then `serve`, `check`, a relay and a measurement treat it as they treat
+ours. The chat behind it is its own: it shares no accounts with another endpoint, and it keeps its own rules.
 
     class Parrot(ExternalServer):
         name = "parrot"
@@ -23,13 +23,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
 
 from ..chat.hub import Hub
 from ..messages import (
     REQUESTS,
-    Acknowledge,
     Arrived,
     ChatError,
     Message,
@@ -41,15 +39,17 @@ from ..messages import (
 )
 from .async_client import AsyncClient
 from .client import Client
-from .interface import Address, Engine
+from .event_loop import start_thread
+from .interface import Address, Engine, connect_error
 from .socket_client import AsyncSocketTransport, SocketTransport
 
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 2.0
 
-# It ends the program when its own input ends, and so when we end, however we end. The program has a process group of its
-# own, so that what a shell has started ends with the shell; where there are no groups, as on Windows, it ends alone.
-_GUARD = """
+# Ends the program when its own input reaches end of file, and so whenever this process ends, even by SIGKILL. The
+# program has a process group of its own, so that what a shell has started ends with the shell; where there are no
+# groups, as on Windows, it ends alone.
+_SUPERVISOR = """
 import os, signal, subprocess, sys, threading, time
 program = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
 over = threading.Event()
@@ -81,22 +81,23 @@ CAPABILITIES = ("async", "big_texts", "fixed_port", "foreign_balance", "paging",
 class ExternalServer:
     """An Implementation whose server is another program. Subclass it; `encode` and `decode` are yours to write.
 
-    Its answers come in the order of the requests. What `decode` returns is a Reply to `asked`, the oldest request that
-    was not answered yet, or an Event. A server that numbers no messages is numbered here.
+    The server must answer requests in their order. What `decode` returns is a Reply to `asked`, the oldest request that
+    was not answered yet, or an Event. Where the server does not number its messages, its clients number them.
     """
 
-    name = "foreign"
+    name = "external"
     #: How to start it. "{port}" and "{host}" are filled in; a server that chooses its port says so in what it prints.
     command: list[str] = []
     #: Where it prints its port, as a regular expression with one group; empty where it takes the port that it is given.
     port_pattern = ""
-    #: The verbs that it has, in words; "receive" where it pushes; and its `CAPABILITIES`. `check` leaves out what needs another.
-    verbs: Any = "create_account send"
+    #: The client's verbs that it has, "receive" where it pushes, and its `CAPABILITIES`: words, or a collection of
+    #: them. `check` leaves out the cases that need another.
+    verbs: str | Collection[str] = "create_account send"
     engines: tuple[Engine, ...] = ("loop",)
     codec = None  # its frames depend on what was asked: only its own clients can read them
 
     def encode(self, request: Request) -> bytes:
-        """The bytes that ask for it."""
+        """The bytes of the request."""
         raise NotImplementedError(f"{self.name} has no {type(request).__name__}")
 
     def decode(self, frame: bytes, asked: Request | None) -> Message:
@@ -110,27 +111,30 @@ class ExternalServer:
     # ---- what an Implementation offers
 
     def __init_subclass__(cls) -> None:
-        cls.verbs = frozenset(cls.verbs.split() if isinstance(cls.verbs, str) else cls.verbs)
-        known = {*map(_verb, REQUESTS), "receive", *CAPABILITIES}
-        if unknown := sorted(cls.verbs - known):
+        verbs = frozenset(cls.verbs.split() if isinstance(cls.verbs, str) else cls.verbs)
+        known = {*(_verb(request) for request in REQUESTS), "receive", *CAPABILITIES}
+        if unknown := sorted(verbs - known):
             raise ValueError(
                 f"{cls.__name__}.verbs has {', '.join(map(shorten, unknown))}; known are {', '.join(sorted(known))}"
             )
+        cls.verbs = verbs
 
-    def serve(self, hub: Hub, engine: str = "loop", host: str = "127.0.0.1", port: int = 0) -> "ExternalProcess":
+    def serve(self, hub: Hub, engine: Engine = "loop", host: str = "127.0.0.1", port: int = 0) -> "ExternalProcess":
         """Start the program. Our hub stays empty: the chat is the program's own."""
         if not self.command or isinstance(self.command, str):
             raise ValueError(f"{self.name} is started by its command, a list of words, not by {shorten(self.command)}")
         return ExternalProcess(self, hub, host, port)
 
     def connect(self, address: Address) -> Client:
+        """A blocking client. Raises `ConnectionLost`."""
         codec = _FifoCodec(self)
-        return Client(self.name, address, lambda to, on_event: SocketTransport(codec.afresh(), to, on_event))
+        return Client(self.name, address, lambda to, on_event: SocketTransport(codec.for_connection(), to, on_event))
 
     async def connect_async(self, address: Address) -> AsyncClient:
+        """An async client for the running event loop. Raises `ConnectionLost`."""
         codec = _FifoCodec(self)
         return await AsyncClient.connect(
-            self.name, address, lambda to, on_event: AsyncSocketTransport.dial(codec.afresh(), to, on_event)
+            self.name, address, lambda to, on_event: AsyncSocketTransport.dial(codec.for_connection(), to, on_event)
         )
 
 
@@ -138,76 +142,75 @@ class ExternalProcess:
     """The running program. What it prints goes into the server's log."""
 
     def __init__(self, adapter: ExternalServer, hub: Hub, host: str, port: int):
-        self._log, self._said = hub.log, threading.Condition()
-        self._announces = adapter.port_pattern
-        self._found: re.Match[str] | None = None
+        self._log = hub.log
+        self._changed = threading.Condition()  # guards the three below, which the listener sets
+        self._port_match: re.Match[str] | None = None
         self._last_line = ""
         self._ended = False
         port = port or (0 if adapter.port_pattern else _free_port(host))
         words = [str(word).replace("{port}", str(port)).replace("{host}", host) for word in adapter.command]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _GUARD, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [sys.executable, "-c", _SUPERVISOR, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             start_new_session=True,  # an interrupt of the kernel is not for it
-        )  # fmt: skip
-        threading.Thread(target=self._listen, name="chatlab-foreign", daemon=True).start()
+        )
+        start_thread(lambda: self._listen(adapter.port_pattern), "chatlab-external")
         try:
-            self.address: Address = (host, self._announced(adapter) if adapter.port_pattern else port)
-            self._wait_until_it_answers()
+            self.address: Address = (host, self._printed_port(adapter.name) if adapter.port_pattern else port)
+            self._wait_until_it_accepts()
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """End the program and return when it has ended."""
-        stdin = self._process.stdin
-        assert stdin is not None
-        if stdin.closed:
+        assert self._process.stdin is not None
+        if self._process.stdin.closed:
             return
-        stdin.close()
+        self._process.stdin.close()
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
-    def _listen(self) -> None:
-        stdout = self._process.stdout
-        assert stdout is not None
-        for raw in stdout:
-            line = raw.decode(errors="replace").rstrip()
-            with self._said:
-                self._last_line = line
-                if self._announces and self._found is None:
-                    self._found = re.search(self._announces, line)
-                self._said.notify_all()
-            self._log(line)
-        stdout.close()
-        with self._said:
+    def _listen(self, port_pattern: str) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for raw in lines:
+                line = raw.decode(errors="replace").rstrip()
+                with self._changed:
+                    self._last_line = line
+                    if port_pattern and self._port_match is None:
+                        self._port_match = re.search(port_pattern, line)
+                    self._changed.notify_all()
+                self._log(line)
+        with self._changed:
             self._ended = True
-            self._said.notify_all()
+            self._changed.notify_all()
 
-    def _announced(self, adapter: ExternalServer) -> int:
-        with self._said:
-            self._said.wait_for(lambda: self._found or self._ended, START_TIMEOUT_S)
-            if self._found is None:
-                raise OSError(f"{adapter.name} did not say its port; it said {self._last_words()}")
-            return int(self._found[1])
+    def _printed_port(self, name: str) -> int:
+        with self._changed:
+            self._changed.wait_for(lambda: self._port_match or self._ended, START_TIMEOUT_S)
+            if self._port_match is None:
+                raise OSError(f"{name} did not print its port; {self._last_words()}")
+            return int(self._port_match[1])
 
-    def _wait_until_it_answers(self) -> None:
+    def _wait_until_it_accepts(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             try:
                 return socket.create_connection(self.address, 1.0).close()
-            except OSError:
-                with self._said:
-                    self._said.wait_for(lambda: self._ended, 0.02)
+            except OSError as error:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._ended, 0.02)
                 if self._ended or time.monotonic() > deadline:
-                    raise OSError(
-                        f"nobody answers at port {self.address[1]}; the program said {self._last_words()}"
-                    ) from None
+                    raise OSError(f"{connect_error(self.address, error)}; {self._last_words()}") from None
 
     def _last_words(self) -> str:
-        return repr(self._last_line) if self._last_line else "nothing"
+        return f"its last line was {self._last_line!r}" if self._last_line else "it printed nothing"
 
 
 def _free_port(host: str) -> int:
@@ -216,7 +219,7 @@ def _free_port(host: str) -> int:
         return port
 
 
-def _verb(kind: type) -> str:
+def _verb(kind: type[Request]) -> str:
     """The client's verb that asks it: `CreateAccount` is "create_account"."""
     return "balance" if kind is ViewBalance else re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
 
@@ -224,28 +227,29 @@ def _verb(kind: type) -> str:
 class _FifoCodec:
     """The adapter as the codec of one connection: it remembers what was asked, since the answers come in that order."""
 
-    preface = mark = b""
+    preface = b""
 
     def __init__(self, adapter: ExternalServer, numbers: Iterator[int] | None = None):
         self.adapter, self.name = adapter, adapter.name
-        self.frame_end = adapter.frame_end
+        self.frame_end: Callable[[bytes | bytearray, int, int], int] = adapter.frame_end
         self._asked: deque[tuple[int | None, Request]] = deque()
         self._numbers = itertools.count(1) if numbers is None else numbers
 
-    def afresh(self) -> "_FifoCodec":
-        """For a new connection of the same client: nothing is asked yet, and messages are numbered on."""
+    def for_connection(self) -> "_FifoCodec":
+        """For a new connection of the same client: nothing is asked yet, and the numbers of messages go on."""
         return _FifoCodec(self.adapter, self._numbers)
 
     def encode(self, tag: int | None, message: Message) -> bytes:
-        assert isinstance(message, Request)
-        request = message
-        if isinstance(request, Acknowledge) and "acknowledge" not in self.adapter.verbs:
-            return b""  # our clients do it by themselves; this server has no use for it
-        verb = _verb(type(request))
-        if verb not in self.adapter.verbs and verb != "create_account":
-            raise ChatError("BAD_VALUE", f"{self.name} has no {verb}")
-        frame = self.adapter.encode(request)
-        self._asked.append((tag, request))
+        if not isinstance(message, Request):
+            raise TypeError(f"an adapter encodes requests, not {shorten(message)}")
+        verb = _verb(type(message))
+        if verb not in self.adapter.verbs:
+            if verb == "acknowledge":
+                return b""  # our clients send it by themselves; this server has no use for it
+            if verb != "create_account":
+                raise ChatError("BAD_VALUE", f"{self.name} has no {verb}")
+        frame = self.adapter.encode(message)
+        self._asked.append((tag, message))
         return frame
 
     def decode(self, frame: bytes) -> tuple[int | None, Message]:
@@ -253,7 +257,7 @@ class _FifoCodec:
         message = self.adapter.decode(frame, asked)
         if isinstance(message, Reply):
             if asked is None:
-                raise ProtocolError(f"{self.name} answered and nothing was asked")
+                raise ProtocolError(f"{self.name} sent a reply without a request")
             return self._asked.popleft()[0], message
         if isinstance(message, Arrived) and not message.number:
             message = Arrived(next(self._numbers), message.sender, message.text, message.returned)

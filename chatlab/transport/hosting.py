@@ -7,18 +7,26 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, BinaryIO
+from dataclasses import dataclass
+from typing import IO
 
-from ..chat.hub import Hub
+from ..chat.hub import ConnectedSession, Hub
 from ..chat.service import Chat
+from ..chat.storage import Store
 from ..messages import Limits
-from .interface import Address, Engine, Implementation
+from .interface import Address, Endpoint, Engine, Implementation
 from .registry import pack, unpack
 from .worker_process import CallFailed, WorkerDied, WorkerProcess, serve_calls
 
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 5.0
+DEFAULT_LIMITS = Limits()
+
+StoreOrPath = Store | str | os.PathLike[str]
+
 
 class Log:
-    """What a server has to tell, in a ring buffer: background threads never print. `print(server.log)` shows it."""
+    """The last lines of a server, in a ring buffer: background threads never print. `print(server.log)` shows them."""
 
     def __init__(self, lines: int = 1_000):
         self._lines: deque[tuple[float, str]] = deque(maxlen=lines)
@@ -36,34 +44,46 @@ class Log:
         return len(self._lines)
 
     def __str__(self) -> str:
-        return "\n".join(f"{time.strftime('%H:%M:%S', time.localtime(at))}  {line}" for at, line in list(self._lines))
+        return "\n".join(f"{time.strftime('%H:%M:%S', time.localtime(at))}  {line}" for at, line in self.entries())
 
     def __repr__(self) -> str:
         return f"<Log of {len(self._lines)} lines; print() it>"
+
+    def entries(self) -> list[tuple[float, str]]:
+        """Each line with the time at which it was written, in seconds since the epoch."""
+        return list(self._lines)
 
     def follow(self, follower: Callable[[str], None]) -> None:
         """Also hand each new line to `follower`, on whichever thread it is written."""
         self._follower = follower
 
 
-START_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 5.0
-
-
-def open_store(store: Any) -> Any:
+def open_store(store: StoreOrPath | None) -> Store | None:
     """The store that `serve` was given: None for memory, a path for an SQLite file, or a store. Raises `ValueError`."""
     if not isinstance(store, str | os.PathLike):
         return store
     from ..chat.storage_sqlite import SqliteStore
     from ..codecs.json_lines import JsonCodec
 
-    spelling = JsonCodec()  # of remembered answers: a line that anybody can read in the file
+    codec = JsonCodec()  # for saved replies: a line that a person can read in the file
     return SqliteStore(
-        os.fspath(store), lambda message: spelling.encode(None, message), lambda line: spelling.decode(line)[1]
+        os.fspath(store), lambda message: codec.encode(None, message), lambda line: codec.decode(line)[1]
     )
 
 
 # ---- where a server lives ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class HostSettings:
+    """What `serve` was asked for besides the protocols. A mapping of ports names each protocol's own."""
+
+    engine: Engine = "loop"
+    host: str = "127.0.0.1"
+    port: int | Mapping[str, int] = 0
+    store: StoreOrPath | None = None
+    limits: Limits = DEFAULT_LIMITS
+    password_required: bool = False
 
 
 class InProcessHost:
@@ -71,30 +91,24 @@ class InProcessHost:
 
     pid: int | None = None
 
-    def __init__(
-        self,
-        implementations: Mapping[str, Implementation],
-        engine: Engine,
-        host: str,
-        port: int | Mapping[str, int],
-        store: Any,
-        limits: Limits,
-        password_required: bool,
-        log: Log | None = None,
-    ):
+    def __init__(self, implementations: Iterable[Implementation], settings: HostSettings, log: Log | None = None):
         self.log = Log() if log is None else log
-        kept = open_store(store)
-        self._own_store = kept if kept is not store else None  # a store that we were handed is not ours to close
-        self._hub = Hub(Chat(kept, limits, password_required), limits, self.log)
-        self._endpoints = []
+        store = open_store(settings.store)
+        self._own_store = store if store is not settings.store else None  # a store that we were handed is not ours
+        chat: Chat[ConnectedSession] = Chat(store, settings.limits, settings.password_required)
+        self._hub = Hub(chat, settings.limits, self.log)
+        self._endpoints: dict[str, Endpoint] = {}
         try:
-            for offset, (name, each) in enumerate(implementations.items()):
-                own = port.get(name, 0) if isinstance(port, Mapping) else port and port + offset
-                self._endpoints.append(each.serve(self._hub, engine=engine, host=host, port=own))
+            for offset, implementation in enumerate(implementations):
+                name, port = implementation.name, settings.port
+                own_port = port.get(name, 0) if isinstance(port, Mapping) else port and port + offset
+                self._endpoints[name] = implementation.serve(
+                    self._hub, engine=settings.engine, host=settings.host, port=own_port
+                )
         except BaseException:
             self.close()
             raise
-        self.addresses = {name: endpoint.address for name, endpoint in zip(implementations, self._endpoints)}
+        self.addresses: dict[str, Address] = {name: endpoint.address for name, endpoint in self._endpoints.items()}
 
     @property
     def running(self) -> bool:
@@ -102,7 +116,7 @@ class InProcessHost:
 
     def close(self) -> None:
         while self._endpoints:
-            self._endpoints.pop().close()
+            self._endpoints.popitem()[1].close()
         own, self._own_store = self._own_store, None
         if own is not None:
             own.close()
@@ -111,7 +125,7 @@ class InProcessHost:
 class SubprocessHost:
     """Endpoints served by a process of their own, which ends when this process does."""
 
-    def __init__(self, implementations: Iterable[Implementation], settings: dict[str, Any]):
+    def __init__(self, implementations: Iterable[Implementation], settings: HostSettings):
         packed = [pack(implementation) for implementation in implementations]
         self._worker = WorkerProcess(serve_in_subprocess)
         self.pid: int | None = self._worker.pid
@@ -193,17 +207,17 @@ class _PrintedLines(io.TextIOBase):
         return len(text)
 
 
-def serve_in_subprocess(calls: BinaryIO, replies: BinaryIO) -> None:
+def serve_in_subprocess(calls: IO[bytes], replies: IO[bytes]) -> None:
     """What the server's own process does: start, say where it answers, hand out its log, end when it is told to."""
     hosts: list[InProcessHost] = []
 
     def answer(call: bytes) -> bytes:
         if hosts:
-            return pickle.dumps(list(hosts[0].log._lines))
+            return pickle.dumps(hosts[0].log.entries())
         packed, settings = pickle.loads(call)
         log = Log()
         sys.stdout = _PrintedLines(log)
-        hosts.append(InProcessHost({each.name: each for each in map(unpack, packed)}, log=log, **settings))
+        hosts.append(InProcessHost(map(unpack, packed), settings, log))
         return pickle.dumps(hosts[0].addresses)
 
     serve_calls(calls, replies, answer)

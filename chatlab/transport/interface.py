@@ -25,16 +25,26 @@ class Endpoint(Protocol):
 
 
 class Implementation(Protocol):
-    """One way to carry the chat, for those who bring a whole transport.
+    """One way to transport the chat: how it is served, how a client connects, and what it can do.
 
-    What it can do it declares: the codec that encodes its frames, if a codec does; the client's verbs that its server
-    has (None: all of them); the engines on which it can be served.
-    """
+    Whoever brings a whole transport may leave out all but `serve` and `connect` (`OwnTransport`); `registry.resolve`
+    fills in the rest."""
 
-    name: str
-    codec: Codec | None = None
-    verbs: frozenset[str] | None = None
-    engines: tuple[Engine, ...] = ENGINES
+    @property
+    def name(self) -> str:
+        """What users call the protocol."""
+
+    @property
+    def codec(self) -> Codec | None:
+        """What encodes its frames; None where no codec does."""
+
+    @property
+    def verbs(self) -> frozenset[str] | None:
+        """The client's verbs that its server has; None for all of them."""
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """The engines on which it can be served."""
 
     def serve(self, hub: "Hub", engine: Engine = "loop", host: str = "127.0.0.1", port: int = 0) -> Endpoint:
         """Open an endpoint of the hub, served in the background. Port 0 is any free one."""
@@ -43,7 +53,22 @@ class Implementation(Protocol):
         """A blocking client. Raises `ConnectionLost` where no server answers."""
 
     async def connect_async(self, address: Address) -> "AsyncClient":
-        """An async client, to be used in the running loop."""
+        """An async client, to be used in the running event loop. Raises `ConnectionLost`."""
+
+
+class OwnTransport(Protocol):
+    """The least that a transport of a reader's own must have; it gets no codec, all verbs and both engines."""
+
+    def serve(self, hub: "Hub", *, engine: Engine, host: str, port: int) -> Endpoint:
+        """As `Implementation.serve`."""
+
+    def connect(self, address: Address) -> "Client":
+        """As `Implementation.connect`."""
+
+
+#: What is understood wherever a protocol is taken: its name, a `"module:NAME"`, a codec, a transport, or a class of
+#: these.
+ProtocolLike = str | Codec | OwnTransport | Callable[[], Codec | OwnTransport]
 
 
 # ---- one connection of a client ---------------------------------------------------------------------------------

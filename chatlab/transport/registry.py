@@ -1,19 +1,24 @@
 """Protocols by name: what a name, a "module:NAME", a codec or an Implementation stands for.
 
-A protocol is resolved once, by the function that a user calls; from there on it is an `Implementation`, whose abilities are
-declared. The names below are strings, so that looking one up loads nothing of a protocol that nobody asked for.
+A protocol is resolved once, by the function that a user calls; from there on it is an `Implementation`, whose abilities
+are declared. The names below are strings, so that looking one up loads no protocol that was not asked for.
 """
 
 import importlib
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..codecs.interface import Codec
 from ..messages import shorten
-from .interface import ENGINES, Address, Endpoint, Engine, Implementation
+from .interface import ENGINES, Address, Endpoint, Engine, Implementation, ProtocolLike
+
+if TYPE_CHECKING:
+    from ..chat.hub import Hub
+    from .async_client import AsyncClient
+    from .client import Client
 
 #: What carries a bare codec; it is called with the codec.
 CODEC_TRANSPORT = "chatlab.socket_impl:SocketImplementation"
@@ -22,14 +27,17 @@ ENTRY_POINTS = "chatlab.protocols"
 
 _paths: dict[str, str] = {}
 _ports: dict[str, int] = {}
-#: What a protocol's name stands for: the "module:NAME" of an Implementation, a codec, or a maker of either.
+#: What a protocol's name stands for, a "module:NAME" each.
 PROTOCOLS: Mapping[str, str] = MappingProxyType(_paths)
 #: The port at which a protocol is served and looked for by default, by `chatlab serve` and `chatlab chat` alike.
 PORTS: Mapping[str, int] = MappingProxyType(_ports)
 
 
 def register(name: str, path: str, port: int) -> None:
-    """Make a protocol known by a name. `path` is the `"module:NAME"` of an Implementation, a codec, or a maker of either."""
+    """Make a protocol known by a name.
+
+    `path` is the `"module:NAME"` of an Implementation, a codec, or a function or class that makes either.
+    """
     _paths[name], _ports[name] = path, port
 
 
@@ -41,31 +49,37 @@ register("grpc", "chatlab.grpc_impl:grpc_unary", 2429)
 register("grpc-stream", "chatlab.grpc_impl:grpc_stream", 2430)
 
 
-def resolve(protocol: Any) -> Implementation:
-    """The Implementation that a protocol's name, a `"module:NAME"`, a codec or an Implementation stands for.
+def resolve(protocol: ProtocolLike) -> Implementation:
+    """The Implementation for a protocol's name, a `"module:NAME"`, a codec, a transport, or a class of these.
 
-    What an Implementation of somebody's own does not declare is filled in: no codec, all verbs, both engines. Raises
+    What a transport of a reader's own does not declare is filled in: no codec, all verbs, both engines. Raises
     `ValueError` for an unknown name and `TypeError` for an object that is none of these.
 
     >>> resolve("text")
     <text over sockets>
     """
-    found = _load(protocol) if isinstance(protocol, str) else protocol
-    if isinstance(found, type) or (not _is_implementation(found) and not _is_codec(found) and callable(found)):
-        found = found()
-    if _is_implementation(found):
-        return found if _declares_all(found) else Adopted(found)
-    if _is_codec(found):
-        implementation: Implementation = _load(CODEC_TRANSPORT)(found)
+    candidate: Any = _load(protocol) if isinstance(protocol, str) else protocol
+    if isinstance(candidate, type) or (
+        callable(candidate) and not _is_transport(candidate) and not _is_codec(candidate)
+    ):
+        candidate = candidate()
+    if _is_transport(candidate):
+        implementation: Implementation = candidate if _declares_all(candidate) else Adopted(candidate)
+        return implementation
+    if _is_codec(candidate):
+        implementation = _load(CODEC_TRANSPORT)(candidate)
         return implementation
     raise TypeError(
-        f"{protocol!r} is neither an Implementation (serve, connect) nor a Codec (encode, decode, frame_end)"
+        f"{candidate!r} is neither an Implementation (serve, connect) nor a Codec (encode, decode, frame_end)"
     )
 
 
-def one_by_one(protocols: Iterable[Any]) -> tuple[Any, ...]:
-    """The protocols of a call that takes them side by side; a single list or tuple of them is understood too."""
-    given = tuple(protocols)
+def one_by_one(protocols: Iterable[ProtocolLike | Collection[ProtocolLike]]) -> tuple[ProtocolLike, ...]:
+    """The protocols of a call that takes them side by side; a single list or tuple of them is understood too.
+
+    Raises `ValueError` for a list that is not the only argument.
+    """
+    given: tuple[Any, ...] = tuple(protocols)
     if len(given) == 1 and isinstance(given[0], list | tuple | set | frozenset):
         return tuple(given[0])
     for protocol in given:
@@ -77,7 +91,7 @@ def one_by_one(protocols: Iterable[Any]) -> tuple[Any, ...]:
 
 
 class Adopted:
-    """An Implementation of somebody's own that offers `serve` and `connect`; what it does not declare is filled in."""
+    """A transport of a reader's own with at least `serve` and `connect`; what it does not declare is filled in."""
 
     def __init__(self, original: Any):
         self.original = original
@@ -93,23 +107,29 @@ class Adopted:
     def __reduce__(self) -> tuple[Any, ...]:
         return Adopted, (self.original,)
 
-    def serve(self, hub: Any, engine: Engine = "loop", host: str = "127.0.0.1", port: int = 0) -> Endpoint:
+    def serve(self, hub: "Hub", engine: Engine = "loop", host: str = "127.0.0.1", port: int = 0) -> Endpoint:
         endpoint: Endpoint = self.original.serve(hub, engine=engine, host=host, port=port)
         return endpoint
 
-    def connect(self, address: Address) -> Any:
-        return self.original.connect(address)
+    def connect(self, address: Address) -> "Client":
+        client: Client = self.original.connect(address)
+        return client
 
-    async def connect_async(self, address: Address) -> Any:
-        return await self.original.connect_async(address)
+    async def connect_async(self, address: Address) -> "AsyncClient":
+        client: AsyncClient = await self.original.connect_async(address)
+        return client
 
 
 def pack(implementation: Implementation) -> bytes:
-    """What another process can load the Implementation from, with `unpack`. Raises `ValueError` for what lives only here."""
-    for made in (implementation, implementation.codec, getattr(implementation, "original", None)):
-        if type(made).__module__ == "__main__":
+    """Bytes from which another process loads the Implementation, with `unpack`.
+
+    Raises `ValueError` where another process cannot import what it is made of.
+    """
+    original = implementation.original if isinstance(implementation, Adopted) else implementation
+    for part in (original, implementation.codec):
+        if type(part).__module__ == "__main__":
             raise ValueError(
-                f"{type(made).__name__} is defined in this notebook or script, where another process cannot import it; "
+                f"{type(part).__name__} is defined in this notebook or script, where another process cannot import it; "
                 'write it to a file and name it "module:NAME"'
             )
     try:
@@ -121,12 +141,12 @@ def pack(implementation: Implementation) -> bytes:
 
 
 def unpack(packed: bytes) -> Implementation:
-    """The Implementation that another process of ours has packed. Never for bytes from anywhere else: it is a pickle."""
+    """The Implementation that another process of ours packed. Never for other bytes: unpickling can run any code."""
     implementation: Implementation = pickle.loads(packed)
     return implementation
 
 
-def _is_implementation(thing: Any) -> bool:
+def _is_transport(thing: Any) -> bool:
     return not isinstance(thing, type) and hasattr(thing, "serve") and hasattr(thing, "connect")
 
 

@@ -1,10 +1,10 @@
 """A Python process of ours that answers calls, bytes for bytes, over a channel that nothing else writes to.
 
-It is spawned, never forked (gRPC does not survive a fork), and an interrupt of the kernel does not reach it. The channel is
-what the process was given as standard input and output; before any other code runs it is moved away from there, so that
-whatever is printed goes to standard error, and whatever reads standard input finds it empty. A call and its reply are
-frames: eight bytes of length, then as many bytes; an empty call ends the process, and so does the death of its parent.
-"""
+It is spawned, never forked (gRPC does not survive a fork), and an interrupt of the kernel does not reach it. The
+channel is what the process was given as standard input and output; before any other code runs it is moved away from
+there, so that whatever is printed goes to standard error, and whatever reads standard input finds it empty. A call and
+its reply are frames: eight bytes of length, then as many bytes; an empty call ends the process, and so does the death
+of its parent."""
 
 import json
 import os
@@ -17,17 +17,17 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from typing import IO, BinaryIO
+from typing import IO
 
 from ..messages import ChatlabError
 
 END_TIMEOUT_S = 5.0
-ORPHAN_CHECK_S = 0.5  # how often a process looks whether its parent still lives; the end of its input may not tell it
+ORPHAN_CHECK_S = 0.5  # how often a process checks that its parent lives: a forked child may hold its input open
 _LENGTH = struct.Struct(">Q")
 _OK, _ERROR = b"\0", b"\1"
 
-# `-P` leaves the working folder out of sys.path, so that a reader's random.py beside the notebook is not imported in the
-# standard library's place while chatlab is; then the process has the path of its parent, in the same order.
+# `-P` leaves the working folder out of sys.path, so that a reader's random.py beside the notebook is not imported in
+# the standard library's place while chatlab is; then the process has the path of its parent, in the same order.
 _BOOT = """
 import importlib, json, os, sys
 calls, replies = os.dup(0), os.dup(1)
@@ -51,10 +51,11 @@ class CallFailed(ChatlabError, RuntimeError):
 
 
 class WorkerProcess:
-    """Runs `function` in a process of its own: a function of a module, which passes its two arguments to `serve_calls`."""
+    """Runs a function in a process of its own: one of a module, which passes its two arguments to `serve_calls`."""
 
-    def __init__(self, function: Callable[[BinaryIO, BinaryIO], None]):
-        self._stderr = tempfile.TemporaryFile()  # not a pipe: a full one that nobody reads would stop the process
+    def __init__(self, function: Callable[[IO[bytes], IO[bytes]], None]):
+        # Not a pipe: a full one that is not read would stop the process.
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115, `end` closes it
         where = json.dumps([function.__module__, function.__qualname__, sys.path])
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _BOOT, where],
@@ -130,7 +131,7 @@ class WorkerProcess:
         with self._process.stdout as replies:
             while reply := read_frame(replies):
                 self._replies.put(reply)
-        self._replies.put(b"")  # nothing more will come; whoever waits must not wait for ever
+        self._replies.put(b"")  # nothing more will come: a waiting caller must not wait for ever
 
     def _stderr_tail(self) -> str:
         self._listener.join()  # so it has ended, and has written all it had to write
@@ -141,14 +142,14 @@ class WorkerProcess:
         return lines[-1] if lines else "it ended without a word"
 
 
-def serve_calls(calls: BinaryIO, replies: BinaryIO, answer: Callable[[bytes], bytes]) -> None:
+def serve_calls(calls: IO[bytes], replies: IO[bytes], answer: Callable[[bytes], bytes]) -> None:
     """What a worker's process does: answer each call, and return when there are no more. Errors go to the caller."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = os.getppid()
     while _is_readable(calls, parent) and (call := read_frame(calls)):
         try:
             reply = _OK + answer(call)
-        except BaseException as error:  # whatever it is, the caller must hear of it
+        except BaseException as error:  # whatever it is, it belongs to the caller
             reply = _ERROR + f"{type(error).__name__}: {error}".encode()
         replies.write(_LENGTH.pack(len(reply)) + reply)
         replies.flush()
@@ -171,7 +172,7 @@ def _read_exactly(channel: IO[bytes], size: int) -> bytes:
     return b"".join(parts)
 
 
-def _is_readable(calls: BinaryIO, parent: int) -> bool:
+def _is_readable(calls: IO[bytes], parent: int) -> bool:
     """Wait for a call; false where the parent died first, while something else still holds the channel open."""
     if os.name != "posix":
         return True

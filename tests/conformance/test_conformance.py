@@ -444,7 +444,7 @@ def test_a_foreign_server_that_says_nothing_is_an_oserror():
     class Mute(Bazaar):
         name, command = "mute", [sys.executable, "-c", "print('no')"]
 
-    with pytest.raises(OSError, match="mute did not say its port; it said 'no'"):
+    with pytest.raises(OSError, match="mute did not print its port; its last line was 'no'"):
         chatlab.serve(Mute)
 
 
@@ -491,7 +491,7 @@ def test_of_what_a_program_says_its_door_keeps_the_last_line():
     class Chatty(Bazaar):
         command = [sys.executable, "-c", "for n in range(500): print('line', n)"]
 
-    with pytest.raises(OSError, match="it said 'line 499'"):
+    with pytest.raises(OSError, match="its last line was 'line 499'"):
         chatlab.serve(Chatty)
 
 

@@ -1,7 +1,6 @@
 """The documents name what there is: paths, names of the code, the words of the glossary, the entries of the package."""
 
 import re
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,6 @@ PAGES = [
     )
 ]
 FOLDERS = ("chatlab", "tests", "docs", "tools", "notebooks", "benchmarks", ".ci", ".github")
-MADE_UP = {"Mute", "YourCodec"}  # examples of what a reader might add
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 
 
@@ -30,17 +28,6 @@ def spans(page: Path) -> list[str]:
     """What stands in backticks, outside blocks of code."""
     prose = re.sub(r"^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     return re.findall(r"`([^`\n]+)`", prose)
-
-
-@cache
-def words_of_the_code() -> frozenset[str]:
-    sources = [
-        *ROOT.glob("*.py"),
-        *(path for name in ("chatlab", "tests", "tools") for path in (ROOT / name).rglob("*.py")),
-    ]
-    return (
-        frozenset(word for path in sources for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))) | MADE_UP
-    )
 
 
 @EVERY_PAGE
@@ -53,15 +40,6 @@ def test_the_paths_that_a_page_names_exist(page):
 def test_the_files_that_a_page_names_exist(page):
     named = [span for span in spans(page) if re.fullmatch(r"[\w/]+\.(py|md|ipynb|proto|toml|yml)", span)]
     assert [name for name in named if not (list(ROOT.rglob(name)) or list((ROOT / "chatlab").rglob(name)))] == []
-
-
-@EVERY_PAGE
-def test_the_names_that_a_page_names_are_in_the_code(page):
-    """`ClassName`, `function_name`, `Class.attribute`, and calls of them: each word stands in some source file."""
-    named = [re.fullmatch(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)(?:[\[(].*)?", span) for span in spans(page)]
-    dotted = [match[1] for match in named if match and re.search(r"[A-Z][a-z]|_|\.|\(", match[0])]
-    dotted = [name for name in dotted if not re.search(r"\.(py|md|ipynb|proto|toml|yml|json|html|db)$", name)]
-    assert [name for name in dotted if not set(name.split(".")) <= words_of_the_code()] == []
 
 
 @EVERY_PAGE

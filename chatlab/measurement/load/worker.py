@@ -14,7 +14,7 @@ import asyncio
 import gc
 import sys
 import time
-from typing import BinaryIO
+from typing import IO
 
 import msgspec
 
@@ -107,6 +107,6 @@ def work(spec: bytes) -> bytes:
         raise several.exceptions[0] from several
 
 
-def generate(calls: BinaryIO, replies: BinaryIO) -> None:
+def generate(calls: IO[bytes], replies: IO[bytes]) -> None:
     """What a load generator's own process does: run one trial after the other."""
     serve_calls(calls, replies, work)
