@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from html import unescape
 from itertools import combinations_with_replacement
 from math import exp, log
@@ -35,11 +36,16 @@ from chatlab.measurement.saturation import Saturation, saturate
 from chatlab.measurement.testbed import MeasurementFailed
 
 pytestmark = pytest.mark.usefixtures("brief_calibrations")
-CODE = complexity("text", "grpc")
 SECTIONS = [
     "In short", "Bytes on the wire", "Rate, and what a message costs the server", "Where the time goes", "Response times",
     "Throughput and response times", "How much code it takes", "How it was measured", "Where it was measured", "What this does not say", "Raw data",
 ]  # fmt: skip
+
+
+@cache
+def code():
+    """Read once, and not already when the tests are collected: it takes seconds."""
+    return complexity("text", "grpc")
 
 
 def a_page(folder, counted=a_table(), compared=None, swept=(), left_out=None, climbed=None, failed=None):
@@ -47,7 +53,7 @@ def a_page(folder, counted=a_table(), compared=None, swept=(), left_out=None, cl
     compared = compared or Comparison(tuple(map(sampled, a_comparison().runs)), HERE)
     failed = failed or {}
     compared = None if comparison.RATES in failed and not compared.partial else compared
-    found = comparison.Found(counted, compared, swept, left_out or {}, climbed, CODE, failed=failed)
+    found = comparison.Found(counted, compared, swept, left_out or {}, climbed, code(), failed=failed)
     data = comparison._write_data(folder, found)
     page = comparison._report(found, data, "chatlab compare text 'mine:It'")
     (folder / "report.html").write_text(page)
@@ -407,7 +413,7 @@ def test_without_a_ladder_there_is_no_such_section(tmp_path):
 
 def test_the_code_is_counted_on_the_page(tree):
     (row, *_) = cells(tree, "Code")
-    assert row[-2:] == [f"{CODE.size(name, 'client').lines}" for name in ("text", "grpc")]
+    assert row[-2:] == [f"{code().size(name, 'client').lines}" for name in ("text", "grpc")]
 
 
 def test_who_has_no_ladder_is_left_out_of_it():
