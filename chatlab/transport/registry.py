@@ -7,7 +7,6 @@ are declared. The names below are strings, so that looking one up loads no proto
 import importlib
 import pickle
 from collections.abc import Collection, Iterable, Mapping
-from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +160,8 @@ def _declares_all(implementation: Any) -> bool:
 def _load(name: str) -> Any:
     path = PROTOCOLS.get(name, name)
     if ":" not in path:
+        from importlib.metadata import entry_points  # as slow to load as a whole server, and rarely needed
+
         installed = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
         if name in installed:
             return installed[name].load()
