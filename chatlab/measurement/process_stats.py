@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from .load.control import LOOK_S
+from .load.control import POLL_S
 from .load.workload import NS, Workload
 
 SETTLE_S, SETTLED_NS, SETTLE_LOOKS = 0.0005, 20_000, 40  # a server that uses less of its processor in that time is idle
@@ -226,7 +226,7 @@ class ServerMonitor:
         else:
             self._read()
         while not over():
-            self._sample_until(time.perf_counter_ns() + int(LOOK_S * NS), over)
+            self._sample_until(time.perf_counter_ns() + int(POLL_S * NS), over)
         if load.messages is not None:
             self._read()
         self.sample_memory()
@@ -272,4 +272,4 @@ class ServerMonitor:
         while (now := time.perf_counter_ns()) < at_ns and not over():
             if now >= self.start_ns and (not self._course or now - self._course[-1][0] >= SAMPLE_EVERY_NS):
                 self._look()
-            time.sleep(min(at_ns - now, int(LOOK_S * NS)) / NS)
+            time.sleep(min(at_ns - now, int(POLL_S * NS)) / NS)

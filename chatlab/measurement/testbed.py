@@ -17,7 +17,7 @@ from ..messages import ChatlabError, shorten
 from ..transport.interface import Implementation
 from ..transport.registry import pack
 from .baselines.baseline import Baseline
-from .load.control import GroupFailed, Slice
+from .load.control import GroupFailed, RunSlice
 from .load.coordinator import LocalProcessExecutor, run_interleaved, run_parallel
 from .load.samples import read_times
 from .load.trial import TrialResult, TrialSpec
@@ -159,7 +159,7 @@ class Testbed:
 
     def tasks(self, workload: Workload, side: int) -> list[tuple[Executor, TrialSpec]]:
         """What its processes have to do where it is one of several sides."""
-        return [(self._own, msgspec.structs.replace(trial, side=side)) for trial in self._trials(workload)]
+        return [(self._own, msgspec.structs.replace(trial, group=side)) for trial in self._trials(workload)]
 
     def _trials(self, workload: Workload) -> list[TrialSpec]:
         # Names nobody else has, of a length that is always the same: the server may be one that is in use.
@@ -223,14 +223,14 @@ class InterleavedTestbeds:
         try:
             told = run_interleaved(tasks, lambda turn: self._run_slices(turn, workload, watches), self._benches[0].host)
         except GroupFailed as error:
-            whose = self._benches if error.side is None else [self._benches[error.side]]
+            whose = self._benches if error.group is None else [self._benches[error.group]]
             raise MeasurementFailed(
                 f"the clients of {' or '.join(testbed.called for testbed in whose)} failed: {error}"
             ) from error
-        of = [[each for (_, trial), each in zip(tasks, told) if trial.side == side] for side in range(len(watches))]
+        of = [[each for (_, trial), each in zip(tasks, told) if trial.group == side] for side in range(len(watches))]
         return [build_sliced_round(*each) for each in zip(of, watches)]
 
-    def _run_slices(self, turn: Slice, workload: Workload, watches: list["ServerMonitor"]) -> None:
+    def _run_slices(self, turn: RunSlice, workload: Workload, watches: list["ServerMonitor"]) -> None:
         """The warm-ups, and then the turns, unless a side gives up before."""
         try:
             longest_s = max(_warm_up(turn, side, watch, workload) for side, watch in enumerate(watches))
@@ -270,7 +270,7 @@ def _cycles(sides: int, cycles: int, seed: str) -> Iterator[list[int]]:
         yield list(order)
 
 
-def _warm_up(turn: Slice, side: int, watch: "ServerMonitor", workload: Workload) -> float:
+def _warm_up(turn: RunSlice, side: int, watch: "ServerMonitor", workload: Workload) -> float:
     """Warm a side up. Returns how long its turns are to be at least, in s, by how long its clients have waited."""
     began_ns = time.perf_counter_ns()
     done = turn(side, int(workload.warm_up_s * NS))
@@ -308,20 +308,20 @@ def build_round(workload: Workload, told: list[TrialResult], watch: ServerMonito
 def build_sliced_round(told: list[TrialResult], watch: ServerMonitor) -> Round:
     """The same where turns were taken: what was due in one was answered in it, so all of it counts but the first, the warm-up."""
     samples = [read_times(each) for each in told]
-    warm_up_ns = [ended - began for began, ended in (each.turns[0] if each.turns else (0, 0) for each in told)]
+    warm_up_ns = [ended - began for began, ended in (each.slices[0] if each.slices else (0, 0) for each in told)]
     counted = [each.where(each.column("due") >= warm) for each, warm in zip(samples, warm_up_ns)]
     due_then = sum(counted[1:], counted[0])
-    seconds = max(1, *(each.marks_ns[1] for each in told)) / NS
+    seconds = max(1, *(each.window_ns[1] for each in told)) / NS
     carried = sum(each.completed for each in samples)
     found = _build_round(watch, told, seconds, due_then.completed, due_then.completed, due_then, carried)
-    return replace(found, slices=max(1, len(told[0].turns) - 1))
+    return replace(found, slices=max(1, len(told[0].slices) - 1))
 
 
 def _build_round(
     watch: ServerMonitor, told: list[TrialResult], seconds: float, messages: int, seen: int, due_then, carried: int
 ) -> Round:
     (_, cpu_before), (_, cpu_after) = watch.readings
-    spent = [(each.cpu_ns[1] - each.cpu_ns[0], each.marks_ns[1] - each.marks_ns[0]) for each in told]
+    spent = [(each.cpu_ns[1] - each.cpu_ns[0], each.window_ns[1] - each.window_ns[0]) for each in told]
     wires = [each.wire for each in told]
     return Round(
         seconds=seconds,

@@ -74,14 +74,14 @@ def test_workers_of_a_cluster_keep_a_schedule_together(executor):
 
 
 def test_more_workers_than_the_cluster_has_is_an_error(executor, monkeypatch):
-    monkeypatch.setattr("chatlab.measurement.load.control.COME_TIMEOUT_S", 0.5)
-    with pytest.raises(RuntimeError, match="3 workers were asked for, and [012] came within 0.5 s"):
+    monkeypatch.setattr("chatlab.measurement.load.control.ARRIVAL_TIMEOUT_S", 0.5)
+    with pytest.raises(RuntimeError, match="[012] of 3 workers came within 0.5 s"):
         measure("text", Workload(clients=6, messages=10), generator="light", workers=3, executor=executor)
 
 
 def test_after_such_an_error_the_cluster_can_be_used_again(executor, monkeypatch):
     with monkeypatch.context() as patience, pytest.raises(RuntimeError):
-        patience.setattr("chatlab.measurement.load.control.COME_TIMEOUT_S", 0.1)
+        patience.setattr("chatlab.measurement.load.control.ARRIVAL_TIMEOUT_S", 0.1)
         measure("text", Workload(clients=6, messages=10), generator="light", workers=3, executor=executor)
     assert (
         measure("text", Workload(clients=4, messages=10), generator="light", workers=2, executor=executor)

@@ -15,7 +15,7 @@ from raw_client import until
 
 import chatlab
 from chatlab.measurement.load import trial as trials
-from chatlab.measurement.load.clients import RealisticGenerator
+from chatlab.measurement.load.clients import ClientsGenerator
 from chatlab.measurement.load.control import GroupFailed
 from chatlab.measurement.load.coordinator import LocalProcessExecutor, run_interleaved
 from chatlab.measurement.load.light import LightGenerator
@@ -68,7 +68,7 @@ def tasks(executor, servers, generator="light", workload=BRIEF):
         (
             executor,
             TrialSpec(
-                pack(resolve(name)), tuple(server.addresses[name]), workload, f"w{side:06x}c", generator, side=side
+                pack(resolve(name)), tuple(server.addresses[name]), workload, f"w{side:06x}c", generator, group=side
             ),
         )
         for side, (server, name) in enumerate(zip(servers, ("text", "grpc")))
@@ -77,7 +77,7 @@ def tasks(executor, servers, generator="light", workload=BRIEF):
 
 def turns_of(told: list[TrialResult]) -> list[tuple[int, int, int]]:
     """All turns in the order of time: (from, to, whose)."""
-    return sorted((*turn, side) for side, each in enumerate(told) for turn in each.turns)
+    return sorted((*turn, side) for side, each in enumerate(told) for turn in each.slices)
 
 
 def given(processes, servers, generator, sides=(0, 1, 0, 1, 1, 0)) -> list[TrialResult]:
@@ -99,14 +99,14 @@ def test_all_that_is_asked_in_a_turn_is_answered_and_heard_in_it(processes, serv
             numpy.frombuffer(getattr(each, name), numpy.int64) for name in ("due", "sent", "answered", "heard")
         )
         assert len(due) >= 3 * 2 * 2
-        turn = [next(n for n, (began, ended) in enumerate(each.turns) if began <= at <= ended) for at in due]
-        began, ended = numpy.array(each.turns)[turn].T
+        turn = [next(n for n, (began, ended) in enumerate(each.slices) if began <= at <= ended) for at in due]
+        began, ended = numpy.array(each.slices)[turn].T
         assert all(((began <= at) & (at <= ended)).all() for at in rest)
 
 
 def test_a_clock_stands_still_while_others_have_their_turns(processes, servers):
     for each in given(processes, servers, "light"):
-        samples, lengths = read_times(each), [ended - began for began, ended in each.turns]
+        samples, lengths = read_times(each), [ended - began for began, ended in each.slices]
         assert samples.end_ns == sum(lengths)
         assert 0 <= samples.column("due").min() and samples.done_at_ns.max() <= sum(lengths)
         raw = numpy.frombuffer(each.answered, numpy.int64) - numpy.frombuffer(each.due, numpy.int64)
@@ -117,7 +117,7 @@ def test_a_clock_stands_still_while_others_have_their_turns(processes, servers):
 def test_each_client_has_as_many_on_their_way_in_its_second_turn_as_in_its_first(processes, servers, generator):
     for each in given(processes, servers, generator, (0, 1, 0, 1)):
         due, done = numpy.frombuffer(each.due, numpy.int64), read_times(each).done_at_ns
-        (_, ended), (began, _) = each.turns
+        (_, ended), (began, _) = each.slices
         at_once = (due == began).sum()
         assert at_once == BRIEF.clients * BRIEF.in_flight
         assert (done >= 0).all() and ended < began
@@ -151,7 +151,7 @@ def test_no_acknowledgement_is_on_its_way_when_a_turn_of_grpc_clients_is_over(se
                 yield 10 * MS
                 left.append(sum(len(client.transport._posted) for client in generator.clients))
 
-        generator = RealisticGenerator(tasks(None, servers, "clients")[1][1])
+        generator = ClientsGenerator(tasks(None, servers, "clients")[1][1])
         await generator.connect_all()
         await generator.run_slices(lasting_ns())
         await generator.leave()
@@ -173,8 +173,8 @@ def test_the_wait_for_what_is_never_answered_counts_for_no_turn():
     turns = SliceTimes()
     for is_quiet in True, True, False:
         turns.begin()
-        turns.end(is_quiet, lasts_ns=60 * NS)
-    assert 60 * NS <= turns.at[1] < 61 * NS
+        turns.end(is_quiet, duration_ns=60 * NS)
+    assert 60 * NS <= turns.window_ns[1] < 61 * NS
 
 
 def test_a_turn_says_how_much_was_done_in_it(processes, servers):
@@ -193,7 +193,7 @@ def test_whoever_loses_his_server_in_the_midst_of_it_is_named(processes, mortal)
 
     with pytest.raises(GroupFailed, match="ConnectionLost") as lost:
         run_interleaved(tasks(processes, mortal), conduct)
-    assert lost.value.side == 1
+    assert lost.value.group == 1
 
 
 def test_a_generator_that_is_killed_in_the_midst_of_it_is_missed(servers):

@@ -477,9 +477,9 @@ def test_any_executor_will_do():
 
 
 def test_fewer_workers_than_asked_for_is_an_error(monkeypatch):
-    monkeypatch.setattr("chatlab.measurement.load.control.COME_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("chatlab.measurement.load.control.ARRIVAL_TIMEOUT_S", 0.3)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        with pytest.raises(RuntimeError, match="2 workers were asked for, and [01] came within 0.3 s"):
+        with pytest.raises(RuntimeError, match="[01] of 2 workers came within 0.3 s"):
             measure("text", Workload(clients=4, messages=10), generator="light", workers=2, executor=pool)
 
 

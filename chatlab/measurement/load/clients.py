@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterable
 from ...messages import Accounts, Balance, ConnectionLost, ListAccounts, Ping, Pong, Reply, Said, Say, Send, ViewBalance
 from ...transport.registry import unpack
 from . import trial as trials
-from .trial import MeasurementWindow, ProgressTimeout, SliceTimes, TrialSpec, names_of
+from .trial import MeasurementWindow, ProgressTimeout, SliceTimes, TrialSpec, account_names
 from .virtual_user import VirtualUser
 from .wire_clients import keeps_order
 from .workload import NS
 
 
-class RealisticGenerator:
+class ClientsGenerator:
     """Clients as a user has them, in one event loop: a task for each request, one for each listener."""
 
     def __init__(self, trial: TrialSpec):
         self.workload, self._trial = trial.workload, trial
         self._carried = unpack(trial.protocol)
-        names = names_of(trial)
+        names = account_names(trial)
         self._verbs = self._carried.verbs  # of a server that is not ours, and may lack some
         kept = keeps_order(self._carried), self._verbs is None
         self.users = [VirtualUser(trial.workload, number, names, *kept) for number in range(len(names))]
@@ -68,10 +68,10 @@ class RealisticGenerator:
 
         In between no coroutine runs: the wait for the next turn holds up the event loop, on purpose.
         """
-        turns = SliceTimes()
+        times = SliceTimes()
         self._listen_all()
         for lasts_ns in lasting_ns:
-            began_ns = turns.begin()
+            began_ns = times.begin()
             self.going = True
             await self._follow_answers(began_ns, 0)
             await asyncio.wait([self._failed], timeout=(began_ns + lasts_ns - time.perf_counter_ns()) / NS)
@@ -81,11 +81,11 @@ class RealisticGenerator:
             is_quiet = self._is_quiet()
             if is_quiet:
                 await self._settle()
-            turns.end(is_quiet, lasts_ns)
+            times.end(is_quiet, lasts_ns)
             if not is_quiet:
                 break
         self._stop_listening()
-        return turns
+        return times
 
     async def _settle(self) -> None:
         """Where an acknowledgement is a call of its own it has its answer before the turn is over."""
@@ -100,12 +100,12 @@ class RealisticGenerator:
         for task in list(self._tasks):
             task.cancel()
 
-    def done(self) -> int:
+    def count_done(self) -> int:
         """Requests that are done."""
         return sum(user.done for user in self.users)
 
     async def _measure(self, clock: MeasurementWindow) -> None:
-        if clock.counts:
+        if clock.is_counted:
             clock.mark()
             await self._until(ProgressTimeout(self.users, self._has_said_all), sys.maxsize)
         else:

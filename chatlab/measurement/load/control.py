@@ -1,11 +1,38 @@
-"""The conversation between the coordinator of a measurement and its load workers, both ends."""
+"""The conversation between the coordinator of a measurement and its load workers: both ends of it, over TCP.
+
+A worker is a task of some Executor, on this machine or on another. With its task it gets the coordinator's address and
+a secret, and connects. A message is a line of ASCII: a word, then its values.
+
+    worker (WorkerControl)                coordinator (StartBarrier)
+
+                                     <--  challenge NONCE    to whoever connects
+    hello GROUP PROOF                -->                     the worker has arrived, and knows the secret
+        (connects its virtual users)
+    ready                            -->
+                                     <--  clock              three times; the quickest answer tells best
+    clock NS                         -->                     how the two clocks differ
+                                     <--  start NS           when to start, by the worker's clock
+
+                                     <--  slice NS           interleaved runs alone: the next time slice of the
+    idle DONE                        -->                     worker's group; all is answered, so much was done
+                                     <--  end                after the last of them
+
+    finished, or failed              -->                     and both hang up
+
+A worker that hangs up without `finished` or `failed` is lost, and so is the run: its Executor may not notice, or start
+the same task again elsewhere, too late.
+"""
 
 import contextlib
+import hashlib
+import hmac
+import secrets
 import selectors
 import socket
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from enum import StrEnum
+from typing import Self
 
 from ...messages import ChatlabError, ConnectionLost
 from ...transport.interface import Address
@@ -13,216 +40,327 @@ from . import trial as trials
 from .trial import DRAIN_S
 from .workload import NS
 
-
-class WorkerControl:
-    """A worker's line to who coordinates: it says that it is ready, and hears when to start. Without one it starts at once."""
-
-    def __init__(self, address: Address | None, side: int = 0):
-        self._side = side
-        self._socket = None if address is None else socket.create_connection(address, trials.DIAL_TIMEOUT_S)
-        self._line = None if self._socket is None else self._socket.makefile("rwb")
-
-    def wait_for_start(self) -> int:
-        """When to start, by this process's clock. Raises `ConnectionLost` where the others are not coming."""
-        if self._socket is None:
-            return time.perf_counter_ns() + 1_000_000
-        self._socket.settimeout(2 * trials.STEP_TIMEOUT_S)
-        self._say(b"ready %d" % self._side)
-        for _ in range(3):  # the quickest of these tells best how our clock differs
-            self._line.readline()
-            self._say(b"%d" % time.perf_counter_ns())
-        told = self._line.readline()
-        if not told.startswith(b"start "):
-            raise ConnectionLost("who coordinates has called it off")
-        return int(told.split()[1])
-
-    def turns(self, has_done: Callable[[], int]) -> Iterator[int]:
-        """How long each turn is, in ns, until there is no other. Who asks for the next has had all answers of this one.
-
-        Raises `ConnectionLost` where who coordinates has gone.
-        """
-        self._socket.settimeout(None)  # it comes when the others have had theirs
-        while (told := self._line.readline()).startswith(b"turn "):
-            before = has_done()
-            yield int(told.split()[1])
-            self._say(b"quiet %d" % (has_done() - before))
-        if told != b"end\n":
-            raise ConnectionLost("who coordinates has called it off")
-
-    def over(self, word: bytes = b"over") -> None:
-        """Say how it ended, and hang up. Only who is lost hangs up without a word."""
-        if self._socket is not None:
-            with contextlib.suppress(OSError):  # who coordinates has gone
-                self._say(word)
-                self._line.close()
-            self._socket.close()
-            self._socket = None
-
-    def _say(self, word: bytes) -> None:
-        self._line.write(word + b"\n")
-        self._line.flush()
-
-
-COME_TIMEOUT_S = 30.0  # for all workers to have their clients connected
-START_AFTER_NS = 30_000_000
+ARRIVAL_TIMEOUT_S = 30.0  # for all workers to arrive, and to have their virtual users connected
 RESULT_TIMEOUT_S = 60.0
-LOOK_S = 0.05
-GONE = "the connection to it ended before it was done"
+START_DELAY_NS = 30_000_000  # from the announcement of the start to the start
+POLL_S = 0.05
+CLOCK_READINGS = 3
+MAX_LINE = 200  # bytes of a message
+MAX_UNPROVEN = 64  # connections at a time that have not answered their challenge
+LOST = "the connection to it ended before it was done"
+
+RunSlice = Callable[[int, int], int]  #: (group, duration in ns) -> requests done: gives one time slice to one group
+
+
+class Word(StrEnum):
+    """What a message begins with, and so what it says."""
+
+    CHALLENGE = "challenge"
+    HELLO = "hello"
+    READY = "ready"
+    CLOCK = "clock"
+    START = "start"
+    SLICE = "slice"
+    IDLE = "idle"
+    END = "end"
+    FINISHED = "finished"
+    FAILED = "failed"
 
 
 class WorkerFailed(ChatlabError, RuntimeError):
-    """What a process of ours said that went wrong, or that a worker went without a word."""
+    """A load worker reported an error, or ended without a report."""
 
 
 class DrainTimeout(ChatlabError):
-    """A worker's last requests are not answered, and it waits no longer; it still tells all that it has seen."""
+    """A worker's last requests were not answered within the drain timeout. It still returns its samples."""
 
 
 class GroupFailed(ChatlabError, RuntimeError):
-    """What went wrong with the workers of one side, in words. `side` is None where nobody can tell whose it was."""
+    """The workers of one group failed, and why. `group` is None where it is unknown whose they were."""
 
-    def __init__(self, told: str, side: int | None = None):
-        super().__init__(told)
-        self.side = side
+    def __init__(self, reason: str, group: int | None = None):
+        super().__init__(reason)
+        self.group = group
 
 
-Slice = Callable[[int, int], int]  #: (which side, for how many ns): requests that were done
+class Line:
+    """One end of the connection: sends and receives messages. Raises `ConnectionError` where the other end has gone."""
+
+    def __init__(self, connection: socket.socket):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = connection
+        self._received = b""
+
+    def send(self, word: Word, *values: object) -> None:
+        self.socket.sendall(" ".join([word, *map(str, values)]).encode("ascii") + b"\n")
+
+    def receive(self) -> tuple[Word, list[str]]:
+        """The next message, with its values. Raises `TimeoutError` after the socket's time-out."""
+        while (message := self.receive_available()) is None:
+            pass
+        return message
+
+    def receive_available(self) -> tuple[Word, list[str]] | None:
+        """As `receive`, with one read from the socket at most: None where that completed no message."""
+        if b"\n" not in self._received:
+            data = self.socket.recv(MAX_LINE)
+            if not data:
+                raise ConnectionResetError(LOST)
+            self._received += data
+        line, end, rest = self._received.partition(b"\n")
+        if not end and len(line) < MAX_LINE:
+            return None
+        try:
+            word, *values = line.decode("ascii").split(" ")
+            message = Word(word), values
+        except ValueError:
+            raise ConnectionAbortedError(f"the other end of a load worker's line sent {line[:40]!r}") from None
+        self._received = rest
+        return message
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+# ---- the worker's end -------------------------------------------------------------------------------------------
+
+
+class WorkerControl:
+    """A worker's line to the coordinator. Without an address there is no coordinator, and the worker starts at once."""
+
+    def __init__(self, address: Address | None, secret: bytes = b"", group: int = 0):
+        """Connect, and prove that this is a worker. Raises `ConnectionLost`."""
+        self._line: Line | None = None
+        if address is None:
+            return
+        with _coordinator_lost():
+            self._line = Line(socket.create_connection(address, trials.DIAL_TIMEOUT_S))
+            (nonce,) = self._expect(Word.CHALLENGE)
+            self._line.send(Word.HELLO, group, _proof(secret, nonce))
+
+    def wait_for_start(self) -> int:
+        """Report that all virtual users are connected, and wait. Returns when to start, by this process's clock in ns.
+
+        Raises `ConnectionLost` where the coordinator has called the run off.
+        """
+        if self._line is None:
+            return time.perf_counter_ns() + 1_000_000
+        with _coordinator_lost():
+            self._line.socket.settimeout(2 * trials.STEP_TIMEOUT_S)
+            self._line.send(Word.READY)
+            for _ in range(CLOCK_READINGS):
+                self._expect(Word.CLOCK)
+                self._line.send(Word.CLOCK, time.perf_counter_ns())
+            (start_ns,) = self._expect(Word.START)
+            return int(start_ns)
+
+    def slices(self, count_done: Callable[[], int]) -> Iterator[int]:
+        """The duration of each time slice, in ns, until there are no more.
+
+        Asking for the next one reports that all requests of this one are answered. Raises `ConnectionLost` where the
+        coordinator has gone.
+        """
+        assert self._line is not None, "time slices are given by a coordinator"
+        with _coordinator_lost():
+            self._line.socket.settimeout(None)  # the other groups have theirs meanwhile
+            while (message := self._line.receive())[0] is Word.SLICE:
+                done_before = count_done()
+                yield int(message[1][0])
+                self._line.send(Word.IDLE, count_done() - done_before)
+            if message[0] is not Word.END:
+                raise ConnectionAbortedError
+
+    def finish(self, word: Word = Word.FINISHED) -> None:
+        """Report how the trial ended, and hang up. Calling it again does nothing."""
+        line, self._line = self._line, None
+        if line is not None:
+            with contextlib.suppress(OSError):  # the coordinator has gone
+                line.send(word)
+            line.close()
+
+    def _expect(self, word: Word) -> list[str]:
+        assert self._line is not None
+        received, values = self._line.receive()
+        if received is not word:
+            raise ConnectionAbortedError
+        return values
+
+
+@contextlib.contextmanager
+def _coordinator_lost() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConnectionLost(f"the coordinator of the measurement has called it off: {error}".rstrip(": ")) from error
+
+
+# ---- the coordinator's end --------------------------------------------------------------------------------------
 
 
 class StartBarrier:
-    """Where workers say that they are ready, and hear when to start, or when it is their turn."""
+    """Waits until all workers are ready, starts them at one moment, and gives out time slices. A context manager."""
 
     def __init__(self, host: str, count: int):
-        self._listener = socket.create_server((host, 0))
-        self.address = self._listener.getsockname()[:2]
-        self._count, self._ready, self._sides = count, [], []
+        """Listen on `host`, the address at which the workers find this machine, for so many of them."""
+        family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        self._listener = socket.create_server(address[:2], family=family, backlog=max(count, 128))
+        self.address: Address = self._listener.getsockname()[:2]
+        self.secret = secrets.token_bytes(16)  #: what a worker must know to be one
+        self._count = count
+        self._workers: list[tuple[int, Line]] = []  # (group, line)
         self._working = selectors.DefaultSelector()
-        self.side = 0  #: who has the load
+        self.group = 0  #: whose time slice it is, or was last
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *exception: object) -> None:
         self._working.close()
-        for connection in [self._listener, *self._ready]:
+        self._listener.close()
+        for _, line in self._workers:
+            line.close()
+
+    def wait_for_workers(self, check: Callable[[], None]) -> None:
+        """Return when all workers have arrived. `check` is called meanwhile, and may raise. Raises `GroupFailed`."""
+        deadline = time.monotonic() + ARRIVAL_TIMEOUT_S
+        self._listener.setblocking(False)
+        unproven: dict[Line, str] = {}  # with the challenge of each
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._listener, selectors.EVENT_READ)
+            try:
+                while len(self._workers) < self._count:
+                    check()
+                    if time.monotonic() > deadline:
+                        raise GroupFailed(
+                            f"{len(self._workers)} of {self._count} workers came within {ARRIVAL_TIMEOUT_S:g} s"
+                        )
+                    for key, _ in selector.select(POLL_S):
+                        if key.fileobj is self._listener:
+                            self._accept(selector, unproven)
+                        else:
+                            self._admit(selector, unproven, key.data)
+            finally:
+                for line in unproven:
+                    line.close()
+
+    def _accept(self, selector: selectors.BaseSelector, unproven: dict[Line, str]) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return  # it has gone again
+        nonce = secrets.token_hex(16)
+        try:
+            connection.settimeout(ARRIVAL_TIMEOUT_S)
+            line = Line(connection)
+            line.send(Word.CHALLENGE, nonce)
+        except OSError:
             connection.close()
+            return
+        if len(unproven) >= MAX_UNPROVEN:
+            self._refuse(selector, unproven, next(iter(unproven)))
+        unproven[line] = nonce
+        selector.register(connection, selectors.EVENT_READ, line)
 
-    def wait(self, futures: list[Future], sides: list[int]) -> None:
-        """Until all are ready. Raises `RuntimeError`."""
-        deadline = time.monotonic() + COME_TIMEOUT_S
-        self._listener.settimeout(LOOK_S)
-        while len(self._ready) < self._count:
-            if (error := _failed(futures)) is not None:
-                raise _failure(error, futures, sides) from error
-            if time.monotonic() > deadline:
-                raise GroupFailed(
-                    f"{self._count} workers were asked for, and {len(self._ready)} came within {COME_TIMEOUT_S:g} s"
-                )
-            with contextlib.suppress(TimeoutError):
-                self._welcome(self._listener.accept()[0])
+    def _admit(self, selector: selectors.BaseSelector, unproven: dict[Line, str], line: Line) -> None:
+        """Count a connection as a worker if it proves to be one, and close it otherwise."""
+        if line not in unproven:
+            return  # it was refused meanwhile
+        try:
+            if (message := line.receive_available()) is None:
+                return
+            word, (group, proof) = message
+            if word is not Word.HELLO or not hmac.compare_digest(proof, _proof(self.secret, unproven[line])):
+                raise ConnectionAbortedError
+            self._workers.append((int(group), line))
+        except (OSError, ValueError):
+            self._refuse(selector, unproven, line)
+        else:
+            del unproven[line]
+            selector.unregister(line.socket)
 
-    def _welcome(self, connection: socket.socket) -> None:
-        connection.settimeout(COME_TIMEOUT_S)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._ready.append(connection)
+    @staticmethod
+    def _refuse(selector: selectors.BaseSelector, unproven: dict[Line, str], line: Line) -> None:
+        del unproven[line]
+        selector.unregister(line.socket)
+        line.close()
 
     def start(self) -> int:
-        """Tell all the same moment, each by its own clock. Returns it by ours. Raises `WorkerFailed` as `over` does."""
+        """Announce one moment to all workers, to each by its own clock. Returns it by this process's clock, in ns.
+
+        Raises `WorkerFailed` where a worker was lost, `ConnectionAbortedError` where one reports that it failed, and
+        `GroupFailed` where one was not ready in time.
+        """
         try:
-            self._sides, offsets = zip(*map(_side_and_offset_ns, self._ready))
-            start_ns = time.perf_counter_ns() + START_AFTER_NS
-            for connection, offset in zip(self._ready, offsets):
-                connection.sendall(b"start %d\n" % (start_ns + offset))
+            offsets_ns = [_clock_offset_ns(line) for _, line in self._workers]
+            start_ns = time.perf_counter_ns() + START_DELAY_NS
+            for (_, line), offset_ns in zip(self._workers, offsets_ns):
+                line.send(Word.START, start_ns + offset_ns)
         except (BrokenPipeError, ConnectionResetError) as error:
-            raise WorkerFailed(GONE) from error
+            raise WorkerFailed(LOST) from error
         except TimeoutError:
-            raise GroupFailed(f"not all clients were connected within {COME_TIMEOUT_S:g} s") from None
-        for connection in self._ready:
-            self._working.register(connection, selectors.EVENT_READ)
+            raise GroupFailed(f"not all virtual users were connected within {ARRIVAL_TIMEOUT_S:g} s") from None
+        for _, line in self._workers:
+            self._working.register(line.socket, selectors.EVENT_READ, line)
         return start_ns
 
-    def turn(self, side: int, lasts_ns: int) -> int:
-        """Let those of one side have the load for so long, and until all is answered. Returns how much was done.
+    def run_slice(self, group: int, duration_ns: int) -> int:
+        """Let the workers of one group generate load for so long, and until all is answered. Returns the requests done.
 
-        Raises `WorkerFailed` as `over` does, `ConnectionAbortedError` where one says that it failed, and `DrainTimeout`.
+        Raises as `start` does, and `DrainTimeout` where a request was not answered.
         """
-        self.side, done = side, 0
-        theirs = [connection for connection, its_side in zip(self._ready, self._sides) if its_side == side]
+        self.group, done = group, 0
+        lines = [line for its_group, line in self._workers if its_group == group]
         try:
-            for connection in theirs:
-                connection.sendall(b"turn %d\n" % lasts_ns)
-            for connection in theirs:
-                connection.settimeout(lasts_ns / NS + DRAIN_S + RESULT_TIMEOUT_S)
-                try:
-                    word = _heard(connection)
-                except TimeoutError:
-                    raise GroupFailed(
-                        f"its turn was not over {DRAIN_S + RESULT_TIMEOUT_S:g} s after its end", side
-                    ) from None
-                _check_word(word)
-                if word.startswith(b"over"):
+            for line in lines:
+                line.send(Word.SLICE, duration_ns)
+            for line in lines:
+                line.socket.settimeout(duration_ns / NS + DRAIN_S + RESULT_TIMEOUT_S)
+                word, values = line.receive()
+                if word is Word.FINISHED:
                     raise DrainTimeout
-                if not word.startswith(b"quiet "):
-                    raise ConnectionAbortedError("a worker failed in the midst of its turn")
-                done += int(word.split()[1])
+                if word is not Word.IDLE:
+                    raise ConnectionAbortedError("a worker failed during its time slice")
+                done += int(values[0])
         except (BrokenPipeError, ConnectionResetError) as error:
-            raise WorkerFailed(GONE) from error
+            raise WorkerFailed(LOST) from error
+        except TimeoutError:
+            overdue_s = DRAIN_S + RESULT_TIMEOUT_S
+            raise GroupFailed(f"a worker had not ended its time slice {overdue_s:g} s after its end", group) from None
         return done
 
-    def end(self) -> None:
-        """No more turns."""
-        for connection in self._ready:
-            with contextlib.suppress(OSError):  # whoever is not there any more has said why, or is missed later
-                connection.sendall(b"end\n")
+    def end_slices(self) -> None:
+        """Announce that there are no more time slices."""
+        for _, line in self._workers:
+            with contextlib.suppress(OSError):  # it has reported why it ended, or is missed when its result is fetched
+                line.send(Word.END)
 
-    def over(self) -> bool:
-        """Whether all workers have measured what they were to measure, or failed: they say so. Raises `WorkerFailed`
-        where one hung up without a word: an Executor may not tell, but start the same task somewhere else, too late."""
+    def all_finished(self) -> bool:
+        """Whether all workers have reported that their measurement is finished, or failed. Raises `WorkerFailed`."""
         for key, _ in self._working.select(0):
-            _check_word(_heard(key.fileobj))
-            self._working.unregister(key.fileobj)
+            try:
+                message = key.data.receive_available()
+            except OSError as error:
+                raise WorkerFailed(LOST) from error
+            if message is not None:
+                self._working.unregister(key.fileobj)
         return not self._working.get_map()
 
 
-def _heard(connection: socket.socket) -> bytes:
-    try:
-        return connection.recv(64)
-    except ConnectionError:
-        return b""  # reset, which is no word either
+def _proof(secret: bytes, nonce: str) -> str:
+    """What only a holder of the secret can answer to a challenge."""
+    return hmac.new(secret, nonce.encode(), hashlib.sha256).hexdigest()
 
 
-def _check_word(word: bytes) -> None:
-    if not word:
-        raise WorkerFailed(GONE)
-
-
-def _side_and_offset_ns(connection: socket.socket) -> tuple[int, int]:
-    """A worker's side, and how much its clock is ahead of ours. On one machine they are one clock, and that is 0."""
-    with connection.makefile("rwb") as line:
-        told = line.readline()
-        _check_word(told)
-        if not told.startswith(b"ready"):
-            raise ConnectionAbortedError("a worker failed before the start")
-        side, tries = int(told.split()[1]), []
-        for _ in range(3):
-            asked = time.perf_counter_ns()
-            line.write(b"now?\n")
-            line.flush()
-            heard, answered = line.readline(), time.perf_counter_ns()
-            _check_word(heard)
-            theirs = int(heard)
-            tries.append((answered - asked, theirs - asked, theirs - answered))
-    _, at_most, at_least = min(tries)
-    return side, 0 if at_least <= 0 <= at_most else (at_most + at_least) // 2
-
-
-def _failed(futures: list[Future]) -> BaseException | None:
-    return next((f.exception() for f in futures if f.done() and not f.cancelled() and f.exception() is not None), None)
-
-
-def _failure(error: BaseException, futures: list[Future], sides: list[int], side: int = 0) -> GroupFailed:
-    """In words, and whose it was: his whose task has failed, or where none has, `side`'s, who had the load."""
-    told = str(error) if isinstance(error, WorkerFailed) else f"{type(error).__name__}: {error}"
-    side = next((its_side for future, its_side in zip(futures, sides) if _failed([future]) is not None), side)
-    count = sides.count(side)
-    return GroupFailed(told if count == 1 else f"one of {count} workers was lost, and the result with it: {told}", side)
+def _clock_offset_ns(line: Line) -> int:
+    """How far a worker's clock is ahead of this process's, when it is ready. On one machine they are one clock: 0."""
+    if line.receive()[0] is not Word.READY:
+        raise ConnectionAbortedError("a worker failed before the start")
+    readings = []
+    for _ in range(CLOCK_READINGS):
+        asked_ns = time.perf_counter_ns()
+        line.send(Word.CLOCK)
+        _, (reading,) = line.receive()
+        answered_ns = time.perf_counter_ns()
+        readings.append((answered_ns - asked_ns, int(reading) - asked_ns, int(reading) - answered_ns))
+    _, at_most, at_least = min(readings)
+    return 0 if at_least <= 0 <= at_most else (at_most + at_least) // 2

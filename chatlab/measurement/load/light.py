@@ -31,7 +31,7 @@ from ...messages import (
 from ...transport.interface import Address
 from ...transport.registry import unpack
 from . import trial as trials
-from .trial import MeasurementWindow, ProgressTimeout, SliceTimes, TrialSpec, names_of
+from .trial import MeasurementWindow, ProgressTimeout, SliceTimes, TrialSpec, account_names
 from .virtual_user import VerificationError, VirtualUser
 from .wire_clients import CodecWireClient, wire_for
 from .workload import NS
@@ -203,7 +203,7 @@ class LightGenerator:
         self.workload, self.is_echo = trial.workload, trial.echo
         self.answers = Request if trial.echo else Reply
         carried = unpack(trial.protocol)
-        names = names_of(trial)
+        names = account_names(trial)
         self._address, self.clients, self._selector = trial.address, [], selectors.DefaultSelector()
         self.dirty: set[LightClient] = set()
         self.going = True
@@ -237,7 +237,7 @@ class LightGenerator:
         """From the start to the end of the drain."""
         clock = MeasurementWindow(self.workload, start_ns)
         self._begin(start_ns)
-        if not clock.counts:
+        if not clock.is_counted:
             self._listen_until(clock.begin_ns)
             clock.mark()
             self._listen_until(clock.end_ns)
@@ -255,9 +255,9 @@ class LightGenerator:
 
     def run_slices(self, lasting_ns: Iterable[int]) -> SliceTimes:
         """A closed loop in turns, so long each, and until all is answered. Where that never happens, it was the last turn."""
-        turns = SliceTimes()
+        times = SliceTimes()
         for lasts_ns in lasting_ns:
-            began_ns = turns.begin()
+            began_ns = times.begin()
             for client in self.clients:
                 client.behind.clear()  # whoever could not be asked before is asked now
             self._begin(began_ns)
@@ -265,12 +265,12 @@ class LightGenerator:
             self._listen_until(began_ns + lasts_ns)
             self.going = False
             self._listen_until(time.perf_counter_ns() + int(trials.DRAIN_S * NS), self._is_settled)
-            turns.end(is_quiet := self._is_quiet(), lasts_ns)
+            times.end(is_quiet := self._is_quiet(), lasts_ns)
             if not is_quiet:
                 break
-        return turns
+        return times
 
-    def done(self) -> int:
+    def count_done(self) -> int:
         """Requests that are done."""
         return sum(user.done for user in self.users)
 

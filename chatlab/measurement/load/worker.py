@@ -1,19 +1,20 @@
-"""The load generators: simulated clients in a process of their own, which carries out one trial after the other.
+"""A load worker: simulates the virtual users of one trial, in a process of its own, and returns their samples.
 
-Two kinds carry the same workload, and every result says which of them it was:
+Two generators put the same workload on a server, and every result says by which of them it was made:
 
-    light       one loop over non-blocking sockets; requests are spelled beforehand; what it costs is little and known
+    light       one loop over non-blocking sockets; requests are encoded beforehand; it costs little, and always as much
     clients     the clients that a user would have (`AsyncClient`), in one event loop: realistic, and often busier than
                 the server that they are to measure
 
-A request's time counts from when it was due. What was due and could not be asked, and what was asked and not answered
-before the end, is written down as such. `work` is the whole of it: bytes in, bytes out, so any Executor can run it.
+A request's time counts from when it was due. What was due and could not be sent, and what was sent and not answered
+before the end, is recorded as such. `work` is the whole task: bytes in, bytes out, so any Executor can run it.
 """
 
 import asyncio
 import gc
 import sys
 import time
+from collections.abc import Sequence
 from typing import IO
 
 import msgspec
@@ -22,16 +23,16 @@ from ...capture.tcp_info import tcp_segments
 from ...capture.traffic import Segments
 from ...transport.event_loop import new_event_loop
 from ...transport.worker_process import serve_calls
-from .clients import RealisticGenerator
-from .control import WorkerControl
+from .clients import ClientsGenerator
+from .control import Word, WorkerControl
 from .light import LightGenerator
-from .trial import MeasurementWindow, SliceTimes, TrialResult, TrialSpec
+from .trial import COLUMNS, MeasurementWindow, SliceTimes, TrialResult, TrialSpec
 from .virtual_user import VirtualUser
 
 
 def run(trial: TrialSpec) -> TrialResult:
-    """Run the clients, and say what happened. Raises `VerificationError` and whatever a client raises."""
-    control = WorkerControl(trial.control, trial.side)
+    """Run one trial. Raises `VerificationError`, and whatever a client raises."""
+    control = WorkerControl(trial.control, trial.secret, trial.group)
     try:
         if trial.generator == "light":
             return _run_light(trial, control)
@@ -42,7 +43,7 @@ def run(trial: TrialSpec) -> TrialResult:
         finally:
             loop.close()
     finally:
-        control.over(b"failed")  # unless it was over already
+        control.finish(Word.FAILED)  # unless it has finished already
 
 
 def _run_light(trial: TrialSpec, control: WorkerControl) -> TrialResult:
@@ -50,55 +51,73 @@ def _run_light(trial: TrialSpec, control: WorkerControl) -> TrialResult:
     try:
         start_ns = control.wait_for_start()
         gc.freeze()
-        gc.disable()  # what is collected would be our own, in the midst of a measurement
+        gc.disable()  # there is no garbage but ours, and collecting it would take time from the measurement
         before = tcp_segments(trial.address)
-        clock = generator.run_slices(control.turns(generator.done)) if trial.interleaved else generator.run(start_ns)
-        told = _told(clock, generator.users, before, tcp_segments(trial.address))
-        control.over()
+        if trial.interleaved:
+            times: MeasurementWindow | SliceTimes = generator.run_slices(control.slices(generator.count_done))
+        else:
+            times = generator.run(start_ns)
+        result = _result(times, generator.users, before, tcp_segments(trial.address))
+        control.finish()
         generator.leave()
     finally:
         gc.enable()
         gc.unfreeze()
         generator.close()
-    return told
+    return result
 
 
 async def _run_clients(trial: TrialSpec, control: WorkerControl) -> TrialResult:
-    generator = RealisticGenerator(trial)
+    generator = ClientsGenerator(trial)
     try:
         await generator.connect_all()
         start_ns = control.wait_for_start()
         before = tcp_segments(trial.address)
-        clock = await (
-            generator.run_slices(control.turns(generator.done)) if trial.interleaved else generator.run(start_ns)
-        )
-        told = _told(clock, generator.users, before, tcp_segments(trial.address))
-        control.over()
+        if trial.interleaved:
+            times: MeasurementWindow | SliceTimes = await generator.run_slices(control.slices(generator.count_done))
+        else:
+            times = await generator.run(start_ns)
+        result = _result(times, generator.users, before, tcp_segments(trial.address))
+        control.finish()
         await generator.leave()
     finally:
         await generator.close()
-    return told
+    return result
 
 
-def _told(
-    clock: MeasurementWindow | SliceTimes, users: list[VirtualUser], before: Segments | None, after: Segments | None
+def _result(
+    times: MeasurementWindow | SliceTimes,
+    users: Sequence[VirtualUser],
+    before: Segments | None,
+    after: Segments | None,
 ) -> TrialResult:
+    """What was measured. Raises `VerificationError` where a text was lost."""
     for user in users:
         user.verify_all_delivered()
-    columns = [b"".join([getattr(s, name).tobytes() for s in users]) for name in ("due", "sent", "answered", "heard")]
-    operation = b"".join([_operations(user) for user in users])
-    wire = None if before is None or after is None else after - before
-    now_ns, turns = time.perf_counter_ns(), tuple(getattr(clock, "turns", ()))
-    return TrialResult(clock.start_ns, *columns, operation, tuple(clock.cpu), tuple(clock.at), now_ns, wire, turns)
+    due, sent, answered, heard = (b"".join([getattr(user, name).tobytes() for user in users]) for name in COLUMNS)
+    return TrialResult(
+        start_ns=times.start_ns,
+        due=due,
+        sent=sent,
+        answered=answered,
+        heard=heard,
+        operation=b"".join(map(_operations, users)),
+        cpu_ns=(times.cpu_ns[0], times.cpu_ns[1]),
+        window_ns=(times.window_ns[0], times.window_ns[1]),
+        end_ns=time.perf_counter_ns(),
+        wire=None if before is None or after is None else after - before,
+        slices=tuple(times.slices),
+    )
 
 
 def _operations(user: VirtualUser) -> bytes:
+    """The operation of each request: those of one cycle of the script, repeated."""
     times, rest = divmod(len(user.due), len(user.operations))
     return (user.operations * times + user.operations[:rest]).tobytes()
 
 
 def work(spec: bytes) -> bytes:
-    """One worker's task: a `TrialSpec` in msgpack in, a `TrialResult` in msgpack out. Any process that can import this can run it."""
+    """The task of a worker: a `TrialSpec` in msgpack in, a `TrialResult` in msgpack out."""
     trial = msgspec.msgpack.decode(spec, type=TrialSpec)
     sys.path.extend(entry for entry in trial.path if entry not in sys.path)
     try:
@@ -107,6 +126,6 @@ def work(spec: bytes) -> bytes:
         raise several.exceptions[0] from several
 
 
-def generate(calls: IO[bytes], replies: IO[bytes]) -> None:
-    """What a load generator's own process does: run one trial after the other."""
+def run_in_process(calls: IO[bytes], replies: IO[bytes]) -> None:
+    """What a local worker's process does: one trial after the other."""
     serve_calls(calls, replies, work)

@@ -51,7 +51,8 @@ def write_parquet(result: "Run | Comparison", path: Path) -> Path:
             for n, each in enumerate(run.rounds, 1)
             if each.samples is not None
         ]
-    rest = encoded(_with_samples(result, lambda run, n, samples: samples.where(slice(0))))
+    nothing = dict.fromkeys((*TIMES, "operation"), b"")
+    rest = encoded(_with_samples(result, lambda run, n, samples: replace(samples, **nothing)))
     table = pyarrow.concat_tables(parts).replace_schema_metadata({"chatlab": rest})
     pyarrow.parquet.write_table(table, path, compression="zstd")
     return path
@@ -90,7 +91,8 @@ def read_parquet(kind: "type[Run] | type[Comparison]", path: Path, data: bytes):
 
     def samples_of(run: int, round_number: int, empty: Samples) -> Samples:
         there = (runs == run) & (rounds == round_number)
-        return Samples(*(columns[name][there].tobytes() for name in TIMES), operations[there].tobytes(), empty.end_ns)
+        times = {name: columns[name][there].tobytes() for name in TIMES}
+        return replace(empty, operation=operations[there].tobytes(), **times)
 
     return _with_samples(result, samples_of)
 
