@@ -59,7 +59,7 @@ class Frame(NamedTuple):
         return f"<{self.kind} {self.direction}{stream}, {len(self.data)} bytes: {self.summary}>"
 
     def explain(self, varying: bool = False) -> "HexTable":
-        """The frame as an annotated hex table; with `varying`, also what differs from run to run, as session tokens do."""
+        """The frame as an annotated hex table; with `varying`, also what differs from run to run, as a token does."""
         from ..display.hexview import HexTable
 
         return HexTable(self, describe_cost(bytes_by_layer([self])), varying)

@@ -8,11 +8,11 @@ import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from html import escape
 from math import exp, log
 from types import MappingProxyType
 from typing import NamedTuple
 
+from ..display import html
 from ..display.plots.breakdown import breakdown_bars
 from ..display.plots.latency import latency_distribution, percentiles, throughput_latency
 from ..display.plots.rates import cost_by_clients, rate_by_clients
@@ -26,12 +26,12 @@ from ..measurement.results.environment import Environment
 from ..measurement.results.runs import Comparison, Run
 from ..measurement.saturation import Saturation
 from ..measurement.stats.intervals import LEVEL, STRICT_LEVEL, Ratio, location
-from .report_page import NO_BREAK, Section, _code, _facts, _link, _list, _paragraph, _picture, _table, _unbroken
+from .report_page import NO_BREAK, Section, file_link, picture, unbroken, wide_table
 
 
 def shown(title: str, result, *pictures, origin: str = "") -> Section:
     """A result as a section: its own table, and the pictures that these functions of `plots` draw of it. The origin is HTML."""
-    return Section(title, _table(result) + "".join(_picture(draw, result) for draw in pictures), origin)
+    return Section(title, wide_table(result) + "".join(picture(draw, result) for draw in pictures), origin)
 
 
 class Reproduce(NamedTuple):
@@ -56,7 +56,7 @@ class Reproduce(NamedTuple):
 
 def missing(title: str, why: str) -> Section:
     """A section of what was not measured."""
-    return Section(title, _paragraph(why, "faint"))
+    return Section(title, html.paragraph(why, "faint"))
 
 
 RATES, TIMES, LADDER = "Rate, and what a message costs the server", "Response times", "Where the time goes"
@@ -73,8 +73,10 @@ def summary(counted: ByteTable, compared: Comparison | None, climbed: CostBreakd
     found = [_bytes_in_short(counted), *(_in_short(compared, clients, of) for of in TOLD if compared is not None)]
     if climbed is not None:
         found.append(_time_in_short(climbed))
-    sure = "" if compared is None else _paragraph(_how_sure(compared, clients), "faint")
-    return Section("In short", _list(found) + sure, "computed from the tables below, whose origin is told there.")
+    sure = "" if compared is None else html.paragraph(_how_sure(compared, clients), "faint")
+    return Section(
+        "In short", html.list_of(found) + sure, "computed from the tables below, whose origin is told there."
+    )
 
 
 def _how_sure(compared: Comparison, clients: int) -> str:
@@ -98,13 +100,13 @@ def _bytes_in_short(counted: ByteTable) -> str:
             f"{row.protocol} takes {row.steady.total:,}, {factor:.{1 if factor < 10 else 0}f} times as many as {first.protocol}."
         )
     said = f", to {operation}, at the socket. Exact: counted, not sampled, and two fresh servers agreed."
-    return f"<b>Bytes</b>{escape(said)}{_list(map(escape, told))}"
+    return f"<b>Bytes</b>{html.escape(said)}{html.list_of(map(html.escape, told))}"
 
 
 def _in_short(compared: Comparison, clients: int, of: str) -> str:
     """Each protocol's number, and each beside the first."""
     told = [_alone(compared, name, clients, of) + _beside(compared, name, clients, of) for name in compared.protocols]
-    return f"<b>{escape(TOLD[of].name)}</b>, with {_so_many(clients, 'client')}.{_list(map(escape, told))}"
+    return f"<b>{html.escape(TOLD[of].name)}</b>, with {_so_many(clients, 'client')}.{html.list_of(map(html.escape, told))}"
 
 
 def _time_in_short(climbed: CostBreakdown) -> str:
@@ -122,9 +124,9 @@ def _time_in_short(climbed: CostBreakdown) -> str:
             continue
         value, low, high = (_percent(each) for each in (largest.share.value, largest.share.low, largest.share.high))
         part = f"{'' if largest.differs else 'perhaps '}{largest.stage.part}"
-        told.append(f"{protocol}: the largest part is {part}, {value} [{_unbroken(f'{low} … {high}')}].")
+        told.append(f"{protocol}: the largest part is {part}, {value} [{unbroken(f'{low} … {high}')}].")
     what = "the server's processor time" if climbed.metrics[0] == "cpu_us" else "the response time"
-    return f"<b>Where the time goes</b>: of {what} for a request, with one on its way.{_list(map(escape, told))}"
+    return f"<b>Where the time goes</b>: of {what} for a request, with one on its way.{html.list_of(map(html.escape, told))}"
 
 
 def _alone(compared: Comparison, protocol: str, clients: int, of: str) -> str:
@@ -141,7 +143,7 @@ def _beside(compared: Comparison, protocol: str, clients: int, of: str) -> str:
     if protocol == first:
         return ""
     found = _ratio(compared, protocol, first, clients, of)
-    told = f"{'surely ' * found.differs}{_unbroken(found.verdict)}" if isinstance(found, Ratio) else found
+    told = f"{'surely ' * found.differs}{unbroken(found.verdict)}" if isinstance(found, Ratio) else found
     return f" Beside {first}: {told}."
 
 
@@ -171,9 +173,7 @@ def _is_telling(compared: Comparison, clients: int) -> bool:
 def bytes_on_the_wire(counted: ByteTable, file: str, again: Reproduce = Reproduce()) -> Section:
     """Every operation's bytes, as a table and as a picture. `file` is where the table is kept."""
     call = again.call(f"count_bytes({', '.join(map(repr, again.protocols(counted.protocols)))})")
-    origin = (
-        f"{_link(file)}, the same numbers; counted by {_code(call)}, which gives them again with the same versions."
-    )
+    origin = f"{file_link(file)}, the same numbers; counted by {html.code(call)}, which gives them again with the same versions."
     return shown("Bytes on the wire", counted, bytes_per_operation, origin=origin)
 
 
@@ -182,10 +182,10 @@ def bytes_on_the_wire(counted: ByteTable, file: str, again: Reproduce = Reproduc
 
 def rates(compared: Comparison, files: Sequence[str]) -> Section:
     """Messages a second and the server's processor time, for each protocol and number of clients, and what may be said of them."""
-    body = _table(_rates_of(compared))
+    body = wide_table(_rates_of(compared))
     if len(compared.protocols) > 1:
-        body += _table(_verdicts(compared))
-    body += _picture(rate_by_clients, compared) + _picture(cost_by_clients, compared)
+        body += wide_table(_verdicts(compared))
+    body += picture(rate_by_clients, compared) + picture(cost_by_clients, compared)
     return Section(RATES, body, _origin(compared, files, "rate", "server_cpu_us"))
 
 
@@ -240,7 +240,7 @@ def _verdicts(compared: Comparison) -> Table:
 
 def _in_a_word(found: Ratio | str) -> str:
     if isinstance(found, Ratio):
-        return _unbroken(found.verdict)
+        return unbroken(found.verdict)
     return "left out" if "left out" in found else "not measured"
 
 
@@ -275,9 +275,9 @@ def response_times(compared: Comparison, files: Sequence[str]) -> Section:
         for run, _ in _in_order(compared)
         if run.workload.clients == clients and run.samples is not None and len(run.samples)
     ]
-    body = _table(Table("How long messages took, in ms", heads, tuple(rows), notes, labels=2))
+    body = wide_table(Table("How long messages took, in ms", heads, tuple(rows), notes, labels=2))
     if runs:
-        body += f"<h3>With {_so_many(clients, 'client')}</h3>{_picture(latency_distribution, runs)}{_picture(percentiles, runs)}"
+        body += f"<h3>With {_so_many(clients, 'client')}</h3>{picture(latency_distribution, runs)}{picture(percentiles, runs)}"
     return Section(TIMES, body, _origin(compared, files, "p50_ms", "p99_ms"))
 
 
@@ -302,7 +302,7 @@ def where_time_goes(climbed: CostBreakdown, file: str, again: Reproduce = Reprod
     """What each part of a server adds to the cost of a request, as a table and as a picture."""
     quick = ", quick=True" * (climbed.workload.seconds == QUICK_SECONDS)
     call = again.call(f"cost_breakdown({again.protocols(climbed.protocols)!r}, seed={climbed.workload.seed}{quick})")
-    origin = f"{_link(file)}, every round of every stage; {_code(call)} measures it again."
+    origin = f"{file_link(file)}, every round of every stage; {html.code(call)} measures it again."
     return shown(LADDER, climbed, breakdown_bars, origin=origin)
 
 
@@ -312,7 +312,7 @@ def how_much_code(found: Complexity, file: str, again: Reproduce = Reproduce()) 
     return shown(
         "How much code it takes",
         found,
-        origin=f"{_link(file)}; counted from the source by {_code(command)}, the same each time.",
+        origin=f"{file_link(file)}; counted from the source by {html.code(command)}, the same each time.",
     )
 
 
@@ -324,12 +324,18 @@ def under_load(found: Sequence[Saturation], left_out: Mapping[str, str], files: 
     tried = [each.protocol for each in found]
     missing = [f"{name} is left out{' from there on' * (name in tried)}: {why}." for name, why in left_out.items()]
     body = (
-        _table(_tries_of(found)) + _list(map(escape, map(_kept_up, found))) + _picture(throughput_latency, found)
+        wide_table(_tries_of(found))
+        + html.list_of(map(html.escape, map(_kept_up, found)))
+        + picture(throughput_latency, found)
         if found
         else ""
     )
-    origin = f"{_and(map(_link, files))}; {_loaded('Saturation', files[0])} has a row for each try." if files else ""
-    return Section("Throughput and response times", body + (_list(map(escape, missing)) if missing else ""), origin)
+    origin = (
+        f"{_and(map(file_link, files))}; {_loaded('Saturation', files[0])} has a row for each try." if files else ""
+    )
+    return Section(
+        "Throughput and response times", body + (html.list_of(map(html.escape, missing)) if missing else ""), origin
+    )
 
 
 def _tries_of(found: Sequence[Saturation]) -> Table:
@@ -413,7 +419,7 @@ def method(compared: Comparison) -> Section:
         f"{_percent(1 - results.MIN_ATTEMPTED)}).",
         "Left out": _left_out(compared),
     }
-    return Section("How it was measured", _facts(facts))
+    return Section("How it was measured", html.definition_list(facts))
 
 
 _GENERATORS = {
@@ -454,7 +460,9 @@ def environment(found: Environment) -> Section:
         if found.stolen is None
         else f"{found.stolen:.1%} of the processors' time meanwhile",
     }
-    return Section("Where it was measured", _facts(facts), "kept with every number, in each of the files below.")
+    return Section(
+        "Where it was measured", html.definition_list(facts), "kept with every number, in each of the files below."
+    )
 
 
 def limits(compared: Comparison) -> Section:
@@ -468,7 +476,7 @@ def limits(compared: Comparison) -> Section:
         "of 1,500 bytes.",
         "<b>Nothing about gRPC or sockets as such.</b> These are one chat and these servers, in Python; grpcio's core is C, our servers "
         "are Python. Other languages, TLS and compression would give other numbers.",
-        f"<b>Nothing about other loads.</b> Messages of {escape(load.size_in_words)}, {escape(load.duration)}: no long run, no large "
+        f"<b>Nothing about other loads.</b> Messages of {html.escape(load.size_in_words)}, {html.escape(load.duration)}: no long run, no large "
         "message, no crowd beyond the clients of the tables.",
         "<b>Little about the server's highest rate</b> in the closed loop: each client waits for its answers. "
         "The open loop shows more of it, with one try for each rate.",
@@ -478,13 +486,13 @@ def limits(compared: Comparison) -> Section:
         "<b>Nothing about another day.</b> The intervals cover rounds on this machine at this time; another machine may even turn "
         "an order round.",
     ]
-    return Section("What this does not say", _list(said))
+    return Section("What this does not say", html.list_of(said))
 
 
 def raw_data(files: Mapping[str, str], again: str) -> Section:
     """Links to the files beside the page, with a word on each, and the command that measures again."""
-    items = [f"{_link(name)}: {escape(what)}" for name, what in files.items()]
-    return Section("Raw data", _list(items) + f"<p>The same measurement again: {_code(again)}</p>")
+    items = [f"{file_link(name)}: {html.escape(what)}" for name, what in files.items()]
+    return Section("Raw data", html.list_of(items) + f"<p>The same measurement again: {html.code(again)}</p>")
 
 
 # ---- what sections share ----------------------------------------------------------------------------------------
@@ -521,7 +529,7 @@ def _centre(values: Sequence[float], spec: str) -> tuple[str, str]:
     if len(values) < 2 or min(values) <= 0:
         return f"{results.spread(values).median:{spec}}", "?"
     found = location([log(value) for value in values])
-    return f"{exp(found.value):{spec}}", _unbroken(f"{exp(found.low):{spec}} … {exp(found.high):{spec}}")
+    return f"{exp(found.value):{spec}}", unbroken(f"{exp(found.low):{spec}} … {exp(found.high):{spec}}")
 
 
 def _run_of(compared: Comparison, protocol: str, clients: int) -> Run | None:
@@ -540,12 +548,12 @@ def _in_order(compared: Comparison) -> Iterable[tuple[Run, bool]]:
 
 
 def _origin(compared: Comparison, files: Sequence[str], *columns: str) -> str:
-    has = _and(_code(column) for column in columns)
-    return f"{_and(map(_link, files))}; {_loaded('Comparison', files[0])} has a row for each round, with {has}."
+    has = _and(html.code(column) for column in columns)
+    return f"{_and(map(file_link, files))}; {_loaded('Comparison', files[0])} has a row for each round, with {has}."
 
 
 def _loaded(kind: str, file: str) -> str:
-    return f"beside this page, {_code(Reproduce().call(f'{kind}.load({file!r}).to_frame()'))}"
+    return f"beside this page, {html.code(Reproduce().call(f'{kind}.load({file!r}).to_frame()'))}"
 
 
 def _so_many(count: int, what: str) -> str:

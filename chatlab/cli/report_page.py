@@ -2,14 +2,15 @@
 
 import base64
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
+from typing import Any
 from urllib.parse import quote
 
 from chatlab import __version__
 
+from ..display import html
 from ..display.plots.style import figure
 from ..display.tables import Table
 from ..measurement.results.result import Result
@@ -32,64 +33,51 @@ def page(title: str, sections: Sequence[Section], warnings: Iterable[str] = (), 
     """The whole page. The warnings stand above everything; `at` is when it was written, now by default."""
     at = at or datetime.now(UTC)
     written = f"chatlab {__version__}, written on {at.day} {at:%B %Y at %H:%M} {at.tzname()}"
-    links = "".join(f'<li><a href="#{each.anchor}">{escape(each.title)}</a></li>' for each in sections)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<header><h1>{escape(title)}</h1>{_paragraph(written, 'faint')}</header>\n"
-        + "".join(_paragraph(each, "warning") for each in warnings)
-        + f'<nav aria-label="sections"><ol>{links}</ol></nav>\n{"".join(map(_section, sections))}</main>\n</body>\n</html>\n'
+    links = [html.element("li", html.link(f"#{section.anchor}", section.title)) for section in sections]
+    contents = html.element("nav", html.element("ol", "".join(links)), aria_label="sections")
+    head = (
+        '\n<meta charset="utf-8"/>\n<meta name="viewport" content="width=device-width, initial-scale=1"/>\n'
+        f"{html.element('title', html.escape(title))}\n{html.element('style', _STYLE)}\n"
     )
+    header = html.element("header", html.element("h1", html.escape(title)) + html.paragraph(written, "faint"))
+    above = "".join(html.paragraph(warning, "warning") for warning in warnings)
+    main = html.element("main", f"\n{header}\n{above}{contents}\n{''.join(map(_section, sections))}")
+    body = html.element("body", f"\n{main}\n")
+    whole = html.element("html", f"\n{html.element('head', head)}\n{body}\n", lang="en")
+    return f"<!DOCTYPE html>\n{whole}\n"
 
 
 def _section(section: Section) -> str:
-    origin = f'<p class="origin">Origin: {section.origin}</p>' if section.origin else ""
-    return f'<section id="{section.anchor}"><h2>{escape(section.title)}</h2>{section.body}{origin}</section>\n'
+    origin = html.element("p", f"Origin: {section.origin}", class_="origin") if section.origin else ""
+    title = html.element("h2", html.escape(section.title))
+    return html.element("section", title + section.body + origin, id=section.anchor) + "\n"
 
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-def _unbroken(text: str) -> str:
+def unbroken(text: str) -> str:
     """Intervals and percents stay on one line."""
     return text.replace(" … ", f"{NO_BREAK}…{NO_BREAK}").replace(" %", f"{NO_BREAK}%")
 
 
-# ---- HTML -------------------------------------------------------------------------------------------------------
-
-
-def _table(result: Result | Table) -> str:
+def wide_table(result: Result | Table) -> str:
+    """A table that scrolls where the page is narrower."""
     table = result if isinstance(result, Table) else result.table()
-    return f'<div class="wide" role="region" tabindex="0" aria-label="table">{table.html()}</div>'
+    return html.element("div", table.html(), class_="wide", role="region", tabindex="0", aria_label="table")
 
 
-def _picture(draw, result) -> str:
-    """The picture as an image in the page, with its sentence for whoever cannot see it."""
+def picture(draw: Callable[..., Any], result: object) -> str:
+    """The plot as an image in the page, with its sentence for readers who cannot see it."""
     made, file = figure(draw, result), io.BytesIO()
     made.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
     data = base64.b64encode(file.getvalue()).decode()
-    return f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{escape(made.axes[0].sentence)}"/></figure>'
+    return html.element("figure", html.image(f"data:image/svg+xml;base64,{data}", made.axes[0].sentence))
 
 
-def _facts(facts: Mapping[str, str]) -> str:
-    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{escape(what)}</dd>' for name, what in facts.items())}</dl>"
-
-
-def _list(items: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"
-
-
-def _paragraph(text: str, kind: str) -> str:
-    return f'<p class="{kind}">{escape(text)}</p>'
-
-
-def _code(text: str) -> str:
-    return f"<code>{escape(text)}</code>"
-
-
-def _link(file: str) -> str:
-    return f'<a href="{escape(quote(file))}">{escape(file)}</a>'
+def file_link(file: str) -> str:
+    """A link to a file beside the page."""
+    return html.link(quote(file), file)
 
 
 _STYLE = """

@@ -1,17 +1,22 @@
-"""How code, claims and exercises look in a notebook: HTML where it is shown, and plain text that says the same.
+"""What a notebook's cells call: claims that are verified, exercises that are checked, and plots that are shown once.
 
-Nothing here measures or decides; what it shows was found out elsewhere. Every view can be read without colour, and on
-a light and on a dark page alike.
+Nothing here measures or decides. Every figure has a text alternative, so it can be read without seeing it.
 """
 
 import base64
 import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 
 from ..messages import shorten
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def verify(sentence: str, holds, numbers: object = "") -> None:
-    """Print the sentence if it holds; otherwise raise `AssertionError` with the numbers that speak against it.
+
+def verify(sentence: str, holds: object, numbers: object = "") -> None:
+    """Print the sentence if it holds; otherwise raise `AssertionError` with the numbers that contradict it.
 
     >>> verify("two and two make four", 2 + 2 == 4)
     ✓ two and two make four
@@ -23,26 +28,30 @@ def verify(sentence: str, holds, numbers: object = "") -> None:
     print(f"✓ {sentence}")
 
 
-def check_exercise(function, *cases) -> None:
-    """Try a reader's function. A case is what it is given and, last, what it should return; the first wrong one is told.
+def check_exercise(function: Callable[..., Any], *cases: tuple[Any, ...]) -> None:
+    """Test a reader's function. A case is its arguments and, last, the expected result; the first wrong one is shown.
 
-    A function that still raises `NotImplementedError` is only reminded of; any other error is the reader's to see.
+    If the function still raises `NotImplementedError`, a reminder is printed; any other error is the reader's to see.
 
     >>> check_exercise(max, (1, 2, 2), (7, 5, 7))
     ✓ max is right in 2 of 2 cases
     """
     name = function.__name__
-    for *given, expected in cases:
+    for *arguments, expected in cases:
         try:
-            got = function(*given)
+            result = function(*arguments)
         except NotImplementedError:
             print("not written yet: your turn")
             return
-        if got != expected:
-            call = f"{name}({', '.join(shorten(value, 60) if isinstance(value, str) else _short(value) for value in given)})"
-            print(f"✗ {call}\n  should be {_short(expected)}\n  and is    {_short(got)}")
+        if result != expected:
+            call = f"{name}({', '.join(map(_argument, arguments))})"
+            print(f"✗ {call}\n  should be {_short(expected)}\n  and is    {_short(result)}")
             return
     print(f"✓ {name} is right in {len(cases)} of {len(cases)} cases")
+
+
+def _argument(value: object) -> str:
+    return shorten(value, 60) if isinstance(value, str) else _short(value)
 
 
 def _short(value: object) -> str:
@@ -50,20 +59,29 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def show(ax, sentence: str = "") -> None:
-    """Show the figure of a plot, once. The sentence (by default the plot's own) is for whoever cannot see it."""
-    from IPython.display import display
+def show(ax: "Axes", sentence: str = "") -> None:
+    """Show the figure of a plot, once. The sentence (by default the plot's own) is its text alternative.
 
+    Raises `ModuleNotFoundError` outside a notebook where IPython is not installed.
+    """
+    try:
+        from IPython.display import display
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "show() displays a plot in a notebook and needs IPython: pip install ipython. "
+            'Without one, save the picture: ax.figure.savefig("plot.png")',
+            name=error.name,
+        ) from None
     sentence = sentence or getattr(ax, "sentence", "")
-    figure, picture = ax.figure, io.BytesIO()
+    figure, picture = cast("Figure", ax.figure), io.BytesIO()
     figure.savefig(picture, format="png", dpi=min(figure.dpi, 100), bbox_inches="tight", facecolor="white")
-    _forget(figure)
+    _close(figure)
     data = {"image/png": base64.b64encode(picture.getvalue()).decode(), "text/plain": sentence}
     display(data, raw=True, metadata={"image/png": {"alt": sentence}})
 
 
-def _forget(figure) -> None:
-    """Or JupyterLab shows it a second time, at the end of the cell."""
+def _close(figure: "Figure") -> None:
+    """Otherwise JupyterLab shows the figure a second time, at the end of the cell."""
     from matplotlib import pyplot
 
     pyplot.close(figure)

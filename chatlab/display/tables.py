@@ -1,14 +1,11 @@
-"""A table of text: in plain text, and in HTML that can be read on light and dark pages alike.
-
-Both say the same. Where a page's styles are taken away, as on GitHub, the HTML is still a plain table.
-"""
+"""A table of text: in plain text, and in HTML that can be read on light and dark pages alike. Both say the same."""
 
 from dataclasses import dataclass
-from html import escape
 
-_INK = "var(--jp-content-font-color0, var(--vscode-foreground, inherit))"
-_FAINT = "var(--jp-content-font-color2, var(--vscode-descriptionForeground, inherit))"
-_LINE = "var(--jp-border-color2, var(--vscode-panel-border, rgba(128, 128, 128, 0.4)))"
+from . import html
+from .text_width import columns, width
+
+_INTERVAL = "\N{NO-BREAK SPACE}..\N{NO-BREAK SPACE}"  # stays on one line
 
 
 @dataclass(frozen=True)
@@ -23,11 +20,20 @@ class Table:
 
     def text(self) -> str:
         """The table as `print` shows it."""
-        return _text(self)
+        sides = ["<" if i < self.labels or not head else ">" for i, head in enumerate(self.heads)]
+        lines = columns([self.heads, *self.rows], sides)
+        rule = "─" * max(map(width, lines))
+        return "\n".join([self.title, rule, lines[0], rule, *lines[1:], rule, *self.notes])
 
     def html(self) -> str:
         """The table as a notebook shows it."""
-        return _html(self)
+        caption_style = html.styled(text_align="left", font_weight="bold", color=html.INK)
+        caption = html.element("caption", html.escape(self.title), style=caption_style)
+        heads = html.row(self._html_cell(head, i >= self.labels, "col") for i, head in enumerate(self.heads))
+        style = html.styled(border_collapse="collapse", color=html.INK)
+        note_style = html.styled(color=html.FAINT, font_size="90%")
+        notes = "".join(html.element("div", html.escape(note), style=note_style) for note in self.notes)
+        return html.table(map(self._html_row, self.rows), heads, caption, style) + notes
 
     def __str__(self) -> str:
         return self.text()
@@ -35,43 +41,19 @@ class Table:
     def _repr_html_(self) -> str:
         return self.html()
 
+    def _html_row(self, row: tuple[str, ...]) -> str:
+        line = f"1px solid {html.LINE}" if row[0] else ""  # a group of rows begins where the first cell is not empty
+        return html.row(
+            self._html_cell(text, i >= self.labels, "row" if i < self.labels else None, line)
+            for i, text in enumerate(row)
+        )
 
-# ---- how it is written ------------------------------------------------------------------------------------------
-
-
-def _text(table: Table) -> str:
-    grid = [table.heads, *table.rows]
-    widths = [max(len(row[i]) for row in grid) for i in range(len(table.heads))]
-    sides = ["<" if i < table.labels or not head else ">" for i, head in enumerate(table.heads)]
-    lines = [
-        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths)).rstrip() for row in grid
-    ]
-    rule = "─" * max(map(len, lines))
-    return "\n".join([table.title, rule, lines[0], rule, *lines[1:], rule, *table.notes])
-
-
-_INTERVAL = "\N{NO-BREAK SPACE}..\N{NO-BREAK SPACE}"  # stays on one line
-
-
-def _html(table: Table) -> str:
-    heads = "".join(_cell("th", head, i >= table.labels, 'scope="col"') for i, head in enumerate(table.heads))
-    rows = "".join(f"<tr>{_row(table, row)}</tr>" for row in table.rows)
-    notes = "".join(f'<div style="color: {_FAINT}; font-size: 90%">{escape(note)}</div>' for note in table.notes)
-    caption = f'<caption style="text-align: left; font-weight: bold; color: {_INK}">{escape(table.title)}</caption>'
-    style = f"border-collapse: collapse; color: {_INK}"
-    return f'<table style="{style}">{caption}<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{notes}'
-
-
-def _row(table: Table, row: tuple[str, ...]) -> str:
-    begins = bool(row[0])  # a group of rows begins where the first cell is not empty
-    cells = [
-        _cell("th", text, False, 'scope="row"', begins) if i < table.labels else _cell("td", text, True, "", begins)
-        for i, text in enumerate(row)
-    ]
-    return "".join(cells)
-
-
-def _cell(tag: str, text: str, is_number: bool, scope: str = "", begins: bool = False) -> str:
-    line = f"border-top: 1px solid {_LINE}; " if begins else ""
-    style = f"{line}text-align: {'right' if is_number else 'left'}; padding: 2px 8px; background: none; color: {_INK}"
-    return f'<{tag}{" " + scope if scope else ""} style="{style}">{escape(text.replace(" .. ", _INTERVAL))}</{tag}>'
+    def _html_cell(self, text: str, is_number: bool, head_of: str | None, line: str = "") -> str:
+        style = html.styled(
+            border_top=line,
+            text_align="right" if is_number else "left",
+            padding="2px 8px",
+            background="none",
+            color=html.INK,
+        )
+        return html.cell(html.escape(text.replace(" .. ", _INTERVAL)), style, head_of)

@@ -395,7 +395,7 @@ def test_a_sweep_comes_back_from_its_file(folder):
 
 
 def test_a_table_is_shown_as_it_is():
-    assert "<caption" in report_page._table(Table("A", ("x",), (("1",),)))
+    assert "<caption" in report_page.wide_table(Table("A", ("x",), (("1",),)))
 
 
 # ---- where the time goes, and how much code it takes ------------------------------------------------------------

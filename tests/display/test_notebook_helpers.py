@@ -1,13 +1,18 @@
-"""Views say the same in HTML and in plain text; claims and exercises tell the truth and never more than one line of it."""
+"""Views say the same in HTML and in plain text; claims and exercises say what is true, in one line."""
 
 import base64
 import inspect
+import sys
 
 import pytest
 
 from chatlab.display.notebook import check_exercise, show, verify
 from chatlab.display.source_diff import side_by_side
 from chatlab.socket_impl import LoopServer, ThreadServer
+
+
+class Bare:
+    """No methods."""
 
 
 class Left:
@@ -79,6 +84,11 @@ def test_pieces_of_the_same_name_stand_beside_each_other():
     ]
 
 
+def test_a_class_without_methods_and_functions_of_other_names_have_source_too():
+    assert side_by_side(Bare, Left).rows()[0][0].startswith("class Bare:")
+    assert [bool(right) for _, right in side_by_side([unwritten, doubled], Left).rows()] == [True]
+
+
 def test_both_servers_appear_whole_on_both_sides():
     for server, pieces in zip((ThreadServer, LoopServer), zip(*side_by_side(ThreadServer, LoopServer).rows())):
         told = {piece.split("def ")[1].split("(")[0] for piece in pieces if "def " in piece}
@@ -102,3 +112,9 @@ def test_a_plot_is_shown_once_with_its_sentence(monkeypatch):
     assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
     assert data["text/plain"] == metadata["image/png"]["alt"] == "an empty plot"
     assert pyplot.get_fignums() == []
+
+
+def test_without_ipython_show_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython.display", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install ipython"):
+        show(None)
