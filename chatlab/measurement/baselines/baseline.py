@@ -6,7 +6,7 @@ A `Baseline` is a value and an Implementation: it can be compared, pickled for a
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...codecs.interface import Codec
+from ...codecs.interface import Codec, preface_of
 from ...transport.interface import ENGINES, Address, Endpoint, Engine, Implementation
 from .grpc_servers import GrpcLoopEndpoint, GrpcStubEndpoint, GrpcThreadEndpoint
 from .socket_servers import EchoCodec, EchoConnection, LoopEndpoint, StubConnection, ThreadEndpoint, echo_function
@@ -33,7 +33,7 @@ class Baseline:
         kinds = GRPC_KINDS if self.protocol.codec is None else SOCKET_KINDS
         if self.kind not in kinds:
             raise ValueError(f"a baseline of {self.name} is {', '.join(kinds)}, not {self.kind!r}")
-        if self.kind == "raw-echo" and getattr(self.protocol.codec, "preface", b""):
+        if self.kind == "raw-echo" and self.protocol.codec is not None and preface_of(self.protocol.codec):
             raise ValueError(f"an echo of {self.name} begins with its preface, which no answer does")
 
     def __repr__(self) -> str:

@@ -24,7 +24,7 @@ import threading
 from collections.abc import Callable
 
 from ...codecs.connection import Connection
-from ...codecs.interface import Codec
+from ...codecs.interface import Codec, preface_of
 from ...messages import (
     Account,
     Accounts,
@@ -71,7 +71,7 @@ class EchoCodec:
     """The codec of a client that talks to an echo: its own request, come back, counts as the answer to it."""
 
     def __init__(self, codec: Codec):
-        self.name, self.preface = codec.name, getattr(codec, "preface", b"")
+        self.name, self.preface = codec.name, preface_of(codec)
         self.encode, self.frame_end, self._decode = codec.encode, codec.frame_end, codec.decode
 
     def decode(self, frame: bytes) -> tuple[int | None, Message]:
@@ -83,7 +83,7 @@ class WholeFrames:
     """A codec that knows where frames end and leaves them as they are."""
 
     def __init__(self, codec: Codec):
-        self.name, self.preface = codec.name, getattr(codec, "preface", b"")
+        self.name, self.preface = codec.name, preface_of(codec)
         self.frame_end = codec.frame_end
 
     def encode(self, tag: None, frame: bytes) -> bytes:

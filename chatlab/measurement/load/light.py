@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from ...codecs.interface import preface_of
 from ...messages import (
     Acknowledge,
     ConnectionLost,
@@ -69,7 +70,7 @@ class LightClient:
         user = self.user
         self.exchange(self._wire.spell(ACKNOWLEDGED, CreateAccount(user.name)))
         self.exchange(self._wire.spell(ACKNOWLEDGED, Deposit(user.balance)))
-        for frame in getattr(self._wire, "warm_up_requests", list)():
+        for frame in self._wire.warm_up_requests():
             self.exchange(frame, may_refuse=True)
         if user.room is not None:
             self.exchange(self._wire.spell(ACKNOWLEDGED, Join(f"{user.name[:-4]}{user.room}")))
@@ -367,5 +368,5 @@ def _received(sock: socket.socket) -> bytes:
 
 def _echo_wire(carried):
     wire = CodecWireClient(carried.codec, Request)
-    wire.preamble = lambda: getattr(carried.codec, "preface", b"")  # it comes back, and is expected to
+    wire.preamble = lambda: preface_of(carried.codec)  # it comes back, and is expected to
     return wire

@@ -10,6 +10,7 @@ that the protocol itself wants sent. `ready` is false until requests may be said
 """
 
 from ...codecs.connection import CLIENT_ACCEPTS, Connection
+from ...codecs.interface import preface_of
 from ...messages import (
     Acknowledge,
     ConnectionLost,
@@ -52,7 +53,7 @@ class CodecWireClient:
         self._codec, self._connection = codec, Connection(codec, accepts)
 
     def preamble(self) -> bytes:
-        return getattr(self._codec, "preface", b"")
+        return preface_of(self._codec)
 
     def spell(self, tag: int, request: Request) -> bytes:
         return self._codec.encode(tag, request)
@@ -65,6 +66,9 @@ class CodecWireClient:
         if self._connection.error is not None:
             raise self._connection.error
         return heard
+
+    def warm_up_requests(self) -> list[bytes]:
+        return []
 
     def control_bytes(self) -> bytes:
         return b""
@@ -156,6 +160,9 @@ class StreamWireClient(_Http2):
         super().__init__(authority)
         self._own_window = FIRST_WINDOW
 
+    def warm_up_requests(self) -> list[bytes]:
+        return []
+
     def _first(self) -> bytes:
         return frame(HEADERS, END_HEADERS, 1, self.block("Stream"))
 
@@ -180,7 +187,7 @@ class StreamWireClient(_Http2):
 
 
 _HARMLESS = (Send("?", "?"), Say("?"), Acknowledge(0), ViewBalance(), ListAccounts(limit=1), Ping(), Deposit(0))
-_GRPC = {"grpc": UnaryWireClient, "grpc-stream": StreamWireClient}
+_GRPC: dict[str, type[UnaryWireClient | StreamWireClient]] = {"grpc": UnaryWireClient, "grpc-stream": StreamWireClient}
 
 
 def _answers() -> dict[type[Request], type]:
@@ -209,4 +216,6 @@ def wire_for(implementation):
 
 def keeps_order(implementation) -> bool:
     """Whether requests and answers of one client stay in the order asked; of a foreign protocol nobody knows."""
-    return implementation.codec is not None or getattr(_GRPC.get(implementation.name), "in_order", False)
+    if implementation.codec is not None:
+        return CodecWireClient.in_order
+    return implementation.name in _GRPC and _GRPC[implementation.name].in_order
