@@ -1,4 +1,4 @@
-"""What the tests share: doors on both engines, and a watch over background threads."""
+"""What the tests share: servers on both engines, and a watch over background threads."""
 
 import functools
 import logging
@@ -8,7 +8,7 @@ import threading
 import argon2
 import pytest
 from hypothesis import settings
-from raw_client import House
+from raw_client import ChatServer
 
 # Hundreds of processes start here. Without bytecode on disk, as in many a container, each would compile chatlab again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -18,7 +18,7 @@ settings.load_profile("chatlab")
 
 
 @pytest.fixture
-def quiet(capfd, caplog):
+def no_background_output(capfd, caplog):
     """Fails the test where a background thread raised, or a server printed or logged."""
     raised = []
     hook, threading.excepthook = threading.excepthook, raised.append
@@ -46,30 +46,30 @@ def engine(request) -> str:
 
 
 @pytest.fixture
-def swift_sweeps(monkeypatch):
+def fast_timeouts(monkeypatch):
     """Our servers look for silent and for slow peers so often that no test waits for it."""
     monkeypatch.setattr("chatlab.socket_impl.CHECK_TIMEOUTS_S", 0.02)
     monkeypatch.setattr("chatlab.grpc_impl.CHECK_TIMEOUTS_S", 0.02)
 
 
 @pytest.fixture
-def open_house(engine, quiet, swift_sweeps):
-    """Opens as many houses as a test needs, with what `House` takes, and closes them all."""
-    houses = []
+def start_server(engine, no_background_output, fast_timeouts):
+    """Starts as many chat servers as a test needs, with what `ChatServer` takes, and closes them all."""
+    chat_servers = []
 
-    def open_house(*args, **options) -> House:
-        houses.append(House(engine, *args, **options).__enter__())
-        return houses[-1]
+    def start_server(*args, **options) -> ChatServer:
+        chat_servers.append(ChatServer(engine, *args, **options).__enter__())
+        return chat_servers[-1]
 
-    yield open_house
-    for house in houses:
-        house.__exit__()
+    yield start_server
+    for chat_server in chat_servers:
+        chat_server.__exit__()
 
 
 @pytest.fixture
-def house(open_house) -> House:
-    """A house with the default limits."""
-    return open_house()
+def chat_server(start_server) -> ChatServer:
+    """A chat server with the default limits."""
+    return start_server()
 
 
 @pytest.fixture

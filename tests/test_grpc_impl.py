@@ -16,7 +16,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from hypothesis import given
-from raw_client import DEADLINE_S, TEXT, House, in_a_loop, until
+from raw_client import DEADLINE_S, TEXT, ChatServer, in_a_loop, until
 from strategies import ANY_ANSWER, ANY_MESSAGE, ANY_REQUEST, TAGS
 
 from chatlab import grpc_impl, relay, serve
@@ -46,33 +46,33 @@ from chatlab.proto import convert
 from chatlab.proto.chat_pb2_grpc import ChatStub
 
 
-class GrpcHouse(House):
-    """A house whose door speaks gRPC."""
+class GrpcChatServer(ChatServer):
+    """A chat server whose endpoint speaks gRPC."""
 
     def __init__(self, engine, style, limits=Limits(), port=0):
-        self.engine, self.style, self.log, self._voices = engine, style, [], ExitStack()
+        self.engine, self.style, self.log, self._clients = engine, style, [], ExitStack()
         self.hub = Hub(Chat(limits=limits), limits, self.log.append)
-        self.door = style.serve(self.hub, engine=engine, port=port)
-        self.address = self.door.address
+        self.endpoint = style.serve(self.hub, engine=engine, port=port)
+        self.address = self.endpoint.address
 
     def client(self, name="", password=""):
         client = self.style.connect(self.address)
-        self._voices.callback(client.close)
+        self._clients.callback(client.close)
         if name:
             client.create_account(name, password)
         return client
 
     def text_client(self):
-        door = TEXT.serve(self.hub)
-        client = TEXT.connect(door.address)
-        self._voices.callback(door.close)
-        self._voices.callback(client.close)
+        endpoint = TEXT.serve(self.hub)
+        client = TEXT.connect(endpoint.address)
+        self._clients.callback(endpoint.close)
+        self._clients.callback(client.close)
         return client
 
     def channel(self):
         """What anybody's gRPC client has."""
         channel = grpc.insecure_channel(f"127.0.0.1:{self.address[1]}", [("grpc.use_local_subchannel_pool", 1)])
-        self._voices.callback(channel.close)
+        self._clients.callback(channel.close)
         return channel
 
     @property
@@ -86,23 +86,23 @@ def style(request):
 
 
 @pytest.fixture
-def open_house(engine, style, quiet, swift_sweeps):
-    houses = []
+def start_server(engine, style, no_background_output, fast_timeouts):
+    chat_servers = []
 
-    def open_house(*args, **options):
-        houses.append(GrpcHouse(engine, style, *args, **options))
-        return houses[-1]
+    def start_server(*args, **options):
+        chat_servers.append(GrpcChatServer(engine, style, *args, **options))
+        return chat_servers[-1]
 
-    yield open_house
-    for house in houses:
-        house.__exit__()
+    yield start_server
+    for chat_server in chat_servers:
+        chat_server.__exit__()
 
 
 # ---- the verbs
 
 
-def test_every_verb_makes_the_round_trip(house):
-    ada, bob = house.client("ada"), house.client("bob")
+def test_every_verb_makes_the_round_trip(chat_server):
+    ada, bob = chat_server.client("ada"), chat_server.client("bob")
     assert ada.list_accounts("*") == Accounts(("ada", "bob"))
     assert ada.send("bob", "hi") == Sent(1, True)
     assert bob.receive(DEADLINE_S) == Arrived(1, "ada", "hi")
@@ -118,8 +118,8 @@ def test_every_verb_makes_the_round_trip(house):
     assert ada.delete_account() == 5
 
 
-def test_events_arrive_in_order(house):
-    ada, bob = house.client("ada"), house.client("bob")
+def test_events_arrive_in_order(chat_server):
+    ada, bob = chat_server.client("ada"), chat_server.client("bob")
     for number in range(300):
         ada.send("bob", str(number))
     assert [bob.receive(DEADLINE_S).text for _ in range(300)] == [str(number) for number in range(300)]
@@ -141,10 +141,10 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_call_is_refused_as_over_text(house, wrong):
-    house.client("eve")
+def test_a_wrong_call_is_refused_as_over_text(chat_server, wrong):
+    chat_server.client("eve")
     refused = []
-    for ada in house.text_client(), house.client():
+    for ada in chat_server.text_client(), chat_server.client():
         ada.create_account("ada")
         with pytest.raises(ChatError) as error:
             WRONG[wrong](ada)
@@ -154,21 +154,21 @@ def test_a_wrong_call_is_refused_as_over_text(house, wrong):
     assert refused[0] == refused[1]
 
 
-def test_a_refusal_brings_its_code_and_a_text_that_is_not_ascii(house):
+def test_a_refusal_brings_its_code_and_a_text_that_is_not_ascii(chat_server):
     with pytest.raises(ChatError) as refused:
-        house.client("ada").send("名前", "hi")
+        chat_server.client("ada").send("名前", "hi")
     assert refused.value.args == ("NO_SUCH_ACCOUNT", "there is no account '名前'")
 
 
-def test_a_password_is_checked_outside_the_turn(house, cheap_hashes):
-    house.client("ada", "sësame").close()
-    ada = house.client()
+def test_a_password_is_checked_outside_the_turn(chat_server, cheap_hashes):
+    chat_server.client("ada", "sësame").close()
+    ada = chat_server.client()
     with pytest.raises(ChatError, match="WRONG_PASSWORD"):
         ada.log_in("ada", "sesame")
     assert ada.log_in("ada", "sësame").name == "ada"
 
 
-def test_a_client_that_vanishes_while_its_password_is_hashed_is_not_logged_in(house, monkeypatch):
+def test_a_client_that_vanishes_while_its_password_is_hashed_is_not_logged_in(chat_server, monkeypatch):
     hashing, gone = threading.Event(), threading.Event()
 
     def slow_hash(password):
@@ -177,21 +177,21 @@ def test_a_client_that_vanishes_while_its_password_is_hashed_is_not_logged_in(ho
         return "hash"
 
     monkeypatch.setattr("chatlab.chat.hub.hash_password", slow_hash)
-    ada = house.client()
+    ada = chat_server.client()
     asking = threading.Thread(target=lambda: pytest.raises(ConnectionLost, ada.create_account, "ada", "secret"))
     asking.start()
     assert hashing.wait(DEADLINE_S)
     ada.transport.abort()
-    until(lambda: not house.sessions)
+    until(lambda: not chat_server.sessions)
     gone.set()
     asking.join()
-    assert house.client("bob").send("bob", "to myself") == Sent(1, True)
-    assert len(house.hub.chat._online) == 1
+    assert chat_server.client("bob").send("bob", "to myself") == Sent(1, True)
+    assert len(chat_server.hub.chat._online) == 1
 
 
-def test_both_styles_and_both_protocols_meet_in_one_chat(house):
-    ada, bob = grpc_impl.grpc_unary().connect(house.address), grpc_impl.grpc_stream().connect(house.address)
-    eve = house.text_client()
+def test_both_styles_and_both_protocols_meet_in_one_chat(chat_server):
+    ada, bob = grpc_impl.grpc_unary().connect(chat_server.address), grpc_impl.grpc_stream().connect(chat_server.address)
+    eve = chat_server.text_client()
     for one, name in (ada, "ada"), (bob, "bob"), (eve, "eve"):
         one.create_account(name)
     for one, other in (ada, "bob"), (bob, "eve"), (eve, "ada"):
@@ -200,8 +200,8 @@ def test_both_styles_and_both_protocols_meet_in_one_chat(house):
     ada.close(), bob.close()
 
 
-def test_one_client_serves_many_threads(house):
-    ada = house.client("ada")
+def test_one_client_serves_many_threads(chat_server):
+    ada = chat_server.client("ada")
     threads = [threading.Thread(target=lambda: [ada.deposit(1) for _ in range(20)]) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -213,29 +213,29 @@ def test_one_client_serves_many_threads(house):
 # ---- sessions
 
 
-def test_the_log_names_peers_as_sockets_do(house):
-    house.client("ada").close()
-    assert re.fullmatch(r"Client \(127\.0\.0\.1, \d+\) connected  \[ ada \]", house.log[0])
-    assert re.fullmatch(r"Client \(127\.0\.0\.1, \d+\) is offline  \[ ada \]", house.log[1])
+def test_the_log_names_peers_as_sockets_do(chat_server):
+    chat_server.client("ada").close()
+    assert re.fullmatch(r"Client \(127\.0\.0\.1, \d+\) connected  \[ ada \]", chat_server.log[0])
+    assert re.fullmatch(r"Client \(127\.0\.0\.1, \d+\) is offline  \[ ada \]", chat_server.log[1])
 
 
-def test_when_close_returns_the_server_has_forgotten(house):
-    house.client("ada").close()
-    assert house.sessions == 0
+def test_when_close_returns_the_server_has_forgotten(chat_server):
+    chat_server.client("ada").close()
+    assert chat_server.sessions == 0
 
 
-def test_close_carries_out_what_was_acknowledged(house):
-    ada, bob = house.client("ada"), house.client("bob")
+def test_close_carries_out_what_was_acknowledged(chat_server):
+    ada, bob = chat_server.client("ada"), chat_server.client("bob")
     for number in range(100):
         ada.send("bob", str(number))
     for _ in range(100):
         bob.receive(DEADLINE_S)
     bob.close()
-    assert house.client().log_in("bob").unread == 0
+    assert chat_server.client().log_in("bob").unread == 0
 
 
-def test_log_out_does_not_overtake_an_acknowledgement(house):
-    ada, bob = house.client("ada"), house.client("bob")
+def test_log_out_does_not_overtake_an_acknowledgement(chat_server):
+    ada, bob = chat_server.client("ada"), chat_server.client("bob")
     for number in range(20):
         ada.send("bob", str(number))
         bob.receive(DEADLINE_S)
@@ -243,8 +243,8 @@ def test_log_out_does_not_overtake_an_acknowledgement(house):
         assert bob.log_in("bob").unread == 0
 
 
-def test_an_event_never_follows_its_reader_into_another_account(house):
-    ada, bob = house.client("ada"), house.client("bob")
+def test_an_event_never_follows_its_reader_into_another_account(chat_server):
+    ada, bob = chat_server.client("ada"), chat_server.client("bob")
     came, hand_up = threading.Event(), ada.transport._on_event
     ada.transport._on_event = lambda event: (came.wait(DEADLINE_S), hand_up(event))
     bob.send("ada", "late")
@@ -253,8 +253,8 @@ def test_an_event_never_follows_its_reader_into_another_account(house):
     assert came.is_set() and not ada.events_waiting
 
 
-def test_an_unclean_exit_takes_the_session_off_line(house):
-    ada, bob = house.client("ada"), house.client("bob")
+def test_an_unclean_exit_takes_the_session_off_line(chat_server):
+    ada, bob = chat_server.client("ada"), chat_server.client("bob")
     ada.join(), bob.join()
     ada.receive(DEADLINE_S)
     bob.transport.abort()
@@ -262,8 +262,8 @@ def test_an_unclean_exit_takes_the_session_off_line(house):
     assert ada.send("bob", "are you there?") == Sent(1, False)
 
 
-def test_a_lost_connection_is_made_again_by_a_log_in(house):
-    ada = house.client("ada")
+def test_a_lost_connection_is_made_again_by_a_log_in(chat_server):
+    ada = chat_server.client("ada")
     ada.transport.abort()
     with pytest.raises(ConnectionLost):
         ada.receive(DEADLINE_S)
@@ -272,47 +272,47 @@ def test_a_lost_connection_is_made_again_by_a_log_in(house):
     assert ada.receive(DEADLINE_S) == Arrived(1, "ada", "hi")
 
 
-def test_64_subscribers_leave_room_for_calls(house):
-    clients = [house.client() for _ in range(64)]
+def test_64_subscribers_leave_room_for_calls(chat_server):
+    clients = [chat_server.client() for _ in range(64)]
     clients[0].create_account("ada")
     for client in clients:
         client.ping()
-    assert house.sessions == 64
+    assert chat_server.sessions == 64
 
 
-def test_a_session_too_many_is_refused_at_once_and_clearly(open_house):
-    house = open_house(Limits(streams=3, sessions=3))
-    clients = [house.client() for _ in range(3)]
+def test_a_session_too_many_is_refused_at_once_and_clearly(start_server):
+    chat_server = start_server(Limits(streams=3, sessions=3))
+    clients = [chat_server.client() for _ in range(3)]
     with pytest.raises(ConnectionLost, match="SERVER_FULL: the server has .*3 sessions and takes no more"):
-        house.client()
+        chat_server.client()
     clients[0].close()
-    house.client("ada")
+    chat_server.client("ada")
 
 
 @pytest.mark.parametrize("metadata", [(), (("session", "guessed"),)])
-def test_no_token_is_refused(house, metadata):
+def test_no_token_is_refused(chat_server, metadata):
     with pytest.raises(grpc.RpcError) as refused:
-        ChatStub(house.channel()).Ping(pb.Ping(), metadata=metadata)
+        ChatStub(chat_server.channel()).Ping(pb.Ping(), metadata=metadata)
     assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
     assert dict(refused.value.trailing_metadata())["code"] == "NO_SESSION"
     assert refused.value.details() == CODES["NO_SESSION"].sentence
 
 
-def test_a_silent_newcomer_is_sent_away(open_house):
-    ada = open_house(Limits(first_frame_s=0.05)).client()
+def test_a_silent_newcomer_is_sent_away(start_server):
+    ada = start_server(Limits(first_frame_s=0.05)).client()
     assert ada.receive(DEADLINE_S) == Goodbye("no complete request within 0.05 s")
     with pytest.raises(ConnectionLost, match="no complete request"):
         ada.receive(DEADLINE_S)
 
 
 @pytest.mark.parametrize("way", ["Events", "Stream"])
-def test_a_reader_that_stalls_is_cut_and_stops_nobody(open_house, way):
-    house = open_house(Limits(outbox=50, linger_s=0.05))
-    stalled = _never_read(ChatStub(house.channel()), way)
-    ada, bob = house.client("ada"), house.client("bob")
+def test_a_reader_that_stalls_is_cut_and_stops_nobody(start_server, way):
+    chat_server = start_server(Limits(outbox=50, linger_s=0.05))
+    stalled = _never_read(ChatStub(chat_server.channel()), way)
+    ada, bob = chat_server.client("ada"), chat_server.client("bob")
     ada.join(), bob.join()
-    until(lambda: len(house.hub.chat._rooms["lobby"]) == 3)
-    while house.sessions == 3:
+    until(lambda: len(chat_server.hub.chat._rooms["lobby"]) == 3)
+    while chat_server.sessions == 3:
         ada.say("x" * 60_000)
         while not isinstance(bob.receive(DEADLINE_S), Heard):
             pass
@@ -338,20 +338,20 @@ def _never_read(stub, way):
     return stream
 
 
-def test_a_door_closes_though_somebody_does_not_read(open_house):
-    house = open_house(Limits(linger_s=0.05))
-    stalled = _never_read(ChatStub(house.channel()), "Stream")
-    ada = house.client("ada")
+def test_a_endpoint_closes_though_somebody_does_not_read(start_server):
+    chat_server = start_server(Limits(linger_s=0.05))
+    stalled = _never_read(ChatStub(chat_server.channel()), "Stream")
+    ada = chat_server.client("ada")
     ada.join()
     for _ in range(200):
         ada.say("x" * 60_000)
-    house.door.close()
-    assert house.sessions == 0
+    chat_server.endpoint.close()
+    assert chat_server.sessions == 0
     stalled.cancel()
 
 
-def test_an_ask_that_says_nothing_known_is_refused_under_its_tag(house):
-    told = ChatStub(house.channel()).Stream(iter([pb.Ask(tag=7), pb.Ask(tag=8, ping=pb.Ping())]))
+def test_an_ask_that_says_nothing_known_is_refused_under_its_tag(chat_server):
+    told = ChatStub(chat_server.channel()).Stream(iter([pb.Ask(tag=7), pb.Ask(tag=8, ping=pb.Ping())]))
     first, second = [convert.from_told(one) for one in told]
     assert (first[0], first[1].code) == (7, "MALFORMED")
     assert second[0] == 8
@@ -360,24 +360,24 @@ def test_an_ask_that_says_nothing_known_is_refused_under_its_tag(house):
 # ---- limits, ends and interrupts
 
 
-def test_an_oversize_request_is_refused_and_the_connection_lives(house):
-    ada = house.client("ada")
+def test_an_oversize_request_is_refused_and_the_connection_lives(chat_server):
+    ada = chat_server.client("ada")
     with pytest.raises(ChatError) as refused:
         ada.send("ada", "x" * (2 << 20))
     assert refused.value.code == "FRAME_TOO_LONG"
     ada.ping()
 
 
-def test_an_oversize_request_for_a_smaller_server_says_so_too(open_house, style):
-    ada = open_house(Limits(frame=2_000)).client("ada")
+def test_an_oversize_request_for_a_smaller_server_says_so_too(start_server, style):
+    ada = start_server(Limits(frame=2_000)).client("ada")
     with pytest.raises((ChatError, ConnectionLost), match="FRAME_TOO_LONG.*larger than max"):
         ada.send("ada", "x" * 3_000)
     if style.name == "grpc":
         ada.ping()
 
 
-def test_an_answer_that_fits_no_frame_is_refused(open_house):
-    ada = open_house(Limits(frame=2_000)).client("ada")
+def test_an_answer_that_fits_no_frame_is_refused(start_server):
+    ada = start_server(Limits(frame=2_000)).client("ada")
     for _ in range(3):
         ada.send("ada", "x" * 1_000)
     with pytest.raises(ChatError, match="FRAME_TOO_LONG: the answer does not fit"):
@@ -385,9 +385,9 @@ def test_an_answer_that_fits_no_frame_is_refused(open_house):
     ada.ping()
 
 
-def test_a_server_that_stops_says_goodbye(house):
-    ada = house.client("ada")
-    house.door.close()
+def test_a_server_that_stops_says_goodbye(chat_server):
+    ada = chat_server.client("ada")
+    chat_server.endpoint.close()
     assert ada.receive(DEADLINE_S) == Goodbye("the server stops")
     for _ in range(2):  # and whoever asks once more hears the same
         with pytest.raises(ConnectionLost, match="the server stops"):
@@ -396,29 +396,31 @@ def test_a_server_that_stops_says_goodbye(house):
         ada.ping()
 
 
-def test_a_port_is_free_again_at_once(house, open_house):
-    house.client("ada")
-    house.door.close()
-    open_house(port=house.address[1]).client("bob")
+def test_a_port_is_free_again_at_once(chat_server, start_server):
+    chat_server.client("ada")
+    chat_server.endpoint.close()
+    start_server(port=chat_server.address[1]).client("bob")
 
 
-def test_a_port_in_use_is_named_as_by_sockets(house, style, engine):
+def test_a_port_in_use_is_named_as_by_sockets(chat_server, style, engine):
     for implementation in TEXT, style:
         with pytest.raises(OSError) as error:
-            implementation.serve(house.hub, engine=engine, port=house.address[1])
+            implementation.serve(chat_server.hub, engine=engine, port=chat_server.address[1])
         assert error.value.errno == errno.EADDRINUSE
-        assert error.value.strerror == f"cannot listen at 127.0.0.1, port {house.address[1]}: Address already in use"
+        assert (
+            error.value.strerror == f"cannot listen at 127.0.0.1, port {chat_server.address[1]}: Address already in use"
+        )
 
 
-def test_where_nobody_listens_nobody_answers(house, style):
-    house.door.close()
-    with pytest.raises(ConnectionLost, match=f"cannot connect to 127.0.0.1:{house.address[1]}: "):
-        style.connect(house.address)
+def test_where_nobody_listens_nobody_answers(chat_server, style):
+    chat_server.endpoint.close()
+    with pytest.raises(ConnectionLost, match=f"cannot connect to 127.0.0.1:{chat_server.address[1]}: "):
+        style.connect(chat_server.address)
 
 
-def test_an_interrupted_call_leaves_the_client_usable(house):
-    ada = house.client("ada")
-    with house.hub._lock:
+def test_an_interrupted_call_leaves_the_client_usable(chat_server):
+    ada = chat_server.client("ada")
+    with chat_server.hub._lock:
         interrupting = threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
         interrupting.start()
         with pytest.raises(KeyboardInterrupt):
@@ -450,9 +452,12 @@ def test_the_header_of_a_deadline_is_the_same_at_any_moment():
 # ---- in an event loop
 
 
-def test_an_async_client_has_the_same_verbs(house, style):
+def test_an_async_client_has_the_same_verbs(chat_server, style):
     async def conversation():
-        async with await style.connect_async(house.address) as ada, await style.connect_async(house.address) as bob:
+        async with (
+            await style.connect_async(chat_server.address) as ada,
+            await style.connect_async(chat_server.address) as bob,
+        ):
             await ada.create_account("ada")
             await bob.create_account("bob", "secret")
             sent = await asyncio.gather(*[ada.send("bob", str(number)) for number in range(50)])
@@ -460,17 +465,17 @@ def test_an_async_client_has_the_same_verbs(house, style):
             assert [(await bob.receive(DEADLINE_S)).number for _ in range(50)] == list(range(1, 51))
             with pytest.raises(ChatError, match="NO_SUCH_ACCOUNT: there is no account '名前'"):
                 await ada.send("名前", "hi")
-        return house.sessions
+        return chat_server.sessions
 
     assert in_a_loop(conversation()) == 0
-    assert house.client().log_in("bob", "secret").unread == 0
+    assert chat_server.client().log_in("bob", "secret").unread == 0
 
 
-def test_a_cancelled_verb_leaves_the_async_client_usable(house, style):
+def test_a_cancelled_verb_leaves_the_async_client_usable(chat_server, style):
     async def conversation():
-        async with await style.connect_async(house.address) as ada:
+        async with await style.connect_async(chat_server.address) as ada:
             await ada.create_account("ada")
-            with house.hub._lock:
+            with chat_server.hub._lock:
                 with pytest.raises(TimeoutError):
                     await asyncio.wait_for(ada.ping(), 0.05)
             assert await ada.deposit(3) == 3
@@ -478,11 +483,11 @@ def test_a_cancelled_verb_leaves_the_async_client_usable(house, style):
     in_a_loop(conversation())
 
 
-def test_an_async_client_hears_of_the_end(house, style):
+def test_an_async_client_hears_of_the_end(chat_server, style):
     async def conversation():
-        ada = await style.connect_async(house.address)
+        ada = await style.connect_async(chat_server.address)
         await ada.create_account("ada")
-        await asyncio.to_thread(house.door.close)
+        await asyncio.to_thread(chat_server.endpoint.close)
         assert await ada.receive(DEADLINE_S) == Goodbye("the server stops")
         with pytest.raises(ConnectionLost, match="the server stops"):
             await ada.receive(DEADLINE_S)
@@ -495,10 +500,10 @@ def test_an_async_client_hears_of_the_end(house, style):
     in_a_loop(conversation())
 
 
-def test_closing_an_async_client_ends_its_calls_as_lost(house, style):
+def test_closing_an_async_client_ends_its_calls_as_lost(chat_server, style):
     async def conversation():
-        ada = await style.connect_async(house.address)
-        with house.hub._lock:
+        ada = await style.connect_async(chat_server.address)
+        with chat_server.hub._lock:
             asking = asyncio.ensure_future(ada.ping())
             await asyncio.sleep(0)
             await ada.transport.abort()
@@ -511,12 +516,12 @@ def test_closing_an_async_client_ends_its_calls_as_lost(house, style):
 # ---- what comes with a gRPC server
 
 
-def test_reflection_lists_the_chat(house):
-    assert "chatlab.v1.Chat" in ProtoReflectionDescriptorDatabase(house.channel()).get_services()
+def test_reflection_lists_the_chat(chat_server):
+    assert "chatlab.v1.Chat" in ProtoReflectionDescriptorDatabase(chat_server.channel()).get_services()
 
 
-def test_health_says_serving(house):
-    stub = health_pb2_grpc.HealthStub(house.channel())
+def test_health_says_serving(chat_server):
+    stub = health_pb2_grpc.HealthStub(chat_server.channel())
     for service in "", "chatlab.v1.Chat":
         answer = stub.Check(health_pb2.HealthCheckRequest(service=service))
         assert answer.status == health_pb2.HealthCheckResponse.SERVING

@@ -43,7 +43,7 @@ def ran(program, *args):
 
 @PLACES
 @PROTOCOLS
-def test_a_cell_starts_a_server_and_two_users_talk(quiet, where, protocol):
+def test_a_cell_starts_a_server_and_two_users_talk(no_background_output, where, protocol):
     with chatlab.serve(protocol, where=where) as server:
         ann, bob = server.users("ann", "bob")
         ann.send("bob", "hi")
@@ -51,7 +51,7 @@ def test_a_cell_starts_a_server_and_two_users_talk(quiet, where, protocol):
 
 
 @PLACES
-def test_one_chat_has_two_doors(quiet, where):
+def test_one_chat_has_two_doors(no_background_output, where):
     with chatlab.serve("text", "grpc", where=where) as server:
         ann, bob = server.users("ann", "bob", protocol={"ann": "text", "bob": "grpc"})
         ann.send("bob", "hi")
@@ -137,7 +137,7 @@ def test_the_log_says_who_came_and_who_left():
         assert [line.split(") ")[1] for line in server.log] == ["connected  [ ann ]", "is offline  [ ann ]"]
 
 
-def test_nothing_is_printed_while_many_come_and_go(quiet, engine):
+def test_nothing_is_printed_while_many_come_and_go(no_background_output, engine):
     with chatlab.serve("text", "grpc", "grpc-stream", engine=engine) as server:
         for protocol in server.addresses:
             for client in server.users(*(f"{protocol}{n}" for n in range(5)), protocol=protocol):

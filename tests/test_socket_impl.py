@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from raw_client import DEADLINE_S, TEXT, House, Raw, in_a_loop, until
+from raw_client import DEADLINE_S, TEXT, ChatServer, RawClient, in_a_loop, until
 
 import chatlab
 from chatlab.codecs.connection import Connection
@@ -36,8 +36,8 @@ from chatlab.transport.serving import listen
 # ---- the blocking client
 
 
-def test_every_verb_returns_what_it_is_about(house):
-    ada, bob = house.client(), house.client("bob")
+def test_every_verb_returns_what_it_is_about(chat_server):
+    ada, bob = chat_server.client(), chat_server.client("bob")
     assert ada.create_account("ada") == Account(2, "ada")
     assert ada.list_accounts("*a*") == Accounts(("ada",))
     assert ada.send("bob", "hi") == Sent(1, delivered=True)
@@ -52,16 +52,16 @@ def test_every_verb_returns_what_it_is_about(house):
     assert ada.delete_account() == 70
 
 
-def test_a_refusal_is_raised_where_it_was_asked_and_the_connection_lives(house):
-    ada = house.client("ada")
+def test_a_refusal_is_raised_where_it_was_asked_and_the_connection_lives(chat_server):
+    ada = chat_server.client("ada")
     with pytest.raises(ChatError) as refusal:
         ada.send("nobody", "hi")
     assert refusal.value.code == "NO_SUCH_ACCOUNT"
     ada.ping()
 
 
-def test_events_come_in_the_order_in_which_the_server_announced_them(house):
-    ada, bob = house.client("ada"), house.client("bob")
+def test_events_come_in_the_order_in_which_the_server_announced_them(chat_server):
+    ada, bob = chat_server.client("ada"), chat_server.client("bob")
     ada.join()
     bob.join()
     bob.say("one")
@@ -76,13 +76,13 @@ def test_events_come_in_the_order_in_which_the_server_announced_them(house):
     ]
 
 
-def test_waiting_for_an_event_has_a_deadline(house):
+def test_waiting_for_an_event_has_a_deadline(chat_server):
     with pytest.raises(TimeoutError, match="no event within 0.01 s"):
-        house.client("ada").receive(timeout_s=0.01)
+        chat_server.client("ada").receive(timeout_s=0.01)
 
 
-def test_many_threads_may_share_a_client(house):
-    ada = house.client("ada")
+def test_many_threads_may_share_a_client(chat_server):
+    ada = chat_server.client("ada")
     threads = [threading.Thread(target=lambda: [ada.deposit(1) for _ in range(50)]) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -91,10 +91,10 @@ def test_many_threads_may_share_a_client(house):
     assert ada.balance() == 400
 
 
-def test_a_client_that_closes_has_all_it_asked_carried_out(house):
-    ada = house.client("ada")
+def test_a_client_that_closes_has_all_it_asked_carried_out(chat_server):
+    ada = chat_server.client("ada")
     ada.join()
-    with house.client("bob") as bob:
+    with chat_server.client("bob") as bob:
         bob.join()
     assert [ada.receive(1), ada.receive(1)] == [Entered("lobby", "bob"), Left("lobby", "bob")]
 
@@ -106,9 +106,9 @@ def test_nobody_at_the_address_is_a_lost_connection():
         TEXT.connect(address)
 
 
-def test_when_the_server_stops_its_clients_are_told_why(house):
-    ada = house.client("ada")
-    house.door.close()
+def test_when_the_server_stops_its_clients_are_told_why(chat_server):
+    ada = chat_server.client("ada")
+    chat_server.endpoint.close()
     assert ada.receive(1) == Goodbye("the server stops")
     with pytest.raises(ConnectionLost, match="the server stops"):
         ada.receive(1)
@@ -194,19 +194,19 @@ def test_the_end_of_an_old_connection_does_not_end_the_new_one(impostor, aside):
     new.close()
 
 
-def test_a_log_in_after_a_lost_connection_connects_again(open_house):
-    first = open_house()
+def test_a_log_in_after_a_lost_connection_connects_again(start_server):
+    first = start_server()
     ada = first.client("ada")
-    first.door.close()
+    first.endpoint.close()
     with pytest.raises(ConnectionLost):
         ada.ping()
-    open_house(chat=first.hub.chat, port=first.address[1])
+    start_server(chat=first.hub.chat, port=first.address[1])
     assert ada.log_in("ada") == Account(1, "ada")
     ada.ping()
 
 
-def test_a_value_of_the_wrong_type_never_reaches_the_wire(house):
-    ada = house.client("ada")
+def test_a_value_of_the_wrong_type_never_reaches_the_wire(chat_server):
+    ada = chat_server.client("ada")
     with pytest.raises(TypeError, match="amount is a whole number"):
         ada.deposit("5")
     with pytest.raises(TypeError, match="text is a string"):
@@ -215,13 +215,13 @@ def test_a_value_of_the_wrong_type_never_reaches_the_wire(house):
         ada.deposit(2**63)
 
 
-def test_half_a_character_is_refused_before_it_is_sent(house):
+def test_half_a_character_is_refused_before_it_is_sent(chat_server):
     with pytest.raises(ChatError, match="lone surrogate"):
-        house.client("ada").send("ada", "\ud83d")
+        chat_server.client("ada").send("ada", "\ud83d")
 
 
-def test_a_request_over_the_frame_limit_is_refused_and_the_connection_lives(house):
-    ada = house.client("ada")
+def test_a_request_over_the_frame_limit_is_refused_and_the_connection_lives(chat_server):
+    ada = chat_server.client("ada")
     with pytest.raises(ChatError) as refusal:
         ada.send("ada", "x" * (1 << 20))
     assert refusal.value.code == "FRAME_TOO_LONG"
@@ -231,9 +231,9 @@ def test_a_request_over_the_frame_limit_is_refused_and_the_connection_lives(hous
 # ---- the async client
 
 
-def test_the_async_client_has_the_same_verbs_and_the_same_results(house):
+def test_the_async_client_has_the_same_verbs_and_the_same_results(chat_server):
     async def chat():
-        ada, bob = await TEXT.connect_async(house.address), await TEXT.connect_async(house.address)
+        ada, bob = await TEXT.connect_async(chat_server.address), await TEXT.connect_async(chat_server.address)
         async with ada, bob:
             await ada.create_account("ada")
             await bob.create_account("bob")
@@ -247,9 +247,9 @@ def test_the_async_client_has_the_same_verbs_and_the_same_results(house):
     in_a_loop(chat())
 
 
-def test_many_requests_of_an_async_client_are_under_way_at_once(house):
+def test_many_requests_of_an_async_client_are_under_way_at_once(chat_server):
     async def chat():
-        async with await TEXT.connect_async(house.address) as ada:
+        async with await TEXT.connect_async(chat_server.address) as ada:
             await ada.create_account("ada")
             balances = await asyncio.gather(*[ada.deposit(1) for _ in range(200)])
             assert balances == list(range(1, 201))
@@ -257,9 +257,9 @@ def test_many_requests_of_an_async_client_are_under_way_at_once(house):
     in_a_loop(chat())
 
 
-def test_an_async_wait_for_an_event_has_a_deadline(house):
+def test_an_async_wait_for_an_event_has_a_deadline(chat_server):
     async def chat():
-        async with await TEXT.connect_async(house.address) as ada:
+        async with await TEXT.connect_async(chat_server.address) as ada:
             with pytest.raises(TimeoutError):
                 await ada.receive(0.01)
             await ada.ping()
@@ -267,9 +267,9 @@ def test_an_async_wait_for_an_event_has_a_deadline(house):
     in_a_loop(chat())
 
 
-def test_an_async_call_that_is_cancelled_harms_no_other(house):
+def test_an_async_call_that_is_cancelled_harms_no_other(chat_server):
     async def chat():
-        async with await TEXT.connect_async(house.address) as ada:
+        async with await TEXT.connect_async(chat_server.address) as ada:
             await ada.create_account("ada")
             asking = asyncio.ensure_future(ada.deposit(5))
             await asyncio.sleep(0)
@@ -279,17 +279,17 @@ def test_an_async_call_that_is_cancelled_harms_no_other(house):
     in_a_loop(chat())
 
 
-def test_an_async_client_is_told_that_the_server_stopped_and_connects_again(open_house):
-    first = open_house()
+def test_an_async_client_is_told_that_the_server_stopped_and_connects_again(start_server):
+    first = start_server()
 
     async def chat():
         async with await TEXT.connect_async(first.address) as ada:
             await ada.create_account("ada")
-            await asyncio.to_thread(first.door.close)
+            await asyncio.to_thread(first.endpoint.close)
             assert await ada.receive(1) == Goodbye("the server stops")
             with pytest.raises(ConnectionLost):
                 await ada.ping()
-            await asyncio.to_thread(open_house, chat=first.hub.chat, port=first.address[1])
+            await asyncio.to_thread(start_server, chat=first.hub.chat, port=first.address[1])
             assert await ada.log_in("ada") == Account(1, "ada")
 
     in_a_loop(chat())
@@ -305,97 +305,97 @@ def test_an_async_client_that_nobody_answers_is_lost():
 # ---- servers
 
 
-def test_two_doors_lead_to_one_chat(quiet):
-    with House("threads") as one:
+def test_two_endpoints_lead_to_one_chat(no_background_output):
+    with ChatServer("threads") as one:
         other = TEXT.serve(one.hub, engine="loop")
         ada = one.client("ada")
         with TEXT.connect(other.address) as bob:
             bob.create_account("bob")
-            ada.send("bob", "through the other door")
-            assert bob.receive(1).text == "through the other door"
+            ada.send("bob", "through the other endpoint")
+            assert bob.receive(1).text == "through the other endpoint"
             bob.send("ada", "and back")
             assert ada.receive(1).text == "and back"
         other.close()
 
 
-def test_a_server_on_a_taken_port_says_which(house):
-    with pytest.raises(OSError, match=f"cannot listen at 127.0.0.1, port {house.address[1]}"):
-        House(house.engine, port=house.address[1])
+def test_a_server_on_a_taken_port_says_which(chat_server):
+    with pytest.raises(OSError, match=f"cannot listen at 127.0.0.1, port {chat_server.address[1]}"):
+        ChatServer(chat_server.engine, port=chat_server.address[1])
 
 
-def test_closing_a_door_twice_is_fine(house):
-    house.door.close()
-    house.door.close()
+def test_closing_a_endpoint_twice_is_fine(chat_server):
+    chat_server.endpoint.close()
+    chat_server.endpoint.close()
 
 
-def test_nothing_of_a_server_is_left_when_its_door_is_closed(open_house):
+def test_nothing_of_a_server_is_left_when_its_endpoint_is_closed(start_server):
     before = set(threading.enumerate())
-    house = open_house()
-    voices = [house.raw(f"u{n}") for n in range(10)]
-    house.door.close()
-    assert [voice.rest() for voice in voices] == [["goodbye|the server stops"]] * 10
+    chat_server = start_server()
+    clients = [chat_server.raw(f"u{n}") for n in range(10)]
+    chat_server.endpoint.close()
+    assert [client.rest() for client in clients] == [["goodbye|the server stops"]] * 10
     left = {thread for thread in set(threading.enumerate()) - before if thread.name != "chatlab-loop"}
     assert not left
-    assert repr(house.hub).startswith("<Hub of 0 sessions")
+    assert repr(chat_server.hub).startswith("<Hub of 0 sessions")
 
 
 @pytest.mark.timing
-def test_a_door_closes_soon_although_a_peer_does_not_read(open_house):
-    house = open_house(Limits(linger_s=0.1))
-    stuck, ada = house.raw("stuck", receive_buffer=4096), house.client("ada")
+def test_a_endpoint_closes_soon_although_a_peer_does_not_read(start_server):
+    chat_server = start_server(Limits(linger_s=0.1))
+    stuck, ada = chat_server.raw("stuck", receive_buffer=4096), chat_server.client("ada")
     for _ in range(300):
         ada.send("stuck", "x" * 60_000)
     started = time.monotonic()
-    house.door.close()
+    chat_server.endpoint.close()
     assert time.monotonic() - started < 2
     assert stuck.sock.fileno() > 0
 
 
-def test_a_server_still_answers_in_a_process_with_many_open_files(engine, quiet):
+def test_a_server_still_answers_in_a_process_with_many_open_files(engine, no_background_output):
     files = [socket.socket() for _ in range(1_100)]
     try:
-        with House(engine) as house:
-            house.client("ada").ping()
+        with ChatServer(engine) as chat_server:
+            chat_server.client("ada").ping()
     finally:
         for file in files:
             file.close()
 
 
-def test_the_log_tells_who_came_and_who_went(house):
-    with house.client("tesla"):
-        assert "connected  [ tesla ]" in house.log[-1]
-    until(lambda: "offline  [ tesla ]" in house.log[-1])
-    assert house.log[-1].startswith("Client (127.0.0.1, ")
+def test_the_log_tells_who_came_and_who_went(chat_server):
+    with chat_server.client("tesla"):
+        assert "connected  [ tesla ]" in chat_server.log[-1]
+    until(lambda: "offline  [ tesla ]" in chat_server.log[-1])
+    assert chat_server.log[-1].startswith("Client (127.0.0.1, ")
 
 
-def test_a_server_shows_how_many_clients_it_has(house):
-    house.raw("ada")
-    house.raw("bob")
-    assert repr(house.door).endswith("Server over text, 2 clients>")
+def test_a_server_shows_how_many_clients_it_has(chat_server):
+    chat_server.raw("ada")
+    chat_server.raw("bob")
+    assert repr(chat_server.endpoint).endswith("Server over text, 2 clients>")
 
 
-def test_a_deleted_accounts_other_connection_is_told_and_may_start_again(house):
-    ada, second = house.client("ada"), house.client()
+def test_a_deleted_accounts_other_connection_is_told_and_may_start_again(chat_server):
+    ada, second = chat_server.client("ada"), chat_server.client()
     second.log_in("ada")
     ada.delete_account()
     assert isinstance(second.receive(1), LoggedOut)
     assert second.create_account("eve").name == "eve"
 
 
-def test_the_server_listens_on_ipv6_too(engine, quiet):
+def test_the_server_listens_on_ipv6_too(engine, no_background_output):
     from chatlab.chat.hub import Hub
 
     try:
-        door = TEXT.serve(Hub(), engine=engine, host="::1")
+        endpoint = TEXT.serve(Hub(), engine=engine, host="::1")
     except OSError:
         pytest.skip("this machine has no IPv6")
-    with TEXT.connect(door.address) as ada:
+    with TEXT.connect(endpoint.address) as ada:
         ada.create_account("ada")
-    door.close()
+    endpoint.close()
 
 
-def test_a_raw_line_and_a_client_are_the_same_to_the_server(house):
-    ada, bob = Raw(house.address), house.client("bob")
+def test_a_raw_line_and_a_client_are_the_same_to_the_server(chat_server):
+    ada, bob = RawClient(chat_server.address), chat_server.client("bob")
     assert ada.ask("1|ada") == "account|2|ada|0|0"
     bob.send("ada", "hi")
     assert ada.line() == "arrived|1|bob|no|hi"
@@ -403,8 +403,8 @@ def test_a_raw_line_and_a_client_are_the_same_to_the_server(house):
 
 
 @pytest.mark.parametrize("served, spoken", list(itertools.permutations(["text", "json", "binary", "protobuf"], 2)))
-def test_a_client_at_the_wrong_door_is_told_at_once(engine, served, spoken):
-    with chatlab.serve(served, engine=engine, name="wrong door") as server:
+def test_a_client_at_the_wrong_endpoint_is_told_at_once(engine, served, spoken):
+    with chatlab.serve(served, engine=engine, name="wrong endpoint") as server:
         with (
             chatlab.connect(*server.address, spoken) as client,
             pytest.raises(ConnectionLost, match=f"does it speak {spoken}"),
@@ -412,7 +412,7 @@ def test_a_client_at_the_wrong_door_is_told_at_once(engine, served, spoken):
             client.ping()
 
 
-def test_a_preface_at_a_door_of_lines_is_told_apart_from_typing():
+def test_a_preface_at_a_endpoint_of_lines_is_told_apart_from_typing():
     server = Connection(TextCodec())
     assert server.receive(b"CL") == server.receive(b"B\x01") == []
     assert str(server.error) == "CLB, version 1, is another protocol; this port speaks text"
@@ -437,10 +437,10 @@ def test_a_thread_server_without_threads_refuses_and_lives_on(monkeypatch):
 
     failing = [True]
     monkeypatch.setattr(threading.Thread, "start", no_more)
-    with House("threads") as house:
-        assert house.raw().rest() == ["!|SERVER_FULL|the server has no more threads; try again later"]
-        assert house.raw().ask("14") == "pong"
-        assert any("a newcomer was refused" in line for line in house.log)
+    with ChatServer("threads") as chat_server:
+        assert chat_server.raw().rest() == ["!|SERVER_FULL|the server has no more threads; try again later"]
+        assert chat_server.raw().ask("14") == "pong"
+        assert any("a newcomer was refused" in line for line in chat_server.log)
 
 
 # ---- a codec with a mistake in it

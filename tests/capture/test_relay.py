@@ -6,7 +6,7 @@ import struct
 from contextlib import ExitStack, closing
 
 import pytest
-from raw_client import DEADLINE_S, Raw, until
+from raw_client import DEADLINE_S, RawClient, until
 
 import chatlab
 from chatlab.capture.tcp_relay import relay
@@ -15,7 +15,7 @@ from chatlab.messages import ConnectionLost
 
 
 @pytest.fixture
-def server(quiet):
+def server(no_background_output):
     with chatlab.serve("text", name="behind the relay") as server:
         yield server
 
@@ -39,7 +39,7 @@ class Upstream:
         return "raw", self, self.addresses["raw"]
 
     def connect(self, address):
-        return Raw(address)
+        return RawClient(address)
 
     def accept(self):
         sock = self._ends.enter_context(self.listener.accept()[0])
@@ -48,7 +48,7 @@ class Upstream:
 
 
 @pytest.fixture
-def upstream(quiet):
+def upstream(no_background_output):
     with ExitStack() as ends:
         yield Upstream(ends)
 
@@ -66,15 +66,15 @@ def test_a_client_talks_through_it(tap):
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "grpc-stream"])
-def test_it_carries_any_protocol(quiet, protocol):
+def test_it_carries_any_protocol(no_background_output, protocol):
     with chatlab.serve(protocol, name="behind the relay") as server, relay(server) as tap:
         tap.connect().create_account("ann")
         assert tap.bytes_up > 100
 
 
-def test_it_goes_to_the_door_that_was_named(quiet):
+def test_it_goes_to_the_door_that_was_named(no_background_output):
     with chatlab.serve("grpc", "text", name="behind the relay") as server, relay(server, "text") as tap:
-        with closing(Raw(tap.address)) as raw:
+        with closing(RawClient(tap.address)) as raw:
             assert raw.ask("14") == "pong"
 
 

@@ -14,7 +14,7 @@ def sent(at_s, who, to, text, number):
     )
 
 
-def test_a_text_that_was_sent_to_an_id_is_matched_with_its_arrival(quiet):
+def test_a_text_that_was_sent_to_an_id_is_matched_with_its_arrival(no_background_output):
     with chatlab.serve("text") as server:
         ann, bob = server.users("ann", "bob")
         number = str(bob.account.id)

@@ -1,7 +1,7 @@
-"""The two voices of the tests, and the house they speak in.
+"""A raw client and a chat server for tests.
 
-`Raw` types bytes into a real socket, as a hostile or a clumsy peer does; the package's own clients do the rest. Nothing
-here is a mock and nothing sleeps: every wait is for something, with a deadline.
+`RawClient` types bytes into a real socket, as a hostile or a clumsy peer does; the package's own clients do the rest.
+Nothing here is a mock and nothing sleeps: every wait is for something, with a deadline.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ DEADLINE_S = 30.0
 TEXT = SocketImplementation(TextCodec())
 
 
-class Raw:
+class RawClient:
     """One end of a TCP connection that says what it likes. `receive_buffer` makes it a reader that is soon full."""
 
     def __init__(self, address, receive_buffer=None):
@@ -94,36 +94,36 @@ class Raw:
         self.sock.close()
 
 
-class House:
-    """A door to a chat, and the voices that speak at it. Leaving it closes the voices, then the door."""
+class ChatServer:
+    """A chat with one endpoint, and the clients that use it. Leaving it closes the clients, then the endpoint."""
 
     def __init__(self, engine: str, limits: Limits = Limits(), chat: Chat | None = None, port: int = 0):
         self.engine, self.limits = engine, limits
         self.log: list[str] = []
         self.hub = Hub(chat or Chat(limits=limits), limits, self.log.append)
-        self.door = TEXT.serve(self.hub, engine=engine, port=port)
-        self.address = self.door.address
-        self._voices = ExitStack()
+        self.endpoint = TEXT.serve(self.hub, engine=engine, port=port)
+        self.address = self.endpoint.address
+        self._clients = ExitStack()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self._voices.close()
-        self.door.close()
+        self._clients.close()
+        self.endpoint.close()
 
     def client(self, name: str = "", password: str = ""):
         """A blocking client of the package; with a name, its account is created."""
         client = TEXT.connect(self.address)
-        self._voices.callback(client.close)
+        self._clients.callback(client.close)
         if name:
             client.create_account(name, password)
         return client
 
-    def raw(self, name: str = "", receive_buffer=None) -> Raw:
+    def raw(self, name: str = "", receive_buffer=None) -> RawClient:
         """A raw socket; with a name, its account is created and the answer read."""
-        raw = Raw(self.address, receive_buffer)
-        self._voices.callback(raw.close)
+        raw = RawClient(self.address, receive_buffer)
+        self._clients.callback(raw.close)
         if name:
             raw.ask(f"1|{name}")
         return raw

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from raw_client import Raw
+from raw_client import RawClient
 
 import chatlab
 from chatlab import messages
@@ -37,13 +37,13 @@ EXCHANGES = blocks("exchange")
 @pytest.mark.parametrize(
     "options, lines", EXCHANGES, ids=[f"{n}: {lines[0]}" for n, (_, lines) in enumerate(EXCHANGES)]
 )
-def test_an_exchange_happens_as_written(open_house, options, lines):
+def test_an_exchange_happens_as_written(start_server, options, lines):
     limits = dict(option.split("=") for option in options.split())
-    house = open_house(Limits(**{name: int(value) for name, value in limits.items()}))
+    chat_server = start_server(Limits(**{name: int(value) for name, value in limits.items()}))
     voices, ended = {}, set()
     for line in lines:
         speaker, number, rest = re.fullmatch(r"([CS])(\d?)(.*)", line).groups()
-        voice = voices.get(number) or voices.setdefault(number, house.raw())
+        voice = voices.get(number) or voices.setdefault(number, chat_server.raw())
         if rest == " closes.":
             assert voice.rest() == [], line
             ended.add(voice)
@@ -63,9 +63,9 @@ PIPED = [lines for _, lines in blocks("console") if "printf" in lines[0]]
 
 
 @pytest.mark.parametrize("lines", PIPED)
-def test_what_is_piped_into_nc_is_answered_as_written(house, lines):
+def test_what_is_piped_into_nc_is_answered_as_written(chat_server, lines):
     printf = re.fullmatch(r"\$ (printf '.*') \| nc 127.0.0.1 \d+", lines[0])[1]
-    voice = house.raw()
+    voice = chat_server.raw()
     voice.send_bytes(subprocess.run(printf, shell=True, capture_output=True, timeout=60).stdout)
     voice.end()
     assert voice.rest() == lines[1:]
@@ -155,7 +155,10 @@ JSON_EXCHANGES = blocks("json-exchange")
 @pytest.mark.parametrize("lines", [lines for _, lines in JSON_EXCHANGES])
 @pytest.mark.parametrize("engine", ["threads", "loop"])
 def test_an_exchange_in_json_happens_as_written(engine, lines):
-    with chatlab.serve("json", engine=engine, name=f"doc-{engine}") as server, closing(Raw(server.address)) as voice:
+    with (
+        chatlab.serve("json", engine=engine, name=f"doc-{engine}") as server,
+        closing(RawClient(server.address)) as voice,
+    ):
         for line in lines:
             speaker, _, said = line.partition(": ")
             if speaker == "C":
@@ -170,7 +173,10 @@ HEX_EXCHANGES = blocks("hex-exchange")
 @pytest.mark.parametrize("protocol, lines", HEX_EXCHANGES, ids=[f"{p}: {lines[0]}" for p, lines in HEX_EXCHANGES])
 @pytest.mark.parametrize("engine", ["threads", "loop"])
 def test_an_exchange_in_hex_happens_as_written(engine, protocol, lines):
-    with chatlab.serve(protocol, engine=engine, name=f"doc-{engine}") as server, closing(Raw(server.address)) as voice:
+    with (
+        chatlab.serve(protocol, engine=engine, name=f"doc-{engine}") as server,
+        closing(RawClient(server.address)) as voice,
+    ):
         for line in lines:
             speaker, _, said = line.partition(": ")
             if line == "S closes.":
