@@ -178,7 +178,12 @@ def test_a_client_that_vanishes_while_its_password_is_hashed_is_not_logged_in(ch
 
     monkeypatch.setattr("chatlab.chat.hub.hash_password", slow_hash)
     ada = chat_server.client()
-    asking = threading.Thread(target=lambda: pytest.raises(ConnectionLost, ada.create_account, "ada", "secret"))
+
+    def ask():
+        with pytest.raises(ConnectionLost):
+            ada.create_account("ada", "secret")
+
+    asking = threading.Thread(target=ask)
     asking.start()
     assert hashing.wait(DEADLINE_S)
     ada.transport.abort()

@@ -187,7 +187,7 @@ BODIES = [
 
 @pytest.mark.parametrize("body", BODIES, ids=ascii)
 def test_a_body_is_only_a_body(chat_server, body):
-    """A delimiter in the body cuts it, or starts a command with the sender's rights; a quote changes the field count."""
+    """A delimiter in the body cuts it, or starts a command with the sender's rights; a quote alters the field count."""
     ada, bob = chat_server.client("ada"), chat_server.client("bob")
     ada.send("bob", body)
     assert bob.receive(DEADLINE_S).text == body
@@ -251,7 +251,7 @@ EVIL = [
 @pytest.mark.timing
 @pytest.mark.parametrize("pattern", EVIL, ids=lambda pattern: pattern[:8])
 def test_a_search_delays_nobody_and_kills_no_thread(chat_server, pattern):
-    """`(a+)+b` against 27 `a`s froze *every* client for nine seconds; `[` kills the thread, and its ghost is on-line."""
+    """`(a+)+b` against 27 `a`s froze *every* client for nine seconds; `[` kills the thread and leaves a ghost."""
     ada, bob = chat_server.raw("a" * 64), chat_server.raw("bob")
     ada.send(*[f"5|{pattern}"] * 20)
     started = time.monotonic()
