@@ -407,10 +407,12 @@ class ChatError(ChatlabError):
 class ProtocolError(ChatlabError):
     """The *peer* sent nonsense. It is told why; after a `fatal` one the connection closes.
 
-    `tag` is the tag of the frame where that much could be read.
+    `tag` is the tag of the frame where that much could be read. A text of more than 400 characters is cut, for it may quote
+    what the peer sent.
     """
 
     def __init__(self, text: str, tag: int | None = None, fatal: bool = True):
+        text = text if len(text) <= 400 else text[:400] + "…"
         super().__init__(text)
         self.text, self.tag, self.fatal = text, tag, fatal
 
@@ -428,8 +430,9 @@ def shorten(value: object, limit: int = 40) -> str:
     ("'80000'", '80000')
     """
     if isinstance(value, str | bytes):
-        return repr(_shortened(value if isinstance(value, str) else value.decode("utf-8", "replace"), limit))
-    plain = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in repr(value))
+        start = value[: limit + 1]  # one character more, to see that something was cut
+        return repr(_shortened(start if isinstance(start, str) else start.decode("utf-8", "replace"), limit))
+    plain = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in repr(value)[: limit + 1])
     return _shortened(plain, limit)
 
 

@@ -25,6 +25,7 @@ MESSAGE_NUMBERS = {message: number for number, message in enumerate(MESSAGE_TYPE
 HAS_TAG = 0x40
 FLAG = 0x80  # of a request: a request id follows; of any other message: its boolean field is true
 MAX_LENGTH_BYTES = 5
+MAX_VARINT_BYTES = 10  # of 64 bits
 
 
 def _shape(message: type[Message]) -> tuple[tuple[tuple[str, Any], ...], str]:
@@ -97,14 +98,13 @@ class _Reader:
         return self.frame[self.at - 1]
 
     def varint(self, name: str) -> int:
-        start, number, shift = self.at, 0, 0
-        while True:
+        start, number = self.at, 0
+        for shift in range(0, 7 * MAX_VARINT_BYTES, 7):
             digit = self.byte(name)
             number |= (digit & 0x7F) << shift
-            shift += 7
             if digit < 0x80:
                 break
-        if number >= 2**64 or (digit == 0 and shift > 7):
+        if digit >= 0x80 or number >= 2**64 or (digit == 0 and shift):
             raise ValueError(f"{name} is not a varint of 64 bits in its shortest form")
         number = number if number < 2**63 else number - 2**64
         self.note(start, name, number)
@@ -146,7 +146,10 @@ class _Reader:
             while self.at < len(self.frame):
                 elements.append(element(f"{name}[{len(elements)}]"))
         else:
-            for index in range(self.varint(f"count of {name}")):
+            count = self.varint(f"count of {name}")
+            if not 0 <= count <= len(self.frame) - self.at:  # an element takes at least one byte
+                raise ValueError(f"{name} has {count} elements, but {len(self.frame) - self.at} bytes are left")
+            for index in range(count):
                 elements.append(element(f"{name}[{index}]"))
         return tuple(elements)
 

@@ -171,7 +171,7 @@ def _too_long(field: str, number: int, tag: int | None) -> ProtocolError:
 
 
 def _explained(frame: bytes, error: Exception) -> ProtocolError:
-    """What is wrong with the line, under its tag where it has one that can be read."""
+    """What is wrong with the line, with its tag where it has one that can be decoded."""
     try:
         keys = json.loads(frame)
         line = json.dumps(keys, ensure_ascii=False)
@@ -183,7 +183,7 @@ def _explained(frame: bytes, error: Exception) -> ProtocolError:
         return ProtocolError(f"unknown message {shorten(head.op)}", head.tag, fatal=False)
     unknown = [shorten(key) for key in keys if key not in ("op", "tag", *message.__struct_fields__)]
     if unknown:
-        return ProtocolError(f"{head.op} has no {' and no '.join(unknown)} in version 1", head.tag, fatal=False)
+        return ProtocolError(f"{head.op} has no {' and no '.join(unknown[:3])} in version 1", head.tag, fatal=False)
     if surrogate := re.search("[\ud800-\udfff]", line):
         return ProtocolError(f"a text holds a lone surrogate, {shorten(surrogate[0])}", head.tag, fatal=False)
     return ProtocolError(f"not a valid JSON message: {error}", head.tag, fatal=False)
