@@ -1,7 +1,9 @@
 """Load on real servers: everything that was due is accounted for, and a wrong answer is no result. No speed is asserted."""
 
 import os
+import pickle
 import signal
+import socket
 import sys
 import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -13,7 +15,7 @@ import pytest
 from raw_client import until
 
 import chatlab
-from chatlab.measurement.baselines.baseline import Baseline
+from chatlab.measurement.baselines.baseline import GRPC_KINDS, SOCKET_KINDS, Baseline
 from chatlab.measurement.calibration import _calibrated, calibrate
 from chatlab.measurement.load import coordinator as workers
 from chatlab.measurement.load import trial as trials
@@ -35,6 +37,7 @@ MIXED = Workload(
 )  # fmt: skip
 OPEN = Workload(clients=2, messages=20, rate=400, arrivals="poisson")
 HERE = Environment("3.11.7", "Linux", "a processor", 2, ())
+BASELINES = [("text", kind) for kind in SOCKET_KINDS] + [("grpc", kind) for kind in GRPC_KINDS]
 MS = 1_000_000
 
 
@@ -422,6 +425,31 @@ def test_a_protocol_without_a_null_server_is_compared_all_the_same(uncalibrated)
 def test_what_one_worker_can_do_is_not_what_two_can(uncalibrated):
     calibrate("text", seconds=0.1, clients=4, in_flight=1)
     assert measure("text", Workload(clients=4, messages=5), generator="light", workers=2).capacity is None
+
+
+@pytest.mark.parametrize("engine", ["loop", "threads"])
+@pytest.mark.parametrize("protocol, kind", BASELINES)
+def test_a_baseline_is_served_at_an_ipv6_address_too(protocol, kind, engine):
+    baseline = Baseline(kind, chatlab.resolve(protocol))
+    if engine not in baseline.engines:
+        engine = "loop"
+    with chatlab.serve(baseline, engine=engine, host="::1", name="at ::1") as server:
+        assert server.address[0] == "::1"
+        socket.create_connection(server.address, 5).close()
+
+
+@pytest.mark.parametrize("protocol, kind", BASELINES)
+def test_a_baseline_is_a_value_that_can_be_pickled(protocol, kind):
+    baseline = Baseline(kind, chatlab.resolve(protocol))
+    copy = pickle.loads(pickle.dumps(baseline))
+    assert (copy.kind, copy.name) == (kind, protocol) and repr(copy) == f"<baseline of {protocol}: {kind}>"
+
+
+@GENERATORS
+@pytest.mark.parametrize("protocol", ["text", "grpc"])
+def test_a_server_is_measured_at_an_ipv6_address(protocol, generator):
+    (only,) = measure(protocol, Workload(clients=4, messages=5), generator=generator, workers=2, host="::1").rounds
+    assert only.messages == 20
 
 
 def test_grpc_has_no_echo():

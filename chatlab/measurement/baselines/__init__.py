@@ -1,1 +1,1 @@
-"""Servers that do next to nothing: what a generator and this machine can do at most."""
+"""Baseline servers, which do nothing or next to nothing: what they cost is not the chat's cost."""

@@ -1,88 +1,103 @@
-"""Baseline servers over gRPC."""
+"""Baseline servers over gRPC: grpc.aio on an event loop, or gRPC's pool of threads; `baseline.py` describes the kinds.
+
+All methods of the service are served by the same few functions, registered as generic handlers. But for `messages` and
+`stub-chat` these take and return bytes, so gRPC has nothing to parse or to serialize.
+"""
 
 import asyncio
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+from ...messages import Event, Message, Request
+from ...proto import chat_pb2 as pb
+from ...proto.convert import from_ask, from_proto, to_event, to_proto, to_told
 from ...transport.event_loop import run
 from ...transport.grpc_common import NO_PROBES, SERVER_OPTIONS, SESSION
-from ...transport.interface import Address
-from .socket_servers import _DONE, STOP_S, answer
-from .stub_chat import StubChat, StubPeer
+from ...transport.grpc_serving import listen
+from ...transport.interface import Endpoint, Engine
+from ...transport.quiet_grpc import grpc
+from .stub_chat import DONE, StubChat, StubPeer, canned_reply
 
-THREADS = 512  # of a gRPC server with threads: a stream of events holds one, and so does a call
+THREADS = 512  # of a server with threads: a stream of events holds one, and so does a call
+STOP_S = 0.1
+OPTIONS = (*SERVER_OPTIONS, NO_PROBES)
+_NO_SESSION = ((SESSION, "nobody"),)
+
+#: A call's request, or its reply: a protobuf message, or its bytes.
+Wire = Any
 
 
-# ---- over gRPC --------------------------------------------------------------------------------------------------
+def serve_grpc(kind: str, engine: Engine, host: str, port: int) -> Endpoint:
+    """Serve a baseline of this kind."""
+    if kind == "stub-chat":
+        return StubEndpoint(StubChat(), host, port)
+    return (LoopEndpoint if engine == "loop" else ThreadEndpoint)(kind, host, port)
 
-_OPTIONS = (*SERVER_OPTIONS, NO_PROBES)
-_NOBODY = ((SESSION, "nobody"),)
 
-
-class GrpcLoopEndpoint:
-    """grpc.aio: every method by the same few coroutines."""
+class LoopEndpoint:
+    """grpc.aio, on the shared event loop."""
 
     def __init__(self, kind: str, host: str, port: int):
-        self._call, self._told = _answers_of(kind)
-        run(self._accept(kind, host, port))
+        self._answer_call, self._answer_ask = _answer_functions(kind)
+        run(self._start(kind, host, port))
 
-    async def _accept(self, kind: str, host: str, port: int) -> None:
-        from ...transport.quiet_grpc import grpc
-
-        self._server = grpc.aio.server(options=_OPTIONS)
-        _add_methods(self._server, kind, self)
-        self.address: Address = (host, self._server.add_insecure_port(f"{host}:{port}"))
+    async def _start(self, kind: str, host: str, port: int) -> None:
+        self._server = grpc.aio.server(options=OPTIONS)
+        _add_handlers(self._server, kind, self.call, self.end, self.events, self.stream)
+        self.address = listen(self._server, host, port)
         await self._server.start()
 
-    async def call(self, request, context):
-        return self._call(request)
+    async def call(self, request: Wire, context: Any) -> Wire:
+        return self._answer_call(request)
 
-    end = call
+    async def end(self, request: Wire, context: Any) -> Wire:
+        return self._answer_call(request)
 
-    async def events(self, request, context) -> None:
-        await context.send_initial_metadata(_NOBODY)
+    async def events(self, request: Wire, context: Any) -> None:
+        await context.send_initial_metadata(_NO_SESSION)
         await asyncio.Event().wait()  # until the peer goes
 
-    async def stream(self, asks, context) -> None:
-        await context.send_initial_metadata(_NOBODY)
+    async def stream(self, asks: AsyncIterator[Wire], context: Any) -> None:
+        await context.send_initial_metadata(_NO_SESSION)
         async for ask in asks:
-            await context.write(self._told(ask))
+            await context.write(self._answer_ask(ask))
 
     def close(self) -> None:
         run(self._server.stop(STOP_S))
 
 
-class GrpcStubEndpoint(GrpcLoopEndpoint):
-    """A stub behind generic handlers: a call names its session by a token, a stream is its own."""
+class StubEndpoint(LoopEndpoint):
+    """A stub chat behind generic handlers: a call names its session by a token, a stream is a session of its own."""
 
     def __init__(self, stub: StubChat, host: str, port: int):
-        from ...proto import convert
-
-        self._mirror, self._convert = stub, convert
+        self._stub = stub
         self._peers: dict[str, StubPeer] = {}  # by token
         self._tokens = map(str, itertools.count(1))
         super().__init__("messages", host, port)
 
-    async def call(self, request, context):
-        return self._convert.to_proto(self._mirror.answer(self._peer_of(context), self._convert.from_proto(request)))
+    async def call(self, request: Wire, context: Any) -> Wire:
+        return to_proto(self._stub.answer(self._peer_of(context), from_proto(request)))
 
-    async def end(self, request, context):
+    async def end(self, request: Wire, context: Any) -> Wire:
         self._peer_of(context).put(None, None)
-        return self._convert.to_proto(_DONE)
+        return to_proto(DONE)
 
-    def _peer_of(self, context) -> StubPeer:
+    def _peer_of(self, context: Any) -> StubPeer:
         return self._peers[dict(context.invocation_metadata())[SESSION]]
 
-    async def events(self, request, context) -> None:
-        await self._tell(context, lambda tag, event: self._convert.to_event(event))
+    async def events(self, request: Wire, context: Any) -> None:
+        await self._write(context, _to_event)
 
-    async def stream(self, asks, context) -> None:
-        await self._tell(context, self._convert.to_told, asks)
+    async def stream(self, asks: AsyncIterator[Wire], context: Any) -> None:
+        await self._write(context, to_told, asks)
 
-    async def _tell(self, context, spell: Callable, asks=None) -> None:
-        """What waits, one message after the other, until the session ends."""
+    async def _write(
+        self, context: Any, convert: Callable[[int | None, Any], Any], asks: AsyncIterator[Wire] | None = None
+    ) -> None:
+        """Write what waits for the peer, one message after the other, until the session ends."""
         awake, token = asyncio.Event(), next(self._tokens)
         peer = self._peers[token] = StubPeer(awake.set)
         reader = asyncio.ensure_future(self._read(peer, asks)) if asks is not None else None
@@ -94,83 +109,87 @@ class GrpcStubEndpoint(GrpcLoopEndpoint):
                 for tag, message in peer.take():
                     if message is None:
                         return
-                    await context.write(spell(tag, message))
+                    await context.write(convert(tag, message))
         finally:
             if reader is not None:
                 reader.cancel()
             del self._peers[token]
-            self._mirror.forget(peer)
+            self._stub.disconnect(peer)
 
-    async def _read(self, peer: StubPeer, asks) -> None:
-        from ...transport.quiet_grpc import grpc
-
+    async def _read(self, peer: StubPeer, asks: AsyncIterator[Wire]) -> None:
         try:
             async for ask in asks:
-                tag, request = self._convert.from_ask(ask)
-                peer.put(tag, self._mirror.answer(peer, request))
+                tag, request = from_ask(ask)
+                peer.put(tag, self._stub.answer(peer, request))
         except grpc.aio.BaseError:
-            return  # the stream broke: whoever tells hears of it too
+            return  # the stream broke, which ends the writer too
         peer.put(None, None)
 
 
-class GrpcThreadEndpoint:
-    """gRPC's pool of threads: every method by the same few functions."""
+class ThreadEndpoint:
+    """gRPC's pool of threads."""
 
     def __init__(self, kind: str, host: str, port: int):
-        from ...transport.quiet_grpc import grpc
-
-        self._call, self._told = _answers_of(kind)
-        self._server = grpc.server(ThreadPoolExecutor(THREADS), options=_OPTIONS)
-        _add_methods(self._server, kind, self)
-        self.address: Address = (host, self._server.add_insecure_port(f"{host}:{port}"))
+        self._answer_call, self._answer_ask = _answer_functions(kind)
+        self._server = grpc.server(ThreadPoolExecutor(THREADS), options=OPTIONS)
+        _add_handlers(self._server, kind, self.call, self.call, self.events, self.stream)
+        self.address = listen(self._server, host, port)
         self._server.start()
 
-    def call(self, request, context):
-        return self._call(request)
+    def call(self, request: Wire, context: Any) -> Wire:
+        return self._answer_call(request)
 
-    end = call
-
-    def events(self, request, context):
-        context.send_initial_metadata(_NOBODY)
+    def events(self, request: Wire, context: Any) -> Iterator[Wire]:
+        context.send_initial_metadata(_NO_SESSION)
         gone = threading.Event()
         if context.add_callback(gone.set):
             gone.wait()
         return iter(())
 
-    def stream(self, asks, context):
-        context.send_initial_metadata(_NOBODY)
-        return map(self._told, asks)
+    def stream(self, asks: Iterator[Wire], context: Any) -> Iterator[Wire]:
+        context.send_initial_metadata(_NO_SESSION)
+        return map(self._answer_ask, asks)
 
     def close(self) -> None:
         self._server.stop(STOP_S).wait()
 
 
-def _answers_of(kind: str) -> tuple[Callable, Callable]:
-    """What answers a call, and what answers an ask of the stream, in bytes or in protobuf's messages."""
-    from ...proto.convert import from_ask, from_proto, to_proto, to_told
+# ---- replies ----------------------------------------------------------------------------------------------------
 
-    def told(ask):
-        tag, request = from_ask(ask)
-        return to_told(tag, answer(request))
 
+def _to_event(tag: int | None, event: Event) -> pb.Event:
+    return to_event(event)
+
+
+def _answer_functions(kind: str) -> tuple[Callable[[Wire], Wire], Callable[[Wire], Wire]]:
+    """What answers a call, and what answers an Ask on the stream."""
     if kind == "messages":
-        return lambda proto: to_proto(answer(from_proto(proto))), told
+        return _canned_call, _canned_ask
     if kind == "bytes":
-        return _nothing, _told_in_bytes
-    from ...proto import chat_pb2 as pb
-
-    return _nothing, lambda raw: told(pb.Ask.FromString(raw)).SerializeToString()
+        return _empty_message, _said_with_the_tag_of
+    return _empty_message, lambda raw: _canned_ask(pb.Ask.FromString(raw)).SerializeToString()
 
 
-def _nothing(raw: bytes) -> bytes:
-    """An empty message is an answer of whatever type."""
+def _canned_call(proto: Wire) -> Wire:
+    request: Request = from_proto(proto)
+    reply: Message = canned_reply(request)
+    return to_proto(reply)
+
+
+def _canned_ask(ask: pb.Ask) -> pb.Told:
+    tag, request = from_ask(ask)
+    return to_told(tag, canned_reply(request))
+
+
+def _empty_message(raw: bytes) -> bytes:
+    """No bytes are a valid message of whatever type."""
     return b""
 
 
-def _told_in_bytes(raw: bytes) -> bytes:
+def _said_with_the_tag_of(raw: bytes) -> bytes:
     """An Ask begins with its tag, and so does the Told that answers it: `Said(0)`, which is two bytes more.
 
-    >>> _told_in_bytes(b"\\x08\\x07j\\x04\\n\\x02hi").hex(" ")
+    >>> _said_with_the_tag_of(b"\\x08\\x07j\\x04\\n\\x02hi").hex(" ")
     '08 07 42 00'
     """
     end = 1
@@ -179,20 +198,21 @@ def _told_in_bytes(raw: bytes) -> bytes:
     return raw[: end + 1] + b"B\x00"
 
 
-def _add_methods(server, kind: str, door: GrpcLoopEndpoint | GrpcThreadEndpoint) -> None:
-    """All that chat.proto names. But for `messages` it is bytes in and bytes out: there is nothing that (de)serializes."""
-    from ...proto import chat_pb2 as pb
-    from ...transport.quiet_grpc import grpc
-
+def _add_handlers(server: Any, kind: str, call: Any, end: Any, events: Any, stream: Any) -> None:
+    """Have the server offer all methods that chat.proto names."""
     service = pb.DESCRIPTOR.services_by_name["Chat"]
     special = {
-        "Events": (grpc.unary_stream_rpc_method_handler, door.events), "Stream": (grpc.stream_stream_rpc_method_handler, door.stream),
-        "End": (grpc.unary_unary_rpc_method_handler, door.end),
-    }  # fmt: skip
+        "Events": (grpc.unary_stream_rpc_method_handler, events),
+        "Stream": (grpc.stream_stream_rpc_method_handler, stream),
+        "End": (grpc.unary_unary_rpc_method_handler, end),
+    }
     handlers = {}
     for method in service.methods:
-        make, act = special.get(method.name, (grpc.unary_unary_rpc_method_handler, door.call))
-        asked, told = getattr(pb, method.input_type.name), getattr(pb, method.output_type.name)
-        handlers[method.name] = make(act, asked.FromString, told.SerializeToString) if kind == "messages" else make(act)
+        make, act = special.get(method.name, (grpc.unary_unary_rpc_method_handler, call))
+        if kind == "messages":
+            request, reply = getattr(pb, method.input_type.name), getattr(pb, method.output_type.name)
+            handlers[method.name] = make(act, request.FromString, reply.SerializeToString)
+        else:
+            handlers[method.name] = make(act)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
     server.add_registered_method_handlers(service.full_name, handlers)

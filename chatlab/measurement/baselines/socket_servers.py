@@ -1,149 +1,103 @@
-"""Servers that do nothing, or next to nothing: what a load generator and this machine can do at most, and what is left of
-a server when its parts are taken away one by one.
-
-    echo       whatever bytes come go back: over a socket, with no codec and no chat
-    raw        the same, for a client that takes the echo of its request for the answer
-    frames     the same, whole frame by whole frame: what is not a whole one yet waits for its rest
-    answers    each request has an answer of the right kind at once, with no chat; over gRPC a call is bytes in, bytes out
-    bytes      gRPC alone: no message is read or written, neither in a call nor on the stream
-    messages   gRPC and protobuf: each message is read and answered, as `answers` does over a socket
-    stub     each request has its own answer and texts reach whom they are for, so that any load goes on (stub.py)
-
-A stub calibrates, for pings over a socket an echo; the others are the stages of a ladder. A stub is served by an event
-loop alone. Over a socket it costs less than the generator that drives it, most of it the codec's. Over gRPC it costs what
-`bytes` does, as nearly as can be measured: that is grpcio's own part of a server, which no handler can leave out, and a light
-generator costs less than that.
-
-`implementation("chatlab.measurement.baselines.baseline:echo:text")` is the echo server in the framing of "text", and so for every protocol.
-What `raw` and `frames` say back a client reads as an answer by the codec `EchoCodec`.
-"""
+"""Baseline servers over TCP sockets, on an event loop or with threads; `baseline.py` describes the kinds."""
 
 import asyncio
 import socket
-import threading
 from collections.abc import Callable
+from functools import partial
+from typing import cast
 
 from ...codecs.connection import Connection
-from ...codecs.interface import Codec, preface_of
-from ...messages import (
-    Account,
-    Accounts,
-    Balance,
-    Closed,
-    CreateAccount,
-    DeleteAccount,
-    Deposit,
-    Done,
-    ListAccounts,
-    Message,
-    Ping,
-    Pong,
-    Reply,
-    Request,
-    Said,
-    Say,
-    ViewBalance,
-)
-from ...transport.event_loop import background_loop, run
+from ...codecs.interface import Codec, Tagged, preface_of
+from ...messages import Message, Request
+from ...transport.event_loop import background_loop, run, start_thread
 from ...transport.interface import Address
-from .stub_chat import StubChat, StubPeer
+from ...transport.serving import RECEIVE_BYTES, listen
+from .stub_chat import StubChat, StubPeer, canned_reply
 
-STOP_S = 0.1
-RECEIVE_BYTES = 256 << 10
-
-
-def answer(request: Request) -> Reply:
-    """What costs nothing to answer."""
-    return _ANSWERS.get(type(request), _DONE)
-
-
-_DONE = Done()
-_ANSWERS = {
-    CreateAccount: Account(1, "nobody"), Deposit: Balance(0), ViewBalance: Balance(0), Ping: Pong(),
-    ListAccounts: Accounts(()), DeleteAccount: Closed(0), Say: Said(0),
-}  # fmt: skip
-
-
-# ---- over sockets -----------------------------------------------------------------------------------------------
+Echo = Callable[[bytes], bytes]  #: from the bytes that one connection has received to the bytes to send
 
 
 class EchoCodec:
-    """The codec of a client that talks to an echo: its own request, come back, counts as the answer to it."""
+    """The codec of clients that talk to an echo: their own request, come back, counts as its reply."""
 
     def __init__(self, codec: Codec):
         self.name, self.preface = codec.name, preface_of(codec)
         self.encode, self.frame_end, self._decode = codec.encode, codec.frame_end, codec.decode
 
-    def decode(self, frame: bytes) -> tuple[int | None, Message]:
+    def decode(self, frame: bytes) -> Tagged:
         tag, request = self._decode(frame)
-        return tag, answer(request)
+        return tag, canned_reply(cast(Request, request))
 
 
 class WholeFrames:
-    """A codec that knows where frames end and leaves them as they are."""
+    """A codec that knows where frames end, and leaves them as they are."""
 
     def __init__(self, codec: Codec):
         self.name, self.preface = codec.name, preface_of(codec)
         self.frame_end = codec.frame_end
 
-    def encode(self, tag: None, frame: bytes) -> bytes:
-        return frame
+    def encode(self, tag: int | None, frame: Message) -> bytes:
+        return cast(bytes, frame)
 
-    def decode(self, frame: bytes) -> tuple[None, bytes]:
-        return None, frame
+    def decode(self, frame: bytes) -> Tagged:
+        return None, cast(Message, frame)
 
 
-def echo_function(kind: str, codec: Codec) -> Callable[[bytes], bytes]:
-    """What one connection says to what it has received: with each kind a little more of what our own server does."""
+def echo_function(kind: str, codec: Codec) -> Echo:
+    """What one connection answers, without a chat: each kind does a little more of what a server of ours does."""
     if kind in ("echo", "raw-echo"):
-        return bytes  # of bytes it is the same bytes, not a copy
+        return bytes  # which returns the same object, not a copy
     if kind == "frame-echo":
-        connection = Connection(WholeFrames(codec), (Request, bytes))
-        return lambda data: connection.send_all(connection.receive(data))
+        frames = Connection(WholeFrames(codec), (Request, bytes))
+        return lambda data: frames.send_all(frames.receive(data))
     connection = Connection(codec)
-    return lambda data: connection.send_all([(tag, answer(request)) for tag, request in connection.receive(data)])
+    return lambda data: connection.send_all(
+        [(tag, canned_reply(cast(Request, request))) for tag, request in connection.receive(data)]
+    )
 
 
 class EchoConnection(asyncio.Protocol):
-    """One write for all that has come."""
+    """One connection of an echo: one write for all that was received."""
 
-    def __init__(self, say_back: Callable[[bytes], bytes]):
-        self.echo_function = say_back
+    def __init__(self, echo: Echo):
+        self._echo = echo
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        self._transport.write(self.echo_function(data))
+        self._transport.write(self._echo(data))
 
 
 class StubConnection(asyncio.Protocol):
-    """One connection of a stub. What waits for it is written in one go, when the loop has heard everybody."""
+    """One connection of a stub chat. What waits for it is written in one go, when the loop has read from all."""
 
     def __init__(self, stub: StubChat, codec: Codec):
-        self._mirror, self._connection, self._loop = stub, Connection(codec), background_loop()
+        self._stub, self._connection, self._loop = stub, Connection(codec), background_loop()
         self._peer = StubPeer(lambda: self._loop.call_soon(self._write))
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        peer, answer = self._peer, self._mirror.answer
+        peer, answer = self._peer, self._stub.answer
         for tag, request in self._connection.receive(data):
-            peer.put(tag, answer(peer, request))
+            peer.put(tag, answer(peer, cast(Request, request)))
 
     def _write(self) -> None:
         if not self._transport.is_closing():
             self._transport.write(self._connection.send_all(self._peer.take()))
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._mirror.forget(self._peer)
+        self._stub.disconnect(self._peer)
 
 
 class LoopEndpoint:
-    def __init__(self, connected: Callable[[], asyncio.Protocol], host: str, port: int):
+    """A server on the shared event loop."""
+
+    def __init__(self, make_connection: Callable[[], asyncio.Protocol], host: str, port: int):
         # By host and port, not by a socket of ours: asyncio then turns Nagle's algorithm off.
-        self._server = run(background_loop().create_server(connected, host, port))
+        self._server = run(background_loop().create_server(make_connection, host, port))
         self.address: Address = self._server.sockets[0].getsockname()[:2]
 
     def close(self) -> None:
@@ -154,12 +108,12 @@ class LoopEndpoint:
 
 
 class ThreadEndpoint:
-    """A thread for each connection. They are daemons: whoever has nothing to say need not be waited for."""
+    """A server with a thread for each connection. They are daemons, which nothing has to wait for."""
 
-    def __init__(self, conversation: Callable[[], Callable[[bytes], bytes]], host: str, port: int):
-        self._conversation, self._listener = conversation, socket.create_server((host, port))
+    def __init__(self, make_echo: Callable[[], Echo], host: str, port: int):
+        self._make_echo, self._listener = make_echo, listen(host, port)
         self.address: Address = self._listener.getsockname()[:2]
-        _start(self._accept)
+        start_thread(self._accept, "chatlab-baseline")
 
     def _accept(self) -> None:
         while True:
@@ -168,24 +122,20 @@ class ThreadEndpoint:
             except OSError:
                 return  # it was closed
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            _start(self._serve, connection)
+            start_thread(partial(self._serve, connection), "chatlab-baseline")
 
     def _serve(self, connection: socket.socket) -> None:
-        say_back = self._conversation()
+        echo = self._make_echo()
         with connection:
             try:
                 while data := connection.recv(RECEIVE_BYTES):
-                    connection.sendall(say_back(data))
+                    connection.sendall(echo(data))
             except OSError:
                 pass  # the peer is gone
 
     def close(self) -> None:
         try:
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the acceptor
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         except OSError:
-            pass  # not on every system; there the next newcomer does
+            pass  # some systems do not; there the next connection wakes it
         self._listener.close()
-
-
-def _start(target, *args) -> None:
-    threading.Thread(target=target, args=args, name="chatlab-null", daemon=True).start()

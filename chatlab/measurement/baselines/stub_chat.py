@@ -1,12 +1,12 @@
-"""What a null server must know so that a load of any kind goes on: who is there, and nothing of a chat besides.
+"""A minimal chat, and replies of the right kind without any chat: what baseline servers have in the hub's place.
 
-An echo answers a ping. A text must reach somebody else before it counts, under the number that its sender was told; so a
-*stub* knows each connection's name, balance and room, and how many texts went to it. It answers each request with a reply of
-the right kind and hands texts on to whom they are for. That is all: no account outlives its connection, no mailbox keeps a
-text, an acknowledgement drops nothing; nobody is told who comes and goes; there is no password, no limit, no refusal, no lock
-and no order of turns. What is sent to nobody is gone.
+A load needs more than an echo: a text counts only when another client has received it, under the number that its sender
+was told. So a *stub* keeps the name, balance and room of each connection, and a counter of the texts that were sent to
+it. It answers each request with a reply of the right kind, and passes texts on. There is nothing else: an account ends
+with its connection, no text is stored, an acknowledgement has no effect, nobody is told who joins or leaves a room, and
+there are no passwords, limits, refusals or locks. A text to an unknown recipient is dropped.
 
-It costs more than an echo: each message is read and spelled, as a chat's must be. It does no I/O; its doors are in null.py.
+It costs more than an echo, because each message is decoded and encoded, as a chat's must be. It does no I/O.
 
 >>> stub, ada, bob = StubChat(), StubPeer(), StubPeer()
 >>> stub.answer(ada, CreateAccount("ada")), stub.answer(bob, CreateAccount("bob"))
@@ -17,6 +17,7 @@ It costs more than an echo: each message is read and spelled, as a chat's must b
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from typing import Any
 
 from ...messages import (
     Account,
@@ -44,46 +45,63 @@ from ...messages import (
     ViewBalance,
 )
 
-_DONE, _PONG, _GONE = Done(), Pong(), Sent(0)
+DONE = Done()
+_PONG, _NOT_SENT = Pong(), Sent(0)
+_CANNED_REPLIES: dict[type[Request], Reply] = {
+    CreateAccount: Account(1, "nobody"),
+    Deposit: Balance(0),
+    ViewBalance: Balance(0),
+    Ping: _PONG,
+    ListAccounts: Accounts(()),
+    DeleteAccount: Closed(0),
+    Say: Said(0),
+}
+
+
+def canned_reply(request: Request) -> Reply:
+    """A reply of the right kind, always the same."""
+    return _CANNED_REPLIES.get(type(request), DONE)
 
 
 class StubPeer:
-    """Who is at the other end of a connection, and what waits to be said there; `wake` is called when that begins to wait."""
+    """One connection: its account, and what waits to be sent. `wake` is called when something begins to wait."""
 
-    __slots__ = ("name", "balance", "arrived", "room", "_wake", "_waiting")
+    __slots__ = ("name", "balance", "received", "room", "_wake", "_waiting")
 
-    def __init__(self, wake: Callable[[], None] = lambda: None):
-        self.name, self.balance, self.arrived = "", 0, 0
+    def __init__(self, wake: Callable[[], object] = lambda: None):
+        self.name, self.balance = "", 0
+        self.received = 0  # texts
         self.room: str | None = None
         self._wake = wake
-        self._waiting: list[tuple[int | None, Message | None]] = []
+        self._waiting: list[tuple[int | None, Any]] = []
 
     def put(self, tag: int | None, message: Message | None) -> None:
-        """A reply with its request's tag, or an event; None is for whoever owns the connection."""
+        """A reply with its request's tag, or an event; None tells the owner of the connection that it has ended."""
         self._waiting.append((tag, message))
         if len(self._waiting) == 1:
             self._wake()
 
-    def take(self) -> list[tuple[int | None, Message | None]]:
+    def take(self) -> list[tuple[int | None, Any]]:
+        """All that waits."""
         waiting, self._waiting = self._waiting, []
         return waiting
 
 
 class StubChat:
-    """All who are there. One thread at a time may ask."""
+    """All connections of one server. It is not thread-safe: one thread at a time may call it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._peers: dict[str, StubPeer] = {}
-        self._rooms: dict[str | None, list[StubPeer]] = {}
-        self._pages: dict[ListAccounts, Accounts] = {}  # found already, as long as nobody comes or goes
+        self._rooms: dict[str, list[StubPeer]] = {}
+        self._pages: dict[ListAccounts, Accounts] = {}  # results of searches, valid until an account comes or goes
 
     def answer(self, peer: StubPeer, request: Request) -> Reply:
-        """The reply; what others are to hear of it waits with them."""
+        """The reply. Events that it causes wait in the other peers."""
         act = _ACTS.get(type(request))
-        return _DONE if act is None else act(self, peer, request)
+        return DONE if act is None else act(self, peer, request)
 
-    def forget(self, peer: StubPeer) -> None:
-        """The connection is gone, or speaks for nobody any more."""
+    def disconnect(self, peer: StubPeer) -> None:
+        """The connection has ended, or its account was deleted."""
         if self._peers.get(peer.name) is peer:
             del self._peers[peer.name]
             self._pages.clear()
@@ -103,7 +121,7 @@ class StubChat:
         return Account(1, peer.name)
 
     def _delete_account(self, peer: StubPeer, request: DeleteAccount) -> Closed:
-        self.forget(peer)
+        self.disconnect(peer)
         return Closed(peer.balance)
 
     def _deposit(self, peer: StubPeer, request: Deposit) -> Balance:
@@ -120,27 +138,29 @@ class StubChat:
         page = self._pages.get(request)
         if page is None:
             names = sorted(name for name in self._peers if name > request.after and fnmatchcase(name, request.pattern))
-            more = names[request.limit - 1] if len(names) > request.limit else ""
-            page = self._pages[request] = Accounts(tuple(names[: request.limit]), more)
+            next_after = names[request.limit - 1] if len(names) > request.limit else ""
+            page = self._pages[request] = Accounts(tuple(names[: request.limit]), next_after)
         return page
 
     def _send(self, peer: StubPeer, request: Send) -> Sent:
-        other = self._peers.get(request.to)
-        if other is None:
-            return _GONE
-        other.arrived = number = other.arrived + 1
-        other.put(None, Arrived(number, peer.name, request.text))
+        recipient = self._peers.get(request.to)
+        if recipient is None:
+            return _NOT_SENT
+        recipient.received = number = recipient.received + 1
+        recipient.put(None, Arrived(number, peer.name, request.text))
         return Sent(number, True)
 
     def _join(self, peer: StubPeer, request: Join) -> Joined:
         self._leave(peer)
-        there = self._rooms.setdefault(request.room, [])
-        there.append(peer)
+        members = self._rooms.setdefault(request.room, [])
+        members.append(peer)
         peer.room = request.room
-        return Joined(peer.room, (peer.name,), len(there))
+        return Joined(peer.room, (peer.name,), len(members))
 
     def _say(self, peer: StubPeer, request: Say) -> Said:
-        others = [other for other in self._rooms.get(peer.room, ()) if other is not peer]
+        if peer.room is None:
+            return Said(0)
+        others = [member for member in self._rooms[peer.room] if member is not peer]
         if others:
             heard = Heard(peer.room, peer.name, request.text)
             for other in others:
@@ -148,8 +168,14 @@ class StubChat:
         return Said(len(others))
 
 
-_ACTS = {
-    CreateAccount: StubChat._create_account, DeleteAccount: StubChat._delete_account, Deposit: StubChat._deposit,
-    ViewBalance: StubChat._view_balance, Ping: StubChat._ping, ListAccounts: StubChat._list_accounts, Send: StubChat._send,
-    Join: StubChat._join, Say: StubChat._say,
-}  # fmt: skip
+_ACTS: dict[type[Request], Callable[[StubChat, StubPeer, Any], Reply]] = {
+    CreateAccount: StubChat._create_account,
+    DeleteAccount: StubChat._delete_account,
+    Deposit: StubChat._deposit,
+    ViewBalance: StubChat._view_balance,
+    Ping: StubChat._ping,
+    ListAccounts: StubChat._list_accounts,
+    Send: StubChat._send,
+    Join: StubChat._join,
+    Say: StubChat._say,
+}
