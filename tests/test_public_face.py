@@ -1,11 +1,16 @@
 """The public names: listed for static tools, light at run time; importing changes nothing outside chatlab."""
 
 import ast
+import importlib
+import inspect
 import os
+import pkgutil
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
@@ -73,10 +78,38 @@ def test_a_star_import_of_the_messages_brings_messages_alone():
     assert not {"Struct", "NamedTuple", "shorten"} & set(names)
 
 
-@pytest.mark.parametrize("name", ["ChatError", "ProtocolError", "ConnectionLost", "MeasurementFailed"])
-def test_every_error_has_one_base(name):
-    assert issubclass(getattr(chatlab, name), chatlab.ChatlabError)
-    assert not issubclass(getattr(chatlab, name), AssertionError)
+def test_every_error_has_one_base_and_none_is_an_assertion():
+    names = [name for _, name, _ in pkgutil.walk_packages(chatlab.__path__, "chatlab.")]
+    modules = [importlib.import_module(name) for name in names if name != "chatlab.__main__"]
+    errors = {
+        thing
+        for module in modules
+        for thing in vars(module).values()
+        if isinstance(thing, type) and issubclass(thing, Exception) and thing.__module__.startswith("chatlab.")
+    }
+    assert {chatlab.ChatError, chatlab.MeasurementFailed, chatlab.ProtocolError} < errors
+    assert [error for error in errors if not issubclass(error, chatlab.ChatlabError)] == []
+    assert [error for error in errors if issubclass(error, AssertionError)] == []
+
+
+def public_functions() -> list[tuple[str, Callable[..., object]]]:
+    """Every public function, and every public method of a public class that is written here."""
+    found = [(name, getattr(chatlab, name)) for name in chatlab.__all__ if callable(getattr(chatlab, name))]
+    for name, thing in list(found):
+        if isinstance(thing, type):
+            found += [
+                (f"{name}.{verb}", method)
+                for verb, method in vars(thing).items()
+                if isinstance(method, FunctionType) and not verb.startswith("_")
+            ]
+    return [(name, function) for name, function in found if isinstance(function, FunctionType)]
+
+
+@pytest.mark.parametrize(
+    ("name", "function"), public_functions(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_no_signature_shows_the_address_of_a_function(name, function):
+    assert " at 0x" not in str(inspect.signature(function))
 
 
 # ---- what static tools say of a user's script -------------------------------------------------------------------
@@ -117,11 +150,12 @@ async def talk() -> None:
         chatlab.serve(5)  # wrong: no protocol
         chatlab.compare("text", "grpc", clients="many")  # wrong: no number
         chatlab.serv("text")  # wrong: no such name
+        chatlab.messages.Send("bob", 5)  # wrong: a number for a text
 """
 WRONG = [number for number, line in enumerate(SCRIPT.splitlines(), 1) if "# wrong" in line]
 CHECKERS = {
     "mypy": ["-m", "mypy", "--no-error-summary", "--cache-dir", ".mypy"],
-    "pyright": ["-m", "basedpyright", "--level", "error"],
+    "pyright": ["-m", "basedpyright", "--level", "error", "--pythonpath", sys.executable],
 }
 
 

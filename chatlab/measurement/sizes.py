@@ -223,13 +223,15 @@ def _operations() -> Iterator[tuple[str, Operation]]:
 OPERATIONS = tuple(_operations())
 
 
-def count_sizes(*protocols, operations: Iterable[tuple[str, Operation]] = OPERATIONS) -> SizeTable:
+def count_sizes(*protocols, operations: Iterable[tuple[str, Operation]] | None = None) -> SizeTable:
     """Count every operation in every size that it comes in, for each protocol (all that chatlab brings, if none is named).
 
-    Operations for which a server lacks a verb are left out. Raises `NotQuiescent` for a protocol that talks unasked, so that
+    `operations` are pairs of a size's name and an `Operation`, as in `OPERATIONS`, which are the default. Those for which a
+    server lacks a verb are left out. Raises `NotQuiescent` for a protocol that talks unasked, so that
     nothing can be counted exactly.
     """
-    protocols, operations = one_by_one(protocols) if protocols else tuple(PROTOCOLS), tuple(operations)
+    protocols = one_by_one(protocols) if protocols else tuple(PROTOCOLS)
+    operations = OPERATIONS if operations is None else tuple(operations)
     rows = []
     with progress_bar(len(protocols) * len(operations), "counting bytes", "operations") as bar:
         for protocol in protocols:
