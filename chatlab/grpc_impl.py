@@ -197,7 +197,7 @@ class ThreadServer:
         self.hub.finish_session(self._find(context).session)
         return pb.Done()
 
-    def stream(self, requests: Iterator[pb.Ask], context: grpc.ServicerContext) -> Iterator[Proto]:
+    def stream(self, requests: Iterator[pb.StreamRequest], context: grpc.ServicerContext) -> Iterator[Proto]:
         """The session of a client that sends everything over one stream."""
         connection = self._accept_client(context)
         start_thread(partial(connection.read, requests), "chatlab-reader")
@@ -232,7 +232,7 @@ class ThreadConnection:
         self._calls.discard(call)
         return reply
 
-    def read(self, requests: Iterator[pb.Ask]) -> None:
+    def read(self, requests: Iterator[pb.StreamRequest]) -> None:
         """The reader's thread: until the peer asks no more, or the stream breaks."""
         try:
             for request in requests:
@@ -373,7 +373,7 @@ class LoopServer:
         self.hub.finish_session(connection.session)
         return pb.Done()
 
-    async def stream(self, requests: AsyncIterator[pb.Ask], context: grpc.aio.ServicerContext) -> None:
+    async def stream(self, requests: AsyncIterator[pb.StreamRequest], context: grpc.aio.ServicerContext) -> None:
         """The session of a client that sends everything over one stream."""
         connection = await self._accept_client(context)
         reader = asyncio.ensure_future(connection.read(requests))
@@ -411,7 +411,7 @@ class LoopConnection:
         finally:
             self._calls.discard(call)
 
-    async def read(self, requests: AsyncIterator[pb.Ask]) -> None:
+    async def read(self, requests: AsyncIterator[pb.StreamRequest]) -> None:
         """The reader's task: until the peer asks no more, or the stream breaks."""
         try:
             async for request in requests:

@@ -330,11 +330,11 @@ def test_a_reader_that_stalls_is_cut_and_stops_nobody(start_server, way):
 def _never_read(stub, way):
     """A session in the lobby that does not read what it is told."""
     if way == "Stream":
-        asks = queue.SimpleQueue()
-        asks.put(pb.Ask(create_account=pb.CreateAccount(name="stalled")))
-        asks.put(pb.Ask(join=pb.Join()))
-        stream = stub.Stream(iter(asks.get, None))
-        stream.add_callback(lambda: asks.put(None))
+        requests = queue.SimpleQueue()
+        requests.put(pb.StreamRequest(create_account=pb.CreateAccount(name="stalled")))
+        requests.put(pb.StreamRequest(join=pb.Join()))
+        stream = stub.Stream(iter(requests.get, None))
+        stream.add_callback(lambda: requests.put(None))
         return stream
     stream = stub.Events(pb.Subscribe())
     session = [pair for pair in stream.initial_metadata() if pair[0] == "session"]
@@ -355,9 +355,11 @@ def test_a_endpoint_closes_though_somebody_does_not_read(start_server):
     stalled.cancel()
 
 
-def test_an_ask_that_says_nothing_known_is_refused_under_its_tag(chat_server):
-    told = ChatStub(chat_server.channel()).Stream(iter([pb.Ask(tag=7), pb.Ask(tag=8, ping=pb.Ping())]))
-    first, second = [convert.from_told(one) for one in told]
+def test_a_stream_request_that_says_nothing_known_is_refused_under_its_tag(chat_server):
+    told = ChatStub(chat_server.channel()).Stream(
+        iter([pb.StreamRequest(tag=7), pb.StreamRequest(tag=8, ping=pb.Ping())])
+    )
+    first, second = [convert.from_stream_response(one) for one in told]
     assert (first[0], first[1].code) == (7, "MALFORMED")
     assert second[0] == 8
 
@@ -542,13 +544,17 @@ def test_every_message_goes_across_and_back(message):
 
 
 @given(TAGS, ANY_REQUEST)
-def test_every_request_goes_into_an_ask(tag, request):
-    assert convert.from_ask(pb.Ask.FromString(convert.to_ask(tag, request).SerializeToString())) == (tag, request)
+def test_every_request_goes_into_a_stream_request(tag, request):
+    assert convert.from_stream_request(
+        pb.StreamRequest.FromString(convert.to_stream_request(tag, request).SerializeToString())
+    ) == (tag, request)
 
 
 @given(TAGS, ANY_ANSWER)
-def test_every_reply_and_event_goes_into_a_told(tag, message):
-    assert convert.from_told(pb.Told.FromString(convert.to_told(tag, message).SerializeToString())) == (tag, message)
+def test_every_reply_and_event_goes_into_a_stream_response(tag, message):
+    assert convert.from_stream_response(
+        pb.StreamResponse.FromString(convert.to_stream_response(tag, message).SerializeToString())
+    ) == (tag, message)
 
 
 def test_every_event_goes_into_an_event():

@@ -117,7 +117,7 @@ def _message(data: bytes, method: MethodDescriptor | None, direction: str) -> tu
 
 
 def _summary(kind: Descriptor | None, spans: list[Span]) -> str:
-    """As `Send to='bob'`; of a message inside another, such as the stream's request, as `Ask send tag=7 to='bob'`."""
+    """As `Send to='bob'`; of a message inside another, such as the stream's, as `StreamRequest send tag=7 to='bob'`."""
     names = [kind.name] if kind else ["message"]
     names += [path[7:] for _, _, path, _ in spans if path.startswith("key of ") and kind and _is_choice(kind, path[7:])]
     inside = f"{names[-1]}."

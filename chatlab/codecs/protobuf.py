@@ -3,8 +3,9 @@ r"""Protobuf in frames of our own: what gRPC sends, without HTTP/2.
     00 00 00 00 0d  08 07 42 09 0a 03 62 6f 62 12 02 68 69      Send("bob", "hi") with the tag 7
 
 A frame is what gRPC calls a length-prefixed message: one byte, four bytes of length (big-endian), and a message of
-`chat.proto`: `Ask` from a client, `Told` from a server. In gRPC the first byte tells whether the message is compressed;
-here it tells which of the two follows. So the difference between this and `"grpc-stream"` is HTTP/2, to the byte.
+`chat.proto`: a `StreamRequest` from a client, a `StreamResponse` from a server. In gRPC the first byte says whether the
+message is compressed; here it tells which of the two follows. So the difference between this and `"grpc-stream"` is
+HTTP/2, to the byte.
 """
 
 from struct import Struct
@@ -18,7 +19,7 @@ from ..proto import spans as proto_spans
 from .interface import Span, Tagged
 
 PREFIX = Struct(">BI")
-ASK, TOLD = 0, 1
+REQUEST, RESPONSE = 0, 1
 
 
 class ProtobufCodec:
@@ -34,9 +35,9 @@ class ProtobufCodec:
 
     def encode(self, tag: int | None, message: Message) -> bytes:
         if isinstance(message, Request):
-            which, wrapped = ASK, convert.to_ask(tag, message)
+            which, wrapped = REQUEST, convert.to_stream_request(tag, message)
         else:
-            which, wrapped = TOLD, convert.to_told(tag, cast(Reply | Event, message))
+            which, wrapped = RESPONSE, convert.to_stream_response(tag, cast(Reply | Event, message))
         body: bytes = wrapped.SerializeToString()
         return PREFIX.pack(which, len(body)) + body
 
@@ -44,22 +45,22 @@ class ProtobufCodec:
         if len(buffer) - start < PREFIX.size:
             return 0
         which, size = PREFIX.unpack_from(buffer, start)
-        if which not in (ASK, TOLD):
-            raise ProtocolError(f"a frame begins with 0 (Ask) or 1 (Told), not with {which}")
+        if which not in (REQUEST, RESPONSE):
+            raise ProtocolError(f"a frame begins with 0 (a request) or 1 (a response), not with {which}")
         return start + PREFIX.size + int(size)
 
     def decode(self, frame: bytes) -> Tagged:
         try:
             if frame[:1] == b"\0":
-                return convert.from_ask(chat_pb2.Ask.FromString(frame[PREFIX.size :]))
-            return convert.from_told(chat_pb2.Told.FromString(frame[PREFIX.size :]))
+                return convert.from_stream_request(chat_pb2.StreamRequest.FromString(frame[PREFIX.size :]))
+            return convert.from_stream_response(chat_pb2.StreamResponse.FromString(frame[PREFIX.size :]))
         except DecodeError as error:
             raise ProtocolError(f"not a valid protobuf message: {error}", fatal=False) from error
 
     def spans(self, frame: bytes) -> list[Span]:
         """Which bytes of the frame mean what: (start, end, name, value), without gaps, as the decoder reads them."""
         self.decode(frame)
-        which = (chat_pb2.Told, chat_pb2.Ask)[frame[:1] == b"\0"].DESCRIPTOR
+        which = (chat_pb2.StreamResponse, chat_pb2.StreamRequest)[frame[:1] == b"\0"].DESCRIPTOR
         head = [(0, 1, "which", which.name), (1, PREFIX.size, "length", len(frame) - PREFIX.size)]
         return head + [_plain(span) for span in proto_spans.spans(frame, which, PREFIX.size)]
 

@@ -277,7 +277,7 @@ class Event(_message.Message):
     goodbye: Goodbye
     def __init__(self, arrived: _Optional[_Union[Arrived, _Mapping]] = ..., entered: _Optional[_Union[Entered, _Mapping]] = ..., left: _Optional[_Union[Left, _Mapping]] = ..., heard: _Optional[_Union[Heard, _Mapping]] = ..., logged_out: _Optional[_Union[LoggedOut, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ...) -> None: ...
 
-class Ask(_message.Message):
+class StreamRequest(_message.Message):
     __slots__ = ("tag", "log_in", "create_account", "deposit", "withdraw", "view_balance", "list_accounts", "send", "unread", "acknowledge", "delete_messages", "log_out", "join", "say", "ping", "leave", "delete_account")
     TAG_FIELD_NUMBER: _ClassVar[int]
     LOG_IN_FIELD_NUMBER: _ClassVar[int]
@@ -315,7 +315,7 @@ class Ask(_message.Message):
     delete_account: DeleteAccount
     def __init__(self, tag: _Optional[int] = ..., log_in: _Optional[_Union[LogIn, _Mapping]] = ..., create_account: _Optional[_Union[CreateAccount, _Mapping]] = ..., deposit: _Optional[_Union[Deposit, _Mapping]] = ..., withdraw: _Optional[_Union[Withdraw, _Mapping]] = ..., view_balance: _Optional[_Union[ViewBalance, _Mapping]] = ..., list_accounts: _Optional[_Union[ListAccounts, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., unread: _Optional[_Union[Unread, _Mapping]] = ..., acknowledge: _Optional[_Union[Acknowledge, _Mapping]] = ..., delete_messages: _Optional[_Union[DeleteMessages, _Mapping]] = ..., log_out: _Optional[_Union[LogOut, _Mapping]] = ..., join: _Optional[_Union[Join, _Mapping]] = ..., say: _Optional[_Union[Say, _Mapping]] = ..., ping: _Optional[_Union[Ping, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ..., delete_account: _Optional[_Union[DeleteAccount, _Mapping]] = ...) -> None: ...
 
-class Told(_message.Message):
+class StreamResponse(_message.Message):
     __slots__ = ("tag", "account", "accounts", "sent", "mail", "balance", "joined", "said", "done", "pong", "refused", "arrived", "entered", "left", "heard", "deleted", "closed", "logged_out", "goodbye")
     TAG_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]

@@ -126,8 +126,8 @@ class ChatStub(object):
                 _registered_method=True)
         self.Stream = channel.stream_stream(
                 '/chatlab.v1.Chat/Stream',
-                request_serializer=chatlab_dot_proto_dot_chat__pb2.Ask.SerializeToString,
-                response_deserializer=chatlab_dot_proto_dot_chat__pb2.Told.FromString,
+                request_serializer=chatlab_dot_proto_dot_chat__pb2.StreamRequest.SerializeToString,
+                response_deserializer=chatlab_dot_proto_dot_chat__pb2.StreamResponse.FromString,
                 _registered_method=True)
 
 
@@ -347,8 +347,8 @@ def add_ChatServicer_to_server(servicer, server):
             ),
             'Stream': grpc.stream_stream_rpc_method_handler(
                     servicer.Stream,
-                    request_deserializer=chatlab_dot_proto_dot_chat__pb2.Ask.FromString,
-                    response_serializer=chatlab_dot_proto_dot_chat__pb2.Told.SerializeToString,
+                    request_deserializer=chatlab_dot_proto_dot_chat__pb2.StreamRequest.FromString,
+                    response_serializer=chatlab_dot_proto_dot_chat__pb2.StreamResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -862,8 +862,8 @@ class Chat(object):
             request_iterator,
             target,
             '/chatlab.v1.Chat/Stream',
-            chatlab_dot_proto_dot_chat__pb2.Ask.SerializeToString,
-            chatlab_dot_proto_dot_chat__pb2.Told.FromString,
+            chatlab_dot_proto_dot_chat__pb2.StreamRequest.SerializeToString,
+            chatlab_dot_proto_dot_chat__pb2.StreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

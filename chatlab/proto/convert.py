@@ -3,9 +3,9 @@
 The table is made by looking at the values' fields, so nothing is listed here that could be forgotten there. It knows
 neither gRPC nor frames: `grpc_impl` hands what it makes to gRPC, the codec `protobuf` puts the same into our frames.
 
->>> to_ask(7, messages.Send("bob", "hi")).SerializeToString()
+>>> to_stream_request(7, messages.Send("bob", "hi")).SerializeToString()
 b'\\x08\\x07B\\t\\n\\x03bob\\x12\\x02hi'
->>> from_ask(to_ask(7, messages.Send("bob", "hi")))
+>>> from_stream_request(to_stream_request(7, messages.Send("bob", "hi")))
 (7, Send(to='bob', text='hi', request_id=''))
 """
 
@@ -36,30 +36,33 @@ def from_proto(proto: Proto) -> Any:
     return _BY_PROTO[type(proto)].read(proto)
 
 
-def to_ask(tag: int | None, request: Request) -> pb.Ask:
-    return _wrapped(pb.Ask(tag=tag or 0), request)
+def to_stream_request(tag: int | None, request: Request) -> pb.StreamRequest:
+    """What a client sends on the stream: the request with its tag."""
+    return _wrapped(pb.StreamRequest(tag=tag or 0), request)
 
 
-def from_ask(ask: pb.Ask) -> tuple[int | None, Request]:
+def from_stream_request(request: pb.StreamRequest) -> tuple[int | None, Request]:
     """The tag and the request. Raises `ProtocolError`, never a fatal one."""
-    return _tag(ask), _unwrapped(ask, "request")
+    return _tag(request), _unwrapped(request, "request")
 
 
-def to_told(tag: int | None, message: Reply | Event) -> pb.Told:
-    return _wrapped(pb.Told(tag=tag or 0), message)
+def to_stream_response(tag: int | None, message: Reply | Event) -> pb.StreamResponse:
+    """What a server sends on the stream: a reply with its request's tag, or an event."""
+    return _wrapped(pb.StreamResponse(tag=tag or 0), message)
 
 
-def from_told(told: pb.Told) -> tuple[int | None, Reply | Event]:
+def from_stream_response(response: pb.StreamResponse) -> tuple[int | None, Reply | Event]:
     """The tag and the reply or event. Raises `ProtocolError`, never a fatal one."""
-    return _tag(told), _unwrapped(told, "told")
+    return _tag(response), _unwrapped(response, "message")
 
 
 def to_event(event: Event) -> pb.Event:
+    """What a server sends on the Events stream."""
     return _wrapped(pb.Event(), event)
 
 
 def from_event(event: pb.Event) -> Event:
-    """Raises `ProtocolError` for an event that is not in our chat.proto."""
+    """The event. Raises `ProtocolError` for one that is not in our chat.proto."""
     return _unwrapped(event, "event")
 
 
@@ -80,7 +83,7 @@ def _unwrapped(wrapper: Proto, oneof: str) -> Any:
     return _BY_WORD[word].read(getattr(wrapper, word))
 
 
-def _tag(wrapper: pb.Ask | pb.Told) -> int | None:
+def _tag(wrapper: pb.StreamRequest | pb.StreamResponse) -> int | None:
     tag = wrapper.tag
     if tag < 0:
         raise ProtocolError(f"a tag is from 1 to {2**63 - 1}, not {shorten(tag)}", fatal=False)

@@ -16,7 +16,7 @@ from google.protobuf.message import Message as Proto
 
 from ..messages import REQUESTS, ChatError, ConnectionLost, Event, Goodbye, ProtocolError, Refused, Reply, Request
 from ..proto import chat_pb2 as pb
-from ..proto.convert import from_event, from_proto, from_told, to_ask, to_proto
+from ..proto.convert import from_event, from_proto, from_stream_response, to_proto, to_stream_request
 from .client_state import ANSWER_TIMEOUT_S, CLOSE_TIMEOUT_S
 from .event_loop import start_thread
 from .grpc_common import (
@@ -220,20 +220,20 @@ class StreamTransport:
     def __init__(self, address: Address, on_event: OnEvent):
         self._on_event = on_event
         self._pending = PendingReplies()
-        self._requests: queue.SimpleQueue[pb.Ask | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[pb.StreamRequest | None] = queue.SimpleQueue()
         self._session = SessionStream(address, self._open, self._receive, self._end)
 
     def exchange(self, request: Request, timeout_s: float) -> Reply:
         """As `Transport.exchange`."""
         return self._pending.exchange(
-            lambda tag, deadline: self._requests.put(fitting(to_ask(tag, request))), timeout_s
+            lambda tag, deadline: self._requests.put(fitting(to_stream_request(tag, request))), timeout_s
         )
 
     def post(self, request: Request, on_reply: Callable[[Reply], None]) -> bool:
         """As `Transport.post`."""
 
         def send(tag: int) -> bool:
-            self._requests.put(to_ask(tag, request))
+            self._requests.put(to_stream_request(tag, request))
             return True
 
         return self._pending.post(send, on_reply)
@@ -257,8 +257,8 @@ class StreamTransport:
         stream.add_callback(partial(self._requests.put, None))  # or gRPC's thread would wait for requests for ever
         return stream
 
-    def _receive(self, proto: pb.Told) -> Reply | Event:
-        tag, message = from_told(proto)
+    def _receive(self, proto: pb.StreamResponse) -> Reply | Event:
+        tag, message = from_stream_response(proto)
         if isinstance(message, Reply):
             self._pending.settle(tag, message)
         else:
@@ -455,7 +455,7 @@ class AsyncStreamTransport:
     def __init__(self, address: Address, on_event: OnEvent):
         self._on_event = on_event
         self._pending = AsyncPendingReplies()
-        self._requests: asyncio.Queue[pb.Ask | None] = asyncio.Queue()
+        self._requests: asyncio.Queue[pb.StreamRequest | None] = asyncio.Queue()
         self._session = AsyncSessionStream(address, self._receive, self._end)
 
     @classmethod
@@ -469,7 +469,7 @@ class AsyncStreamTransport:
         """As `Transport.exchange`."""
 
         async def send(tag: int) -> None:
-            self._requests.put_nowait(fitting(to_ask(tag, request)))
+            self._requests.put_nowait(fitting(to_stream_request(tag, request)))
 
         return await self._pending.exchange(send, timeout_s)
 
@@ -477,7 +477,7 @@ class AsyncStreamTransport:
         """As `Transport.post`."""
 
         def send(tag: int) -> bool:
-            self._requests.put_nowait(to_ask(tag, request))
+            self._requests.put_nowait(to_stream_request(tag, request))
             return True
 
         return self._pending.post(send, on_reply)
@@ -496,8 +496,8 @@ class AsyncStreamTransport:
         """As `Transport.abort`."""
         await self._session.abort(reason)
 
-    def _receive(self, proto: pb.Told) -> Reply | Event:
-        tag, message = from_told(proto)
+    def _receive(self, proto: pb.StreamResponse) -> Reply | Event:
+        tag, message = from_stream_response(proto)
         if isinstance(message, Reply):
             self._pending.settle(tag, message)
         else:
@@ -517,7 +517,7 @@ async def _answer(call: Any, on_reply: Callable[[Reply], None]) -> None:
     on_reply(reply)
 
 
-async def _until_none(requests: "asyncio.Queue[pb.Ask | None]") -> AsyncIterator[pb.Ask]:
+async def _until_none(requests: "asyncio.Queue[pb.StreamRequest | None]") -> AsyncIterator[pb.StreamRequest]:
     while (request := await requests.get()) is not None:
         yield request
 

@@ -22,7 +22,7 @@ from grpc_reflection.v1alpha import reflection
 from ..chat.hub import Outbox
 from ..messages import CODES, REQUESTS, Event, Limits, Malformed, Message, ProtocolError, Refused, Reply, Request
 from ..proto import chat_pb2 as pb
-from ..proto.convert import from_ask, to_event, to_proto, to_told
+from ..proto.convert import from_stream_request, to_event, to_proto, to_stream_response
 from .event_loop import start_thread
 from .grpc_common import KEEPALIVE_OPTIONS, KEEPALIVE_TIMEOUT_S, SERVER_OPTIONS, SERVICE, size_error
 from .interface import Address, format_address
@@ -91,23 +91,23 @@ def encode_event(tag: None, event: Event, max_frame: int) -> Iterator[pb.Event]:
         yield proto
 
 
-def encode_stream_message(tag: int | None, message: Reply | Event, max_frame: int) -> Iterator[pb.Told]:
+def encode_stream_message(tag: int | None, message: Reply | Event, max_frame: int) -> Iterator[pb.StreamResponse]:
     """A message of the Stream that carries everything."""
-    proto = to_told(tag, message)
+    proto = to_stream_response(tag, message)
     if proto.ByteSize() <= max_frame:
         yield proto
     elif isinstance(message, Reply):
-        yield to_told(tag, _too_large(proto, max_frame))
+        yield to_stream_response(tag, _too_large(proto, max_frame))
 
 
 def _too_large(proto: Proto, max_frame: int) -> Refused:
     return Refused("FRAME_TOO_LONG", f"the answer does not fit: {size_error(proto, max_frame)}")
 
 
-def parse_request(ask: pb.Ask) -> tuple[int | None, Request]:
+def parse_request(request: pb.StreamRequest) -> tuple[int | None, Request]:
     """The tag and the request; one that says nothing known is `Malformed`, in its place among the others."""
     try:
-        return from_ask(ask)
+        return from_stream_request(request)
     except ProtocolError as error:
         return error.tag, Malformed(error.text)
 

@@ -123,7 +123,7 @@ def test_any_message_is_dissected_to_the_last_byte(data, method):
 
 @given(tag=TAGS, request=ANY_REQUEST, answer=ANY_ANSWER, cuts=st.lists(st.integers(1, 60), max_size=4))
 def test_protobuf_fields_say_what_the_decoder_reads(tag, request, answer, cuts):
-    up, down = prefixed(convert.to_ask(tag, request)), prefixed(convert.to_told(tag, answer))
+    up, down = prefixed(convert.to_stream_request(tag, request)), prefixed(convert.to_stream_response(tag, answer))
     asked = (
         PREFACE
         + calling("Stream")

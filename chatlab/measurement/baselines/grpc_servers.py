@@ -13,7 +13,7 @@ from typing import Any
 
 from ...messages import Event, Message, Request
 from ...proto import chat_pb2 as pb
-from ...proto.convert import from_ask, from_proto, to_event, to_proto, to_told
+from ...proto.convert import from_proto, from_stream_request, to_event, to_proto, to_stream_response
 from ...transport.event_loop import run
 from ...transport.grpc_common import NO_PROBES, SERVER_OPTIONS, SESSION
 from ...transport.grpc_serving import listen
@@ -92,7 +92,7 @@ class StubEndpoint(LoopEndpoint):
         await self._write(context, _to_event)
 
     async def stream(self, asks: AsyncIterator[Wire], context: Any) -> None:
-        await self._write(context, to_told, asks)
+        await self._write(context, to_stream_response, asks)
 
     async def _write(
         self, context: Any, convert: Callable[[int | None, Any], Any], asks: AsyncIterator[Wire] | None = None
@@ -119,7 +119,7 @@ class StubEndpoint(LoopEndpoint):
     async def _read(self, peer: StubPeer, asks: AsyncIterator[Wire]) -> None:
         try:
             async for ask in asks:
-                tag, request = from_ask(ask)
+                tag, request = from_stream_request(ask)
                 peer.put(tag, self._stub.answer(peer, request))
         except grpc.aio.BaseError:
             return  # the stream broke, which ends the writer too
@@ -167,7 +167,7 @@ def _answer_functions(kind: str) -> tuple[Callable[[Wire], Wire], Callable[[Wire
         return _canned_call, _canned_ask
     if kind == "bytes":
         return _empty_message, _said_with_the_tag_of
-    return _empty_message, lambda raw: _canned_ask(pb.Ask.FromString(raw)).SerializeToString()
+    return _empty_message, lambda raw: _canned_ask(pb.StreamRequest.FromString(raw)).SerializeToString()
 
 
 def _canned_call(proto: Wire) -> Wire:
@@ -176,9 +176,9 @@ def _canned_call(proto: Wire) -> Wire:
     return to_proto(reply)
 
 
-def _canned_ask(ask: pb.Ask) -> pb.Told:
-    tag, request = from_ask(ask)
-    return to_told(tag, canned_reply(request))
+def _canned_ask(ask: pb.StreamRequest) -> pb.StreamResponse:
+    tag, request = from_stream_request(ask)
+    return to_stream_response(tag, canned_reply(request))
 
 
 def _empty_message(raw: bytes) -> bytes:

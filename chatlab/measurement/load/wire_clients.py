@@ -26,7 +26,7 @@ from ...messages import (
     ViewBalance,
 )
 from ...proto import chat_pb2 as pb
-from ...proto.convert import from_event, from_proto, from_told, to_ask, to_proto
+from ...proto.convert import from_event, from_proto, from_stream_response, to_proto, to_stream_request
 from .http2 import (
     DATA,
     END_HEADERS,
@@ -170,7 +170,7 @@ class StreamWireClient(_Http2):
         self._stream_window -= cost
 
     def spell(self, tag: int, request: Request) -> list[tuple[int, bytes]]:
-        raw = prefixed(to_ask(tag, request).SerializeToString())
+        raw = prefixed(to_stream_request(tag, request).SerializeToString())
         return [(len(part) - 9, part[:5] + (1).to_bytes(4) + part[9:]) for part in _in_frames(raw, 0)]
 
     def say(self, frame: list[tuple[int, bytes]]) -> bytes:
@@ -180,7 +180,7 @@ class StreamWireClient(_Http2):
         self.ready = True
 
     def _message(self, stream: int, raw: bytes, heard: Heard) -> None:
-        heard.append(from_told(pb.Told.FromString(raw)))
+        heard.append(from_stream_response(pb.StreamResponse.FromString(raw)))
 
     def _ended(self, stream: int, headers: dict[str, str], heard: Heard) -> None:
         raise ConnectionLost(f"the stream ended: {_status(headers)}")
