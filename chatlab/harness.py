@@ -139,7 +139,7 @@ _entered: set[Server] = set()
 
 
 def serve(
-    *protocols: ProtocolLike | Collection[ProtocolLike],
+    *protocols: "ProtocolLike | Collection[ProtocolLike]",  # in quotes, so that help() does not spell out the alias
     engine: Engine = "loop",
     where: Where = "thread",
     host: str = "127.0.0.1",
@@ -210,7 +210,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_servers)
 
 
-def connect(host: str, port: int, protocol: ProtocolLike = "text") -> Client:
+def connect(host: str, port: int, protocol: "ProtocolLike" = "text") -> Client:
     """A blocking client of a server that runs anywhere.
 
     Raises `ConnectionLost` where no server answers, and `ValueError` for a wrong argument.

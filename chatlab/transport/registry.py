@@ -48,7 +48,7 @@ register("grpc", "chatlab.grpc_impl:grpc_unary", 2429)
 register("grpc-stream", "chatlab.grpc_impl:grpc_stream", 2430)
 
 
-def resolve(protocol: ProtocolLike) -> Implementation:
+def resolve(protocol: "ProtocolLike") -> Implementation:
     """The Implementation for a protocol's name, a `"module:NAME"`, a codec, a transport, or a class of these.
 
     What a transport of a reader's own does not declare is filled in: no codec, all verbs, both engines. Raises
