@@ -62,6 +62,12 @@ class DissectedFrame(Protocol):
     def stream(self) -> int | None: ...
 
 
+class ExplainableFrame(DissectedFrame, Protocol):
+    """A frame that makes its own hex table."""
+
+    def explain(self) -> "HexTable": ...
+
+
 def printable(data: bytes) -> str:
     """Bytes as a hex editor prints them: anything but printable ASCII is a dot."""
     return "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in data)

@@ -1,19 +1,24 @@
 """Pictures: what they say, and that they change nothing besides. How they look, a person has to look at."""
 
+import warnings
 from dataclasses import replace
 
 import matplotlib
 import pytest
 from matplotlib import pyplot
 from matplotlib.figure import Figure
-from sample_results import HERE, a_comparison, a_run, a_table, made_up, served
+from sample_results import HERE, a_comparison, a_run, a_table, made_up, planted, served
 
 import chatlab
+from chatlab.capture.layers import LAYERS
 from chatlab.capture.trace import Trace, TraceEvent
-from chatlab.display.plots.latency import LIMITED, percentiles, throughput_latency
+from chatlab.display.plots import fonts
+from chatlab.display.plots.fonts import STAND_IN, drawable
+from chatlab.display.plots.latency import latency_distribution, percentiles, throughput_latency, time_series
 from chatlab.display.plots.rates import cost_by_clients, overview
 from chatlab.display.plots.sequence import space_time
-from chatlab.display.plots.style import PROTOCOL_STYLE, figure, style_of
+from chatlab.display.plots.server import server_over_time
+from chatlab.display.plots.style import LAYER_COLORS, LIMITED, PROTOCOL_STYLE, figure, readable_ticks, style_of
 from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.process_stats import ResourceSeries
 from chatlab.measurement.results.runs import Round, Run
@@ -78,8 +83,8 @@ def test_a_plot_has_a_title(result):
 
 
 @pytest.mark.parametrize("draw", [
-    a_table().plot, a_run().plot, a_trace().plot, lambda: a_load().plot(metric="percentiles"), lambda: a_watched_run().plot(metric="processor"),
-    lambda: a_watched_run().plot(metric="memory"),
+    a_table().plot, a_run().plot, a_trace().plot, lambda: a_load().plot(metric="percentiles"),
+    lambda: a_watched_run().plot(metric="processor"), lambda: a_watched_run().plot(metric="memory"),
 ])  # fmt: skip
 def test_in_a_dark_style_the_paper_stays_white_and_the_ink_dark(draw):
     with pyplot.style.context("dark_background"):
@@ -122,7 +127,8 @@ def test_what_the_clients_limited_is_hollow_and_says_so():
 
 def test_the_sentence_of_a_measurement_holds_no_measured_number():
     assert a_comparison().plot().sentence == (
-        "Messages per second over 2 to 4 clients, a line for each of text, grpc. print() of the comparison shows the numbers."
+        "Messages per second over 2 to 4 clients, a line for each of text, grpc. "
+        "print() of the comparison shows the numbers."
     )
 
 
@@ -140,9 +146,9 @@ def test_a_foreign_protocol_has_a_style_of_its_own_every_time():
     assert style_of("telepathy") == style_of("telepathy") not in PROTOCOL_STYLE.values()
 
 
-def test_a_space_time_diagram_cuts_long_texts_and_escapes_dollars():
+def test_a_space_time_diagram_shortens_long_texts_and_shows_dollars_as_dollars():
     said = words(space_time(a_trace()))
-    assert r"a \$text\$ that is longer…" in said and "hi" in said
+    assert "a $text$ that is longer…" in said and "hi" in said
 
 
 def test_a_text_that_was_never_shown_ends_in_a_cross_and_is_counted():
@@ -159,6 +165,116 @@ def test_pictures_to_be_saved_need_no_screen(tmp_path):
     for name, made in {"a": figure(cost_by_clients, a_comparison()), "b": overview(a_table(), a_comparison())}.items():
         made.savefig(tmp_path / f"{name}.png")
     assert pyplot.get_fignums() == []
+
+
+# ---- names and texts of a user's ---------------------------------------------------------------------------------
+
+ODD = "my $x$ 名前 🙂 is $y$"
+
+
+def odd(result):
+    """The result with a protocol whose name is a formula, and in a script that this machine's font may not have."""
+    return replace(result, protocol=ODD)
+
+
+def an_odd_trace():
+    return Trace((
+        TraceEvent(0.001, ODD, "asked", Send("ann", "$5 or $6? 👩‍💻 \N{BELL}")),
+        TraceEvent(0.002, ODD, "answered", Sent(1, True)),
+        TraceEvent(0.003, "ann", "received", Arrived(1, ODD, "$5 or $6? 👩‍💻 \N{BELL}")),
+    ))  # fmt: skip
+
+
+@pytest.mark.parametrize("draw", [
+    lambda: replace(a_table(), rows=tuple(map(odd, a_table().rows))).plot(),
+    lambda: replace(a_comparison(), runs=tuple(map(odd, a_comparison().runs))).plot(),
+    lambda: odd(a_load()).plot(metric="distribution"),
+    lambda: odd(a_load()).plot(metric="percentiles"),
+    lambda: odd(a_load(unanswered=5)).plot(metric="time"),
+    lambda: odd(a_watched_run()).plot(metric="memory"),
+    lambda: odd(a_saturation()).plot(),
+    lambda: replace(planted(), stages=tuple(odd(each) if each.protocol else each for each in planted().stages)).plot(),
+    lambda: an_odd_trace().plot(),
+], ids="bytes rates distribution percentiles time memory saturation breakdown trace".split())  # fmt: skip
+def test_a_name_is_never_a_formula_and_no_character_is_left_out_without_a_word(draw):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns of a glyph that its font lacks
+        said = " ".join(words(draw()))
+    assert "$" in said and ("名前" in said or STAND_IN * 2 in said)
+
+
+def test_a_character_without_a_font_is_one_empty_box():
+    assert drawable("a\U0001f469\u200d\U0001f4bb!\a")[0] in (
+        f"a{STAND_IN}!{STAND_IN}",
+        f"a\U0001f469\u200d\U0001f4bb!{STAND_IN}",
+    )
+    assert drawable("plain $x$") == ("plain $x$", {"parse_math": False})
+
+
+def test_a_font_of_the_system_is_used_where_it_has_what_matplotlibs_lacks(monkeypatch):
+    monkeypatch.setattr(fonts, "_font_of", lambda character, family: "" if character.isascii() else "Some CJK")
+    text, look = drawable("名 a")
+    assert text == "名 a" and look["fontfamily"] == [*matplotlib.rcParams["font.family"], "Some CJK"]
+
+
+def test_a_logarithmic_axis_reads_round_numbers():
+    ax = percentiles([a_load()])
+    ax.set_ylim(0.5, 40)
+    ax.figure.canvas.draw()
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["1", "3", "10", "30"]
+
+
+@pytest.mark.parametrize("low, high, ticks", [
+    (0.01, 9_000, [0.01, 0.1, 1, 10, 100, 1_000]),
+    (0.9, 110, [1, 3, 10, 30, 100]),
+    (20, 90, [20, 30, 40, 50, 60, 70, 80, 90]),
+    (2.2, 2.6, [2.2, 2.3, 2.4, 2.5, 2.6]),
+    (40, 0.7, [1, 3, 10, 30]),
+    (0, 0, []),
+])  # fmt: skip
+def test_round_numbers_for_a_logarithmic_axis(low, high, ticks):
+    assert readable_ticks(low, high) == pytest.approx(ticks)
+
+
+# ---- nothing to draw ---------------------------------------------------------------------------------------------
+
+
+def limited(run):
+    return replace(run, rounds=tuple(replace(each, busiest_worker_share=1.0) for each in run.rounds))
+
+
+def a_saturation(protocol="text", limit=False):
+    found = saturate("text", Workload(rate=400), bound_ms=20, measure=made_up)
+    attempts = tuple(replace(each, run=limited(each.run)) if limit else each for each in found.attempts)
+    return replace(found, protocol=protocol, attempts=attempts)
+
+
+@pytest.mark.parametrize("draw, why", [
+    (lambda: throughput_latency([a_saturation(limit=True)]), "The load generator, not the server, set every number"),
+    (lambda: space_time(Trace(())), "No text was sent"),
+    (lambda: percentiles([a_run()]), "none was kept"),
+    (lambda: latency_distribution([a_run()]), "none was kept"),
+    (lambda: time_series(a_run()), "none was kept"),
+    (lambda: server_over_time(a_run()), "no readings over time"),
+    (lambda: cost_by_clients(replace(a_comparison(), runs=(a_run(cpu_s=None),))), "could not be read"),
+], ids="saturation trace percentiles distribution time server cost".split())  # fmt: skip
+def test_an_empty_picture_says_why_it_is_empty(draw, why):
+    ax = draw()
+    assert not ax.lines and ax.get_legend() is None and ax.get_title(loc="left")
+    assert why in " ".join(words(ax)).replace("\n", " ") and why in ax.sentence
+
+
+def test_only_what_is_drawn_stands_in_the_legend():
+    ax = throughput_latency([a_saturation(), a_saturation("grpc", limit=True)])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["text", "grpc (generator-limited)"]
+    lines = {line.get_label(): line for line in ax.lines}
+    assert (
+        len(lines["text"].get_xdata()) > 1 and lines["grpc (generator-limited)"].get_marker() == style_of("grpc").marker
+    )
+
+
+def test_layers_have_the_same_names_in_a_picture_as_in_a_capture():
+    assert tuple(LAYER_COLORS) == LAYERS
 
 
 # ---- response times ---------------------------------------------------------------------------------------------
@@ -236,7 +352,9 @@ def test_the_server_over_time_is_a_line_for_each_round_with_its_unit_and_a_title
     ax = a_watched_run().plot(metric=what)
     assert handed(ax) == ["round 1", "round 2", "round 3"] and ax.get_ylabel() == unit
     assert ax.get_xlabel() == "seconds since the start of the load" and ax.get_title(loc="left").endswith(": text")
-    assert ax.sentence.endswith("a line for each of 3 rounds of text. to_frame() of a round's course has the numbers.")
+    assert ax.sentence.endswith(
+        "a line for each of 3 rounds of text. to_frame() of a round's resources has the numbers."
+    )
 
 
 @SERVER
@@ -269,9 +387,9 @@ def test_a_picture_of_the_server_says_the_load_and_marks_the_warm_up(what, unit)
     )
 
 
-def test_where_turns_were_taken_it_is_their_time_without_a_warm_up():
+def test_of_a_run_in_time_slices_it_is_their_time_without_a_warm_up():
     ax = a_watched_run(turns=8).plot(metric="processor")
-    assert ax.get_xlabel() == "seconds of its turns, the warm-up left out" and "warm-up" not in words(ax)
+    assert ax.get_xlabel() == "seconds of its time slices, the warm-up left out" and "warm-up" not in words(ax)
 
 
 def test_of_many_rounds_the_first_and_the_last_are_named():

@@ -13,7 +13,7 @@ from sample_results import COSTS, planted
 
 import chatlab
 from chatlab.codecs.text import TextCodec
-from chatlab.display.plots.latency import LIMITED
+from chatlab.display.plots.style import LIMITED
 from chatlab.harness import serve
 from chatlab.measurement.baselines.baseline import Baseline
 from chatlab.measurement.baselines.socket_servers import EchoCodec

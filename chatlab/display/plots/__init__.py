@@ -10,7 +10,7 @@ from .style import PROTOCOL_STYLE, Style, figure, style_of
 from .traffic import bytes_per_operation, overhead_by_information, stacked_layers
 
 __all__ = [
-    "PROTOCOL_STYLE", "Style", "annotated_bytes", "bytes_per_operation", "cost_by_clients", "figure", "breakdown_bars",
+    "PROTOCOL_STYLE", "Style", "annotated_bytes", "breakdown_bars", "bytes_per_operation", "cost_by_clients", "figure",
     "latency_distribution", "overhead_by_information", "overview", "percentiles", "rate_by_clients", "server_over_time",
     "space_time", "stacked_layers", "style_of", "throughput_latency", "time_series",
 ]  # fmt: skip

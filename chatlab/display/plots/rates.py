@@ -1,60 +1,81 @@
 """Plots of rates and costs by number of clients."""
 
-from .latency import LIMITED
-from .style import _PAPER, INK, _axes, _footnote, _height, _names_at_the_ends, _plain, _sentence, style_of
-from .traffic import bytes_per_operation
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-# ---- rates ------------------------------------------------------------------------------------------------------
+from . import shapes
+from .style import (
+    LIMITED,
+    empty,
+    footnote,
+    names_at_line_ends,
+    new_axes,
+    new_figure,
+    style_of,
+    subplots,
+    tidy,
+    title,
+    with_sentence,
+)
+from .traffic import bytes_per_operation, height_of_bars
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-def rate_by_clients(comparison, ax=None):
-    """Messages per second over the number of clients: the median of the rounds, and a band from the least to the most."""
-    ax = ax or _axes(7.2, 4.6)
+def rate_by_clients(comparison: shapes.Comparison, ax: "Axes | None" = None) -> "Axes":
+    """Messages per second over the number of clients: the median of the rounds, and a band over their range."""
+    ax = ax or new_axes(7.2, 4.6)
     _lines(ax, comparison, lambda run: run.rate)
     ax.set_ylabel("messages per second")
-    ax.set_title("How many messages a second", loc="left", fontsize=12, color=INK)
+    title(ax, "How many messages a second")
     limited = any(run.generator_limited for run in comparison.runs)
     hollow = "Hollow and grey: the clients, not the server, set this number. " if limited else ""
-    _footnote(ax, hollow + _load_in_words(comparison), comparison.environment)
-    return _sentence(ax, _lines_in_words(comparison, "Messages per second"))
+    footnote(ax, hollow + _load_in_words(comparison), comparison.environment)
+    return with_sentence(ax, _lines_in_words(comparison, "Messages per second"))
 
 
-def cost_by_clients(comparison, ax=None):
-    """The server's processor time for a message over the number of clients: what a slow client cannot spoil."""
-    ax = ax or _axes(7.2, 4.6)
+def cost_by_clients(comparison: shapes.Comparison, ax: "Axes | None" = None) -> "Axes":
+    """The server's CPU time per message over the number of clients, which slow clients do not change."""
+    ax = ax or new_axes(7.2, 4.6)
+    if all(run.server_cpu_us is None for run in comparison.runs):
+        return empty(ax, "What a message costs the server", "The server's processor time could not be read.")
     _lines(ax, comparison, lambda run: run.server_cpu_us)
     ax.set_ylabel("server's CPU time for a message, µs")
-    ax.set_title("What a message costs the server", loc="left", fontsize=12, color=INK)
-    _footnote(ax, _load_in_words(comparison), comparison.environment)
-    return _sentence(ax, _lines_in_words(comparison, "The server's processor time for a message, in microseconds,"))
+    title(ax, "What a message costs the server")
+    footnote(ax, _load_in_words(comparison), comparison.environment)
+    return with_sentence(ax, _lines_in_words(comparison, "The server's processor time for a message, in microseconds,"))
 
 
-def _lines(ax, comparison, value) -> None:
+def _lines(ax: "Axes", comparison: shapes.Comparison, value_of: Callable[[shapes.Run], shapes.Spread | None]) -> None:
     ends = []
     for name in comparison.protocols:
         style = style_of(name)
         runs = sorted((run for run in comparison.runs if run.protocol == name), key=lambda run: run.workload.clients)
-        runs = [run for run in runs if value(run) is not None]
-        xs, ys = [run.workload.clients for run in runs], [value(run) for run in runs]
-        if not runs:
+        points = [(run, value) for run in runs if (value := value_of(run)) is not None]
+        if not points:
             continue
-        ax.fill_between(xs, [y.min for y in ys], [y.max for y in ys], color=style.color, alpha=0.15, lw=0, zorder=1)
-        ax.plot(xs, [y.median for y in ys], style.line, color=style.color, lw=1.8, zorder=2)
-        for x, y, run in zip(xs, ys, runs):
+        xs, values = [run.workload.clients for run, _ in points], [value for _, value in points]
+        low, high = [value.min for value in values], [value.max for value in values]
+        ax.fill_between(xs, low, high, color=style.color, alpha=0.15, lw=0, zorder=1)
+        ax.plot(xs, [value.median for value in values], style.line, color=style.color, lw=1.8, zorder=2)
+        for run, value in points:
             face, edge = ("white", LIMITED) if run.generator_limited else (style.color, style.color)
-            ax.plot(x, y.median, style.marker, color=edge, mfc=face, mew=1.6, ms=7, zorder=3)
-        ends.append((xs[-1], ys[-1].median, name, style.color))
+            look = {"color": edge, "mfc": face, "mew": 1.6, "ms": 7, "zorder": 3}
+            ax.plot(run.workload.clients, value.median, style.marker, **look)  # type: ignore[arg-type]
+        ends.append((xs[-1], values[-1].median, name, style.color))
     ax.set_xscale("log", base=2)
-    ax.set_xticks(comparison.clients, [str(n) for n in comparison.clients])
+    ax.set_xticks(comparison.clients, [str(clients) for clients in comparison.clients])
     ax.minorticks_off()
     ax.set_xlabel("clients, each with one message on its way")
     ax.set_ylim(bottom=0)
-    ax.yaxis.set_major_formatter(lambda y, _: f"{y:,.0f}")
-    _plain(ax, "y")
-    _names_at_the_ends(ax, ends)
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    tidy(ax, "y")
+    names_at_line_ends(ax, ends)
 
 
-def _load_in_words(comparison) -> str:
+def _load_in_words(comparison: shapes.Comparison) -> str:
     load, rounds = comparison.runs[0].workload, len(comparison.runs[0].rounds)
     loop = "Open loop" if load.is_open else "Closed loop"
     return (
@@ -63,23 +84,18 @@ def _load_in_words(comparison) -> str:
     )
 
 
-def _lines_in_words(comparison, what: str) -> str:
-    # No number that was measured: a notebook's text must not change with the weather.
-    clients = comparison.clients
+def _lines_in_words(comparison: shapes.Comparison, what: str) -> str:
+    # No measured number: a notebook's stored output must be the same in the next run.
+    clients, names = comparison.clients, ", ".join(comparison.protocols)
     over = f"{clients[0]} to {clients[-1]} clients" if len(clients) > 1 else f"{clients[0]} clients"
-    return f"{what} over {over}, a line for each of {', '.join(comparison.protocols)}. print() of the comparison shows the numbers."
+    return f"{what} over {over}, a line for each of {names}. print() of the comparison shows the numbers."
 
 
-# ---- the whole comparison ---------------------------------------------------------------------------------------
-
-
-def overview(table, comparison):
+def overview(table: shapes.ByteTable, comparison: shapes.Comparison) -> "Figure":
     """Bytes on the left, rates on the right: a Figure, to be saved."""
-    from matplotlib.figure import Figure
-
-    made = Figure(figsize=(13.2, max(5.0, _height(table))), dpi=110, layout="constrained", **_PAPER)
-    left, right = made.subplots(1, 2, width_ratios=(1.05, 1), gridspec_kw={"wspace": 0.06}, subplot_kw=_PAPER)
+    made = new_figure((13.2, max(5.0, height_of_bars(table))), dpi=110)
+    left, right = subplots(made, 2, width_ratios=(1.05, 1), gridspec_kw={"wspace": 0.06})
     bytes_per_operation(table, left)
     rate_by_clients(comparison, right)
-    right.set_title(right.get_title(loc="left"), loc="left", fontsize=12, color=INK, pad=26)
+    title(right, right.get_title(loc="left"), pad=26)
     return made

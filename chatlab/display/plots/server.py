@@ -1,83 +1,76 @@
 """Plots of a server's processor and memory over time."""
 
-from .latency import _loop_in_words
-from .style import _LEGEND, FAINT, GRID, INK, _axes, _footnote, _mixed, _plain, _sentence, style_of
+from typing import TYPE_CHECKING, Any
 
-# ---- the server meanwhile ---------------------------------------------------------------------------------------
+from . import shapes
+from .latency import loop_in_words
+from .style import FAINT, GRID, annotate, empty, footnote, legend, mixed, new_axes, style_of, tidy, title, with_sentence
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 NAMED_ROUNDS = 6  # of more, the first and the last
 _ROUND_LINES = ("-", "--", "-.", ":")
-
-
-def server_over_time(run, ax=None, of: str = "processor"):
-    """What the server used of a "processor", or had in "memory", over time: a line for each round, the later the darker."""
-    ax = ax or _axes(7.2, 4.6)
-    load = run.workload
-    seen = [
-        (number, each)
-        for number, each in enumerate(run.rounds, 1)
-        if each.resources is not None and len(each.resources) > 1
-    ]
-    for number, each in seen:
-        pale = 0.55 * (seen[-1][0] - number) / max(1, seen[-1][0] - seen[0][0])
-        label = f"round {number}" if len(seen) <= NAMED_ROUNDS or number in (seen[0][0], seen[-1][0]) else None
-        look = dict(
-            color=_mixed(style_of(run.protocol).color, 1.0, pale), ls=_ROUND_LINES[number % 4 - 1], lw=1.6, label=label
-        )
-        if of == "processor":
-            ax.stairs(each.resources.busy, each.resources.at_s, baseline=None, **look)
-        else:
-            ax.plot(each.resources.at_s, [size / 2**20 for size in each.resources.resident], **look)
-    took_turns = any(each.slices > 1 for _, each in seen)
-    if load.messages is None and not took_turns:
-        _mark_warm_up(ax, load.warm_up_s)
-    title, ax_label = _SERVER_LABELS[of]
-    if of == "processor":
-        ax.set_ylim(bottom=0)
-        ax.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
-    else:
-        _at_least(ax, 1.0)
-        ax.yaxis.set_major_formatter(lambda y, _: f"{y:,.1f}")
-    ax.set_xlim(0, max(each.resources.at_s[-1] for _, each in seen))
-    ax.set_xlabel("seconds of its turns, the warm-up left out" if took_turns else "seconds since the start of the load")
-    ax.set_ylabel(ax_label)
-    ax.set_title(f"{title}: {run.protocol}", loc="left", fontsize=12, color=INK)
-    _plain(ax, "y")
-    ax.legend(**(_LEGEND | {"handlelength": 2.4}))
-    rounds, when = (
-        f"{len(seen)} round{'s'[: len(seen) != 1]}",
-        "after each turn" if took_turns else "ten times a second",
-    )
-    _footnote(
-        ax, f"{_loop_in_words(run)} Read from outside, {when}; {rounds}, each with a fresh server.", run.environment
-    )
-    return _sentence(
-        ax, f"{title}, a line for each of {rounds} of {run.protocol}. to_frame() of a round's course has the numbers."
-    )
-
-
-_SERVER_LABELS = {
+_LABELS = {
     "processor": ("What the server used of a processor", "share of one processor"),
     "memory": ("What the server had in memory", "resident memory, MiB"),
 }
 
 
-def _mark_warm_up(ax, seconds: float) -> None:
-    ax.axvspan(0, seconds, color=GRID, lw=0, zorder=0)
-    ax.annotate(
-        "warm-up",
-        (0, 1),
-        xytext=(3, -3),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        va="top",
-        fontsize=8,
-        color=FAINT,
+def server_over_time(run: shapes.Run, ax: "Axes | None" = None, metric: str = "processor") -> "Axes":
+    """What the server used of a "processor", or had in "memory", over time: a line for each round."""
+    ax = ax or new_axes(7.2, 4.6)
+    load, (what, y_label) = run.workload, _LABELS[metric]
+    series = [
+        (number, round_, round_.resources)
+        for number, round_ in enumerate(run.rounds, 1)
+        if round_.resources is not None and len(round_.resources) > 1
+    ]
+    if not series:
+        return empty(ax, f"{what}: {run.protocol}", "There are no readings over time.")
+    first, last = series[0][0], series[-1][0]
+    for number, _, resources in series:
+        fade = 0.55 * (last - number) / max(1, last - first)
+        label = f"round {number}" if len(series) <= NAMED_ROUNDS or number in (first, last) else None
+        color = mixed(style_of(run.protocol).color, 1.0, fade)
+        look: dict[str, Any] = {"color": color, "ls": _ROUND_LINES[number % 4 - 1], "lw": 1.6, "label": label}
+        if metric == "processor":
+            ax.stairs(resources.busy, resources.at_s, baseline=None, **look)
+        else:
+            ax.plot(resources.at_s, [size / 2**20 for size in resources.resident], **look)
+    sliced = any(round_.slices > 1 for _, round_, _ in series)
+    if load.messages is None and not sliced:
+        _mark_warm_up(ax, load.warm_up_s)
+    if metric == "processor":
+        ax.set_ylim(bottom=0)
+        ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    else:
+        _show_at_least(ax, 1.0)
+        ax.yaxis.set_major_formatter(lambda mebibytes, _: f"{mebibytes:,.1f}")
+    ax.set_xlim(0, max(resources.at_s[-1] for *_, resources in series))
+    ax.set_xlabel(
+        "seconds of its time slices, the warm-up left out" if sliced else "seconds since the start of the load"
     )
+    ax.set_ylabel(y_label)
+    title(ax, f"{what}: {run.protocol}")
+    tidy(ax, "y")
+    legend(ax, handlelength=2.4)
+    rounds = f"{len(series)} round{'s'[: len(series) != 1]}"
+    when = "after each time slice" if sliced else "ten times a second"
+    note = f"{loop_in_words(run)} Read from outside, {when}; {rounds}, each with a fresh server."
+    footnote(ax, note, run.environment)
+    lines = f"{what}, a line for each of {rounds} of {run.protocol}."
+    return with_sentence(ax, f"{lines} to_frame() of a round's resources has the numbers.")
 
 
-def _at_least(ax, span: float) -> None:
-    """No closer a look than that: what changes by less shall not look like much."""
+def _mark_warm_up(ax: "Axes", seconds: float) -> None:
+    ax.axvspan(0, seconds, color=GRID, lw=0, zorder=0)
+    place: dict[str, Any] = {"xytext": (3, -3), "xycoords": "axes fraction", "textcoords": "offset points"}
+    annotate(ax, "warm-up", (0, 1), **place, va="top", fontsize=8, color=FAINT)
+
+
+def _show_at_least(ax: "Axes", span: float) -> None:
+    """Show at least such a span of the y axis, so that a change of less does not look large."""
     low, high = ax.get_ylim()
     room = max(0.0, span - (high - low)) / 2
     ax.set_ylim(low - room, high + room)
