@@ -1,13 +1,14 @@
 """What a case of the suite is, and what a report says: a rule, what was tried, and how it looks as text and as HTML.
 
-Nothing here tries anything. A case raises `CaseFailed` where its rule does not hold and `CaseSkipped` where it does not apply.
+Nothing here tries anything. A case raises `CaseFailed` where its rule does not hold, and `CaseSkipped` where it does
+not apply.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from html import escape
-from itertools import groupby
+from typing import Any
 
 from ..messages import ChatlabError
 
@@ -15,11 +16,19 @@ _MARKS = {"passed": "✓ passed", "failed": "✗ failed", "skipped": "- not trie
 
 
 class CaseFailed(ChatlabError):
-    """The rule of a case does not hold. `sent` and `got` are values or words; `hint` overrides the case's own."""
+    """The rule of a case does not hold.
 
-    def __init__(self, sent, got, hint: str = ""):
+    `sent` and `got` are values or words, `hint` overrides the case's own, and failures of the same `cause` are reported
+    together.
+    """
+
+    def __init__(self, sent: object, got: object, hint: str = "", cause: str = ""):
         super().__init__(sent, got, hint)
-        self.sent, self.got, self.hint = in_words(sent), in_words(got), hint
+        self.sent, self.got, self.hint, self.cause = in_words(sent), in_words(got), hint, cause
+
+
+class CaseTimedOut(CaseFailed):
+    """Something took longer than it may: a failure, unless the machine has become slower meanwhile."""
 
 
 class CaseSkipped(ChatlabError):
@@ -33,19 +42,18 @@ class Case:
     name: str
     rule: str
     hint: str
-    try_it: Callable[[object], None]
+    run: Callable[[Any], None]
     verbs: frozenset[str] = frozenset()
 
 
-def case(cases: list[Case], hint: str, verbs: str = ""):
-    """Add the decorated function to `cases`; its name is the case's name, its docstring the rule."""
+def case(hint: str, verbs: str = "") -> Callable[[Callable[[Any], None]], Case]:
+    """Make the decorated function a case: its name is the case's name, its docstring the rule."""
 
-    def add(function):
-        rule = " ".join(inspect.getdoc(function).split())
-        cases.append(Case(function.__name__.replace("_", " "), rule, hint, function, frozenset(verbs.split())))
-        return function
+    def decorate(function: Callable[[Any], None]) -> Case:
+        rule = " ".join((inspect.getdoc(function) or "").split())
+        return Case(function.__name__.replace("_", " "), rule, hint, function, frozenset(verbs.split()))
 
-    return add
+    return decorate
 
 
 @dataclass(frozen=True)
@@ -58,11 +66,11 @@ class Result:
     sent: str = ""
     got: str = ""
     hint: str = ""
+    cause: str = ""  #: what it has in common with other failures, where that is known
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.outcome == "failed":
-            lines = {"rule": self.rule, "sent": self.sent, "got": self.got, "hint": self.hint}
-            return "\n".join([f"✗ {self.case}", *(f"    {what}: {words}" for what, words in lines.items() if words)])
+            return _failure_text((self,))
         return f"✓ {self.case}" if self.outcome == "passed" else f"- {self.case}: not tried, {self.got}"
 
 
@@ -70,7 +78,8 @@ class Result:
 class Report:
     """What `check` found out: every case, in order. `print` shows all of them, the `repr` those that failed.
 
-    Reports add up; `report["name of a case"]` is its `Result`.
+    Failures with one cause are shown as one: the first of them in full, the others by name. Reports add up;
+    `report["name of a case"]` is its `Result`.
     """
 
     subject: str
@@ -95,6 +104,14 @@ class Report:
         skipped = f", {len(self.skipped)} not tried" if self.skipped else ""
         return f"{self.subject}: {tried - len(self.failed)} of {tried} cases passed{skipped}"
 
+    @property
+    def causes(self) -> tuple[tuple[Result, ...], ...]:
+        """The failures, those of one cause together, in the order of the first of each."""
+        groups: dict[str, list[Result]] = {}
+        for result in self.failed:
+            groups.setdefault(result.cause or result.case, []).append(result)
+        return tuple(map(tuple, groups.values()))
+
     def __getitem__(self, name: str) -> Result:
         for result in self.results:
             if result.case == name:
@@ -104,23 +121,43 @@ class Report:
     def __add__(self, other: "Report") -> "Report":
         return replace(self, results=self.results + other.results)
 
-    def __repr__(self):
-        return "\n".join([self.headline, *map(str, self.failed)])
+    def __repr__(self) -> str:
+        return "\n".join([self.headline, *map(_failure_text, self.causes)])
 
-    def __str__(self):
-        lines = [self.headline]
-        for reason, group in groupby(self.results, lambda result: result.got if result.outcome == "skipped" else None):
-            results = tuple(group)
-            if reason is not None and len(results) > 3:
-                lines.append(
-                    f"- {len(results)} cases: not tried, {reason} ({', '.join(result.case for result in results)})"
-                )
-            else:
-                lines += map(str, results)
-        return "\n".join(lines)
+    def __str__(self) -> str:
+        return "\n".join([self.headline, *self._lines()])
 
-    def _repr_html_(self):
+    def _lines(self) -> Iterator[str]:
+        """Every case in its order; failures of one cause at the first of them, many that were not tried in one line."""
+        first_of = {group[0]: group for group in self.causes}
+        skipped: dict[str, list[Result]] = {}
+        for result in self.skipped:
+            skipped.setdefault(result.got, []).append(result)
+        for result in self.results:
+            together = skipped.get(result.got, []) if result.outcome == "skipped" else []
+            if result.outcome == "failed":
+                if result in first_of:
+                    yield _failure_text(first_of[result])
+            elif len(together) <= 3:
+                yield str(result)
+            elif result == together[0]:
+                names = ", ".join(other.case for other in together)
+                yield f"- {len(together)} cases: not tried, {result.got} ({names})"
+
+    def _repr_html_(self) -> str:
         return _as_html(self)
+
+
+def _failure_text(group: tuple[Result, ...]) -> str:
+    """The first failure in full, and the names of those with the same cause."""
+    lines = [f"{what}: {words}" for what, words in _details(group) if words]
+    return "\n    ".join([f"✗ {group[0].case}", *lines])
+
+
+def _details(group: tuple[Result, ...]) -> list[tuple[str, str]]:
+    first, *others = group
+    also = f"{len(others)} more for the same cause: {', '.join(other.case for other in others)}" if others else ""
+    return [("rule", first.rule), ("sent", first.sent), ("got", first.got), ("hint", first.hint), ("and", also)]
 
 
 def in_words(value: object) -> str:
@@ -139,21 +176,25 @@ def clipped(text: str, limit: int = 160) -> str:
     return f"{text[: limit * 2 // 3]} … {text[-limit // 3 :]} ({len(text)} characters)"
 
 
-# ---- a report in a notebook --------------------------------------------------------------------------------------------
+# ---- a report in a notebook
+# --------------------------------------------------------------------------------------------
 
 
 def _as_html(report: Report) -> str:
     """What failed, in full, and every case to be unfolded; where a page's styles are taken away, two plain tables."""
-    failed = "".join(f"<tr>{_cell(result.case)}{_cell(_said_of(result))}</tr>" for result in report.failed)
-    every = "".join(f"<tr>{_cell(_MARKS[r.outcome])}{_cell(r.case)}{_cell(_remark(r))}</tr>" for r in report.results)
+    failed = "".join(f"<tr>{_cell(group[0].case)}{_cell(_in_lines(group))}</tr>" for group in report.causes)
+    every = "".join(
+        f"<tr>{_cell(_MARKS[result.outcome])}{_cell(result.case)}{_cell(_remark(result))}</tr>"
+        for result in report.results
+    )
     table = '<table style="border-collapse: collapse">'
-    wrong = f"{table}{failed}</table>" if failed else ""
-    return f"<p><b>{escape(report.headline)}</b></p>{wrong}<details><summary>every case</summary>{table}{every}</table></details>"
+    failures = f"{table}{failed}</table>" if failed else ""
+    details = f"<details><summary>every case</summary>{table}{every}</table></details>"
+    return f"<p><b>{escape(report.headline)}</b></p>{failures}{details}"
 
 
-def _said_of(result: Result) -> str:
-    said = {"rule": result.rule, "sent": result.sent, "got": result.got, "hint": result.hint}
-    return "\n".join(f"{what}: {words}" for what, words in said.items() if words)
+def _in_lines(group: tuple[Result, ...]) -> str:
+    return "\n".join(f"{what}: {words}" for what, words in _details(group) if words)
 
 
 def _remark(result: Result) -> str:

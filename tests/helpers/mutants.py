@@ -325,7 +325,7 @@ class WaitsForItAll(StudentCodec):
 # ---- types ------------------------------------------------------------------------------------------------------
 
 
-@planted("19 True comes back as 1", "yes and no stay yes and no", "comes back as 1")
+@planted("19 True comes back as 1", "booleans stay booleans", "comes back as 1")
 class OneForTrue(JsonCodec):
     def decode(self, frame):
         tag, message = super().decode(frame)
@@ -334,7 +334,7 @@ class OneForTrue(JsonCodec):
         return tag, type(message)(**values | {name: int(values[name]) for name in flags})
 
 
-@planted('19 a no comes back as true: "False" is not empty', "yes and no stay yes and no", "its text is not empty")
+@planted('19 a no comes back as true: "False" is not empty', "booleans stay booleans", "its text is not empty")
 class FullIsTrue(JsonCodec):
     def decode(self, frame):
         tag, message = super().decode(frame)
@@ -396,7 +396,7 @@ class NoTypes(StudentCodec):
         return tag, message
 
 
-@planted("nonsense gets out as another exception", "nonsense is a protocol error", "kills the connection's reader")
+@planted("nonsense gets out as another exception", "garbage is a protocol error", "kills the connection's reader")
 class KeyErrorGetsOut(StudentCodec):
     def decode(self, frame):
         name, tag, fields = json.loads(frame[4:])
@@ -542,7 +542,7 @@ class OneMissing(StudentCodec):
         return super().decode(frame)
 
 
-@planted("bytes that depend on the time", "a message is always spelled alike", "depend on chance, time")
+@planted("bytes that depend on the time", "a message is always encoded alike", "depend on chance, time")
 class Clocked(JsonCodec):
     def encode(self, tag, message):
         return super().encode(tag, message)[:-2] + b',"at":%d}\n' % time.perf_counter_ns()
@@ -556,7 +556,7 @@ class LosesRequestIds(BinaryCodec):
         )
 
 
-@planted("a length so far, taken for the end", "an end is told once and for all", "A guess at an end")
+@planted("a length so far, taken for the end", "a known end does not change", "A guess at an end")
 class GuessesTheEnd(TextCodec):
     def frame_end(self, buffer, start, searched):
         return buffer.find(b"\n", searched) + 1 or len(buffer) + 1
