@@ -60,7 +60,7 @@ class Trace:
 
     @cached_property
     def deliveries(self) -> tuple[Delivery, ...]:
-        """In order of sending: each text that was sent, and each that was said in a room, for every user who heard it."""
+        """In order of sending: each text sent to a user, and each said in a room, once for every hearer."""
         deliveries = _mail(self.events, self.accounts) + _room_talk(self.events)
         return tuple(sorted(deliveries, key=lambda delivery: delivery.sent_s))
 

@@ -1,4 +1,4 @@
-"""Every byte of a frame has a name, the names are those of the messages, and nothing but ProtocolError is ever raised."""
+"""Every byte of a frame has a name, the names are those of the messages, and only ProtocolError is ever raised."""
 
 import pytest
 from hypothesis import given

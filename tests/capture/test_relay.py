@@ -1,4 +1,4 @@
-"""The relay in front of a server: the same bytes on both sides, counted, taped, and nobody can tell that it is there."""
+"""The relay in front of a server: the same bytes on both sides, counted and recorded, and transparent to both."""
 
 import os
 import socket
