@@ -312,7 +312,7 @@ class _ScriptThread(threading.Thread):
         self.error: BaseException | None = None
         self._records: list[tuple[float, str, Message]] = []
         client.random = random.Random(f"{seed}:{name}")
-        client.listener = lambda kind, message: self._records.append((time.perf_counter(), kind, message))
+        client.on_message = lambda kind, message: self._records.append((time.perf_counter(), kind, message))
 
     def run(self) -> None:
         try:

@@ -66,9 +66,9 @@ class Terminal:
         self.room = ""
         self.lost = False
         self._listening: asyncio.Task | None = None
-        # Result by the listener and not by whoever awaits `receive`: there is no moment at which an event was taken
+        # Shown by `on_message` and not by the task that awaits `receive`: there is no moment at which an event was taken
         # and acknowledged, but could still be lost because the task that would show it is cancelled.
-        client.listener = self._hear
+        client.on_message = self._hear
 
     async def run(self, name: str = "", with_password: bool = False) -> int:
         """The whole talk, from the greeting to the goodbye; the exit code."""

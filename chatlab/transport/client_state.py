@@ -82,7 +82,7 @@ class ClientState:
         #: How long a verb waits for its answer.
         self.answer_timeout_s = ANSWER_TIMEOUT_S
         #: Called with "asked", "answered" or "received" and the message, in the caller's thread.
-        self.listener: Callable[[str, Message], None] | None = None
+        self.on_message: Callable[[str, Message], None] | None = None
         #: Random numbers for a script. `simulate` gives each script a seeded generator of its own.
         self.random: Random = _unseeded
         self._inbox = Inbox()
@@ -110,8 +110,8 @@ class ClientState:
         return len(self._inbox.events)
 
     def _notify(self, kind: str, message: Message) -> None:
-        if self.listener is not None:
-            self.listener(kind, message)
+        if self.on_message is not None:
+            self.on_message(kind, message)
 
     # ---- what a reply says of the account and its mailbox
 

@@ -162,7 +162,7 @@ def _to_event(tag: int | None, event: Event) -> pb.Event:
 
 
 def _answer_functions(kind: str) -> tuple[Callable[[Wire], Wire], Callable[[Wire], Wire]]:
-    """What answers a call, and what answers an Ask on the stream."""
+    """What answers a call, and what answers a request on the stream."""
     if kind == "messages":
         return _canned_call, _canned_ask
     if kind == "bytes":
@@ -187,7 +187,7 @@ def _empty_message(raw: bytes) -> bytes:
 
 
 def _said_with_the_tag_of(raw: bytes) -> bytes:
-    """An Ask begins with its tag, and so does the Told that answers it: `Said(0)`, which is two bytes more.
+    """A request on the stream begins with its tag, and so does its response: `Said(0)`, which is two bytes more.
 
     >>> _said_with_the_tag_of(b"\\x08\\x07j\\x04\\n\\x02hi").hex(" ")
     '08 07 42 00'
