@@ -187,6 +187,7 @@ def complexity(*protocols: Any) -> Complexity:
     Raises `ValueError` for a protocol given twice, for one of your own that has the name of one of ours, and where its
     source cannot be found; `ValueError` or `TypeError` for what is no protocol.
 
+    >>> import chatlab
     >>> chatlab.complexity("text").size("text", "framing").files
     1
     """
