@@ -66,8 +66,8 @@ class Terminal:
         self.room = ""
         self.lost = False
         self._listening: asyncio.Task | None = None
-        # Shown by `on_message` and not by the task that awaits `receive`: there is no moment at which an event was taken
-        # and acknowledged, but could still be lost because the task that would show it is cancelled.
+        # Shown by `on_message` and not by the task that awaits `receive`: there is no moment at which an event was
+        # taken, but could still be lost because the task that would show it is cancelled.
         client.on_message = self._hear
 
     async def run(self, name: str = "", with_password: bool = False) -> int:
