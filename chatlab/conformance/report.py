@@ -7,9 +7,9 @@ not apply.
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from html import escape
 from typing import Any
 
+from ..display import html
 from ..messages import ChatlabError
 
 _MARKS = {"passed": "✓ passed", "failed": "✗ failed", "skipped": "- not tried"}
@@ -181,16 +181,14 @@ def clipped(text: str, limit: int = 160) -> str:
 
 
 def _as_html(report: Report) -> str:
-    """What failed, in full, and every case to be unfolded; where a page's styles are taken away, two plain tables."""
-    failed = "".join(f"<tr>{_cell(group[0].case)}{_cell(_in_lines(group))}</tr>" for group in report.causes)
-    every = "".join(
-        f"<tr>{_cell(_MARKS[result.outcome])}{_cell(result.case)}{_cell(_remark(result))}</tr>"
+    """What failed, in full, and every case, folded away; where a page's styles are stripped, two plain tables."""
+    failed = [html.row([_cell(group[0].case), _cell(_in_lines(group))]) for group in report.causes]
+    every = [
+        html.row([_cell(_MARKS[result.outcome]), _cell(result.case), _cell(_remark(result))])
         for result in report.results
-    )
-    table = '<table style="border-collapse: collapse">'
-    failures = f"{table}{failed}</table>" if failed else ""
-    details = f"<details><summary>every case</summary>{table}{every}</table></details>"
-    return f"<p><b>{escape(report.headline)}</b></p>{failures}{details}"
+    ]
+    headline = html.element("p", html.element("b", html.escape(report.headline)))
+    return headline + (html.table(failed) if failed else "") + html.details("every case", html.table(every))
 
 
 def _in_lines(group: tuple[Result, ...]) -> str:
@@ -203,4 +201,4 @@ def _remark(result: Result) -> str:
 
 def _cell(text: str) -> str:
     style = "text-align: left; vertical-align: top; white-space: pre-wrap; overflow-wrap: anywhere; padding: 2px 8px"
-    return f'<td style="{style}; border-top: 1px solid var(--jp-border-color2, #bbb)">{escape(text)}</td>'
+    return html.cell(html.escape(text), f"{style}; border-top: 1px solid var(--jp-border-color2, #bbb)")

@@ -1,5 +1,8 @@
 """A table says the same in text and in HTML, and its columns are straight whatever is in them."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from chatlab.display import html
@@ -61,3 +64,10 @@ def test_columns_are_straight_whatever_script_and_emoji_they_hold():
 
 def test_an_element_escapes_its_attributes_and_leaves_out_those_that_are_none():
     assert html.element("p", "<b>", class_='"', aria_label="a", id=None) == '<p class="&quot;" aria-label="a"><b></p>'
+
+
+def test_no_other_file_writes_cells_or_escapes_html():
+    package = Path(html.__file__).parents[1]
+    markup = re.compile(r"</?(td|th|tr|table|li|ul|details|caption)\b|from html import|^import html")
+    files = [path for path in package.rglob("*.py") if markup.search(path.read_text("utf-8"))]
+    assert [path.relative_to(package).as_posix() for path in files] == ["display/html.py"]
