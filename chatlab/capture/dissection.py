@@ -20,13 +20,14 @@ be read are shown too, as unreadable.
 
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec.structs import fields as fields_of
 
 from .. import messages
 from ..codecs.interface import Codec, is_annotated, preface_of
 from ..messages import Message, ProtocolError, shorten
+from ..transport.interface import ProtocolLike
 from ..transport.registry import resolve
 from .fields import Field, Frame, Frames, describe, fill_gaps, render_value, summarize_message
 from .layers import ENCODING, FRAMING, information, information_of
@@ -93,7 +94,7 @@ class Stream(Protocol):
         """All frames, in the order in which they were complete; whatever is left over becomes a frame too."""
 
 
-def dissect_tape(tape: Iterable[AnyChunk], protocol: Any) -> Frames:
+def dissect_tape(tape: Iterable[AnyChunk], protocol: "ProtocolLike") -> Frames:
     """All frames of a tape, whose chunks are (at_s, connection, direction, data).
 
     `protocol` is a protocol's name, a codec or an Implementation; "grpc" reads anything over HTTP/2. A connection that

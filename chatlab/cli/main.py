@@ -21,7 +21,7 @@ from chatlab import __version__
 from .. import harness
 from ..messages import ConnectionLost
 from ..transport import registry
-from ..transport.interface import Implementation
+from ..transport.interface import ENGINES, Implementation
 from .screen import visible
 
 WORKING = "\t\t\t\tSERVER WORKING"
@@ -98,9 +98,7 @@ def _serve_arguments(parser) -> None:
     parser.add_argument(
         "--port", type=_port, metavar="N", help=f"the first protocol's port, the next takes N+1 ({_ports_help()})"
     )
-    parser.add_argument(
-        "--engine", choices=harness.ENGINES, default="loop", help="one event loop, or threads for each client"
-    )
+    parser.add_argument("--engine", choices=ENGINES, default="loop", help="one event loop, or threads for each client")
     parser.add_argument(
         "--store", default="memory", metavar="FILE", help="keep the chat in this SQLite file (otherwise in memory)"
     )

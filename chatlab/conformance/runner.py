@@ -18,7 +18,7 @@ from ..codecs.interface import Codec
 from ..display.progress import progress_bar
 from ..messages import ConnectionLost, shorten
 from ..transport import registry
-from ..transport.interface import Engine, Implementation
+from ..transport.interface import Engine, Implementation, ProtocolLike
 from . import chat_cases, codec_cases, framing_cases, robustness_cases
 from .checked_codec import CheckedCodec
 from .fixtures import ServerFixture
@@ -34,7 +34,7 @@ ENDLESS_HINT = "A loop that never ends: one that reads exactly n bytes, or looks
 # ---- trying -----------------------------------------------------------------------------------------------------
 
 
-def check(subject: Any, only: str = "", timeout_s: float = TIMEOUT_S) -> Report:
+def check(subject: "ProtocolLike", only: str = "", timeout_s: float = TIMEOUT_S) -> Report:
     """Try a codec, an Implementation, or what the name of either stands for (`"text"`, `"module:NAME"`).
 
     A codec is tried by itself, and when nothing is wrong with it also in our servers, on both engines. `only` leaves
@@ -176,9 +176,8 @@ class _CaseThread(threading.Thread):
 
 def _file_of(tried: Codec | Implementation) -> str:
     """The file of the tried code, as tracebacks name it; also where a notebook's cell is all the file there is."""
-    if isinstance(tried, registry.Adopted):
-        tried = tried.original
-    verb = getattr(type(tried), "encode", None) or getattr(type(tried), "serve", None)
+    kind = type(registry.as_given(tried))
+    verb = getattr(kind, "encode", None) or getattr(kind, "serve", None)
     return getattr(getattr(verb, "__code__", None), "co_filename", "")
 
 

@@ -119,13 +119,17 @@ class Adopted:
         return client
 
 
+def as_given(subject: Implementation | Codec) -> object:
+    """A transport of a reader's own without what `resolve` filled in; anything else as it is."""
+    return subject.original if isinstance(subject, Adopted) else subject
+
+
 def pack(implementation: Implementation) -> bytes:
     """Bytes from which another process loads the Implementation, with `unpack`.
 
     Raises `ValueError` where another process cannot import what it is made of.
     """
-    original = implementation.original if isinstance(implementation, Adopted) else implementation
-    for part in (original, implementation.codec):
+    for part in (as_given(implementation), implementation.codec):
         if type(part).__module__ == "__main__":
             raise ValueError(
                 f"{type(part).__name__} is defined in this notebook or script, where another process cannot import it; "

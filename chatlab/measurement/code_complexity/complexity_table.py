@@ -23,17 +23,18 @@ factor.
 import dataclasses
 import inspect
 import linecache
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...display.progress import progress_bar
 from ...display.tables import Table
 from ...transport import registry
+from ...transport.interface import ProtocolLike
 from ..results.result import Result
 from .counter import OURS, locate, pieces
 from .libraries import Library, installed_size, packages_called
@@ -176,7 +177,7 @@ def _or_empty(number: int) -> str:
     return f"{number:,}" if number else ""
 
 
-def complexity(*protocols: Any) -> Complexity:
+def complexity(*protocols: "ProtocolLike | Collection[ProtocolLike]") -> Complexity:
     """Count the code of these protocols, by default of all of ours.
 
     A codec or an Implementation of your own (its class, an instance, or "module:NAME") is counted by the file that its
@@ -197,7 +198,7 @@ def complexity(*protocols: Any) -> Complexity:
             names.append(protocol)
             continue
         implementation = registry.resolve(protocol)
-        original: object = getattr(implementation, "original", implementation)  # without what was filled in
+        original: object = registry.as_given(implementation)  # without what was filled in
         implemented_by = type(implementation.codec or original)
         if implemented_by.__module__.partition(".")[0] != OURS:
             if implementation.name in EVERY:
