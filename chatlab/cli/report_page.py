@@ -107,6 +107,9 @@ code { font-size: 0.85em; overflow-wrap: anywhere; }
 .wide > div { max-width: 56rem; margin-top: 0.35rem; position: sticky; left: 0; }
 figure { margin: 1.25rem 0; padding: 0.75rem; background: #ffffff; border: 1px solid var(--line); border-radius: 6px; }
 img { display: block; width: 100%; max-width: 46rem; height: auto; margin: 0 auto; }
+@media screen and (prefers-color-scheme: dark) { /* white paper becomes dark, and each colour keeps its hue */
+  figure { background: var(--paper); } img { filter: invert(0.914) hue-rotate(180deg); }
+}
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: 0.4rem 1.25rem; margin: 0; }
 dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
 @media (max-width: 600px) {

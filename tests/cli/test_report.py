@@ -394,6 +394,13 @@ def test_a_sweep_comes_back_from_its_file(folder):
     assert Saturation.load(folder / "sweep-1-text.json").protocol == "text"
 
 
+def test_on_a_dark_page_pictures_are_dark_too_and_on_paper_they_are_not():
+    style = report_page.page("A", [])
+    rules = style.split("@media screen and (prefers-color-scheme: dark) {")[1].split("\n}")[0]
+    assert "figure { background: var(--paper); }" in rules and "invert" in rules
+    assert style.count("invert") == 1
+
+
 def test_a_table_is_shown_as_it_is():
     assert "<caption" in report_page.wide_table(Table("A", ("x",), (("1",),)))
 
