@@ -31,9 +31,9 @@ test: $(READY)  ## run the tests, and every notebook against its stored output
 	$(PY) -m pytest --nbval -n auto $(ARGS)
 
 check: $(READY)  ## check format, lint and types, in half a minute
-	$(PY) -m ruff format --check .
-	$(PY) -m ruff check .
-	$(PY) -m mypy
+	@failed=0; for part in "ruff format --check ." "ruff check ." mypy; do \
+	    echo "$(PY) -m $$part"; $(PY) -m $$part || failed=1; \
+	done; exit $$failed
 
 compare: $(READY)  ## measure the socket protocol against gRPC, and write a report
 	$(VENV)/bin/chatlab compare $(ARGS)
