@@ -9,14 +9,10 @@ from chatlab.measurement.stats.intervals import (
     Interval,
     effective_size,
     location,
-    mean,
-    merged,
     percentile,
-    rate,
     ratio,
     rounds_needed,
     samples_needed,
-    steady,
     student,
 )
 
@@ -70,26 +66,10 @@ def test_students_limits_are_those_of_the_tables(freedom, limit):
 # ---- samples ----------------------------------------------------------------------------------------------------
 
 
-def test_the_samples_of_workers_are_one_series():
-    assert merged([[1, 2], [3]]).tolist() == [1, 2, 3]
-    assert merged([]).tolist() == []
-
-
-def test_a_percentile_of_merged_samples_is_not_the_mean_of_percentiles():
-    quick, slow = [1.0] * 900, [100.0] * 100
-    assert percentile(merged([quick, slow]), 50).value == 1
-
-
-def test_with_their_times_the_samples_of_workers_come_in_order():
-    assert merged([[1, 3], [2, 4]], when=[[10, 30], [20, 40]]).tolist() == [1, 2, 3, 4]
-    with pytest.raises(ValueError, match="as many times"):
-        merged([[1, 3]], when=[[10]])
-
-
-def test_a_pause_of_all_workers_is_seen_as_one_where_their_times_are_told():
+def test_a_pause_of_all_workers_is_seen_as_one_in_the_order_of_time():
     chance, when = numbers(), np.arange(400.0)
     workers = [chance.random(400) + 10 * ((when // 40) % 2) for _ in range(8)]
-    assert effective_size(merged(workers, [when] * 8)) < 50
+    assert effective_size(np.stack(workers, axis=1).ravel()) < 50
 
 
 def test_independent_samples_are_worth_as_many_as_they_are():
@@ -100,34 +80,6 @@ def test_independent_samples_are_worth_as_many_as_they_are():
 
 def test_samples_whose_neighbours_are_alike_are_worth_fewer():
     assert 300 < effective_size(alike(numbers(), 10_000, 0.9)) < 900  # in truth 526: a nineteenth
-
-
-@pytest.mark.parametrize("likeness", [0.0, 0.5, 0.9])
-def test_the_interval_of_a_mean_covers_it(likeness):
-    chance = numbers(1)
-    covered = sum(0 in mean(alike(chance, 1000, likeness)) for _ in range(400))
-    assert 0.91 <= covered / 400 <= 0.985
-
-
-def test_a_naive_interval_of_a_mean_would_not():
-    """The reason for all this: without it, half of the intervals would be false."""
-    chance, covered = numbers(1), 0
-    for _ in range(200):
-        series = alike(chance, 1000, 0.9)
-        covered += abs(series.mean()) <= 1.96 * series.std() / 1000**0.5
-    assert covered / 200 < 0.5
-
-
-def test_a_rate_is_in_its_unit():
-    assert rate(np.arange(0.0, 10, 0.01), 0, 10).value == pytest.approx(100)
-    with pytest.raises(ValueError, match="later end"):
-        rate([1.0], 1, 1)
-
-
-def test_the_interval_of_a_rate_covers_it():
-    chance = numbers(2)
-    covered = sum(100 in rate(np.cumsum(chance.exponential(0.01, 1400)), 0, 10) for _ in range(300))
-    assert 0.91 <= covered / 300 <= 0.985
 
 
 # ---- percentiles ------------------------------------------------------------------------------------------------
@@ -184,33 +136,6 @@ def test_what_is_no_series_is_refused(samples, says):
 def test_what_is_no_percentile_is_refused():
     with pytest.raises(ValueError, match="between 0 and 100, not 100"):
         percentile([1, 2, 3], 100)
-
-
-# ---- drift ------------------------------------------------------------------------------------------------------
-
-
-def test_a_backlog_that_grows_drifts():
-    backlog = np.arange(1000) + numbers().standard_normal(1000)
-    assert steady(backlog, matters=50).is_sure and str(steady(backlog)).startswith("drifts: 500")
-
-
-def test_a_level_load_is_steady():
-    assert steady(100 + numbers().standard_normal(1000)).is_steady
-
-
-def test_a_warm_up_in_the_first_half_is_no_drift():
-    series = 100 + numbers().standard_normal(1000) + np.r_[np.linspace(50, 0, 500), np.zeros(500)]
-    assert steady(series).is_steady
-
-
-def test_what_is_too_restless_is_neither():
-    found = steady(100 + 80 * numbers(1).standard_normal(50), matters=1)
-    assert not found.is_steady and not found.is_sure and "too restless" in str(found)
-
-
-def test_a_level_series_is_seldom_said_to_drift():
-    chance = numbers(5)
-    assert sum(steady(alike(chance, 1000, 0.5), matters=0).is_sure for _ in range(400)) / 400 <= 0.03
 
 
 # ---- rounds -----------------------------------------------------------------------------------------------------

@@ -105,6 +105,15 @@ def test_without_coherency_no_peak_is_seen():
     assert found.peak.high == inf and found.verdict.startswith("no peak is seen up to 16 clients")
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_coherency_of_next_to_nothing_has_no_peak_at_millions_of_clients():
+    for seed in range(20):
+        found = scaling(CLIENTS, rates(np.random.default_rng(seed), contention=0.1, coherency=0))
+        assert found.peak.value == inf or found.peak.value <= 1000 * 16
+    exact = scaling(CLIENTS, rates(noise=0, contention=0.1, coherency=1e-15))
+    assert exact.verdict == "no peak is seen up to 16 clients, and none is within reach"
+
+
 def test_where_contention_and_coherency_cannot_be_told_apart_it_says_so():
     found = scaling((1, 2, 3, 4), rates(clients=(1, 2, 3, 4), contention=0.02, coherency=0.002))
     assert any("do not tell contention from coherency" in warning for warning in found.warnings)
@@ -118,9 +127,9 @@ def test_one_round_is_too_little():
     assert any("one round" in warning for warning in scaling(CLIENTS, rates(rounds=1)).warnings)
 
 
-def rates_of(*location, noise=0.02, rounds=8):
+def rates_of(*typical, noise=0.02, rounds=8):
     chance = np.random.default_rng(4)
-    return [each * np.exp(noise * chance.standard_normal(rounds)) for each in location]
+    return [each * np.exp(noise * chance.standard_normal(rounds)) for each in typical]
 
 
 def test_rates_that_follow_another_law_are_not_believed():
