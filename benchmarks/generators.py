@@ -27,8 +27,8 @@ import chatlab
 from chatlab.measurement.baselines.baseline import Baseline
 from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.process_stats import cpu_ns
-from chatlab.measurement.results.environment import cores, environment
-from chatlab.measurement.testbed import LoadWorkers, Testbed, on_core
+from chatlab.measurement.results.environment import cores, current_environment
+from chatlab.measurement.testbed import LoadWorkers, Testbed, pinned_to
 
 SYSTEMS = (
     *(("light", protocol) for protocol in ("text", "binary", "grpc", "grpc-stream")),
@@ -54,7 +54,7 @@ def ours(generator: str, protocol: str, args) -> Result:
     with Testbed(
         chatlab.resolve(protocol),
         generator=generator,
-        crew=LoadWorkers(),
+        workers=LoadWorkers(),
         baseline=Baseline(kind, chatlab.resolve(protocol)),
     ) as bench:
         found = bench.run(load)
@@ -64,7 +64,7 @@ def ours(generator: str, protocol: str, args) -> Result:
 def h2load(args) -> Result:
     """The same calls by h2load: as many as our light generator would make, on as many connections."""
     own = cores()
-    with tempfile.NamedTemporaryFile() as body, on_core(own[:1]):
+    with tempfile.NamedTemporaryFile() as body, pinned_to(own[:1]):
         body.write(bytes(5))  # an empty message with its prefix
         body.flush()
         server = chatlab.serve(Baseline("canned-replies", chatlab.resolve("grpc")), where="process", name="for h2load")
@@ -74,7 +74,7 @@ def h2load(args) -> Result:
             heads = [word for head in ("te: trailers", "content-type: application/grpc") for word in ("-H", head)]
             command = ["h2load", "-n", calls, "-c", args.clients, "-m", args.in_flight, "-d", body.name, *heads, url]
             before, own_before = cpu_ns(server.pid), resource.getrusage(resource.RUSAGE_CHILDREN)
-            with on_core(own[-1:]):
+            with pinned_to(own[-1:]):
                 told = subprocess.run(
                     [str(word) for word in command], capture_output=True, text=True, check=True
                 ).stdout
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     print(
-        f"{args.clients} connections with {args.in_flight} pings on their way each, {args.rounds} rounds; {environment()}"
+        f"{args.clients} connections with {args.in_flight} pings on their way each, {args.rounds} rounds; {current_environment()}"
     )
     print(table(campaign(args)))
     if not shutil.which("h2load"):

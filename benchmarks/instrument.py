@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import chatlab
 from chatlab.codecs.text import TextCodec
 from chatlab.measurement.load.workload import Workload
-from chatlab.measurement.results.environment import cores, environment, stolen_and_all, stolen_since
+from chatlab.measurement.results.environment import cores, cpu_ticks, current_environment, stolen_share
 from chatlab.measurement.stats.intervals import Ratio, rounds_needed
 from chatlab.messages import Sent
 
@@ -128,7 +128,7 @@ def comparisons(wanted: list[str], args) -> dict[str, bool]:
             plant(args)
         others = [name for name in ("twin", "slower") if {"twin": "a-a", "slower": "slower"}[name] in wanted]
         tallies = {name: Tally() for name in others}
-        before, began = stolen_and_all(), time.monotonic()
+        before, began = cpu_ticks(), time.monotonic()
         done = 0
         try:
             for number in range(args.trials):
@@ -151,7 +151,7 @@ def comparisons(wanted: list[str], args) -> dict[str, bool]:
     holds = {}
     for name, tally in tallies.items():
         holds["a-a" if name == "twin" else name] = verdicts[name](tally, done) and done == args.trials
-    _tell_noise(next(iter(tallies.values())), done, args, stolen_since(before), time.monotonic() - began)
+    _tell_noise(next(iter(tallies.values())), done, args, stolen_share(before, cpu_ticks()), time.monotonic() - began)
     return holds
 
 
@@ -317,7 +317,7 @@ def main() -> None:
         args.trials, args.stalls = 6, 1
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of some thousand processes would compile chatlab anew
     wanted = args.proofs or list(PROOFS)
-    print(f"{environment(load=os.getloadavg()[0])}")
+    print(f"{current_environment(load=os.getloadavg()[0])}")
     holds = {"stall": stall(args)} if "stall" in wanted else {}
     if set(wanted) & {"a-a", "slower"}:
         holds |= comparisons(wanted, args)

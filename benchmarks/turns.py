@@ -23,9 +23,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chatlab.measurement.load.workload import Workload
-from chatlab.measurement.results.environment import cores, environment
+from chatlab.measurement.results.environment import cores, current_environment
 from chatlab.measurement.stats.intervals import location
-from chatlab.measurement.testbed import InterleavedTestbeds, Testbed, on_core
+from chatlab.measurement.testbed import InterleavedTestbeds, Testbed, pinned_to
 from chatlab.transport.registry import resolve
 
 TURNS_S = (0.005, 0.01, 0.02, 0.05, 0.1)
@@ -45,7 +45,7 @@ def one_loop() -> float:
 def loops(seconds: float) -> list[tuple[float, float]]:
     """When each loop began, and how long it took, on one processor."""
     found, began = [], time.perf_counter()
-    with on_core(cores()[-1:]):
+    with pinned_to(cores()[-1:]):
         while (now := time.perf_counter() - began) < seconds:
             found.append((now, one_loop()))
     return found
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a look at whether it works")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    print(environment())
+    print(current_environment())
     print("Noise:")
     tell_noise(4 if args.quick else 40)
     print(f"Cold caches, beside turns of {1000 * COLD_S[-1]:.0f} ms, with 95 % intervals:")

@@ -107,12 +107,12 @@ if TYPE_CHECKING:  # for static tools, which do not run the rest
     from .measurement.byte_counts import ByteTable, count_bytes
     from .measurement.calibration import calibrate
     from .measurement.code_complexity.complexity_table import Complexity, complexity
+    from .measurement.errors import MeasurementFailed
     from .measurement.load.workload import Workload
     from .measurement.rates import compare, measure
     from .measurement.results.runs import Comparison, Run
     from .measurement.saturation import Saturation, saturate
     from .measurement.sizes import SizeTable, count_overhead, count_sizes
-    from .measurement.testbed import MeasurementFailed
     from .messages import ChatError, ChatlabError, ConnectionLost, Limits, ProtocolError
     from .transport.async_client import AsyncClient
     from .transport.client import Client
@@ -139,12 +139,12 @@ else:
         "measurement.byte_counts": ("ByteTable", "count_bytes"),
         "measurement.calibration": ("calibrate",),
         "measurement.code_complexity.complexity_table": ("Complexity", "complexity"),
+        "measurement.errors": ("MeasurementFailed",),
         "measurement.load.workload": ("Workload",),
         "measurement.rates": ("compare", "measure"),
         "measurement.results.runs": ("Comparison", "Run"),
         "measurement.saturation": ("Saturation", "saturate"),
         "measurement.sizes": ("SizeTable", "count_overhead", "count_sizes"),
-        "measurement.testbed": ("MeasurementFailed",),
         "messages": ("ChatError", "ChatlabError", "ConnectionLost", "Limits", "ProtocolError"),
         "transport.async_client": ("AsyncClient",),
         "transport.client": ("Client",),

@@ -28,7 +28,7 @@ from ..measurement.rates import (
     compare,
     measure,
 )
-from ..measurement.results.environment import environment
+from ..measurement.results.environment import current_environment
 from ..measurement.results.result import Result
 from ..measurement.results.runs import Comparison
 from ..measurement.saturation import MAX_ATTEMPTS, Attempt, Saturation, reject_reason
@@ -258,7 +258,7 @@ def _sweep(
             left_out[name] = INTERRUPTED
         if attempts:
             found.append(
-                Saturation(name, replace(SWEPT, seed=seed), BOUND_MS, tuple(attempts), environment(), name in left_out)
+                Saturation(name, replace(SWEPT, seed=seed), BOUND_MS, tuple(attempts), current_environment(), name in left_out)
             )
     return found, left_out
 

@@ -201,7 +201,7 @@ def _rates_of(compared: Comparison) -> Table:
     notes = (
         f"Rates and the server's CPU: the centre of {_rounds_in_words(compared)} and its {_percent(LEVEL)} interval (how, is told below); "
         "the rest are medians. A message is sent, answered, pushed, received and acknowledged, and costs the server all of that. "
-        "Bytes are the clients' own count at the socket, warm-up and setting up included. "
+        "Bytes are the clients' own count at the socket for a message, with its acknowledgement and warm-up included and without setting up: how often one is acknowledged depends on the generator. "
         "The clients' CPU is the share of one processor that they used; what they can is how many messages of this load they did a second "
         "with a server that does next to nothing. An asterisk: the generator, not the server, set this rate. A dagger: ended early.",
     )
@@ -219,7 +219,7 @@ def _rate_of(run: Run) -> tuple[str, ...]:
         f"{rate}{mark}", rate_limits, *cpu,
         "not read" if None in carried else f"{results.spread(carried).median:,.0f}",
         f"{run.generator_share.median:.0%}",
-        "not known" if run.capacity is None else f"{run.share_of_capacity:.0%} of {run.capacity:,.0f}/s",
+        "not known" if run.share_of_capacity is None else f"{run.share_of_capacity:.0%} of {run.capacity:,.0f}/s",
     )  # fmt: skip
 
 
@@ -404,7 +404,7 @@ def method(compared: Comparison) -> Section:
         "Generator": _GENERATORS[compared.runs[0].generator],
         "Capacity": "What this generator did of this very load on this machine, with as many clients and as many on their way (in an open "
         "loop 16 for each), with a server that hands texts on and keeps nothing. Over gRPC such a server still has all of grpcio to carry: "
-        "there a share near 100% says that the chat adds little to that. Above 100%, the machine was slower while this was measured.",
+        "there a share near 100% says that the chat adds little to that. Where clearly more was measured than the clients could do then, that is not known: something disturbed its measurement.",
         "Latency": "The response time counts from when a request was due, not from when a late generator asked. In a closed loop the "
         "two are the same but for the generator's own delay. The warm-up is left out.",
         "Server's CPU": "The processor time of the server's process, all its threads, read from outside before and after, divided by "

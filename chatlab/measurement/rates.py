@@ -1,11 +1,11 @@
 """How many messages a second, and at what cost? Measured from outside, with a fresh server process in every round.
 
-The server has one process and one core, the simulated clients another of each, and the notebook's process only waits and
-looks on. Protocols and numbers of clients are measured in a shuffled order that every second round runs backwards, so
-that whatever drifts in the machine drifts for all of them; and where the load can stop and go on, the servers of a round
-stand there at the same time and take turns that are shorter than what disturbs a machine. The clients are Python too:
-where they are as busy as they can be, or late, the rate is theirs rather than the server's, and the result says so. The
-server's processor time for a message is not disturbed by it.
+The server has one process and one core, the load workers another of each, and the process that asks only waits. Protocols
+and numbers of clients are measured in a shuffled order that every second round runs backwards, so that whatever drifts in
+the machine drifts for all of them. Where a load can be divided, the servers of a round run side by side and have the load
+in time slices that are shorter than what disturbs a machine (`testbed`). The load generator is Python too: where it is as
+busy as it can be, or late, it and not the server sets the rate, and the result says so. The server's processor time for a
+message is the number that this disturbs least.
 """
 
 import random
@@ -17,21 +17,22 @@ from typing import Any
 from ..display.progress import progress_bar
 from ..harness import Server
 from ..messages import shorten
-from ..transport.interface import Implementation
+from ..transport.interface import Engine, Implementation
 from ..transport.registry import one_by_one, resolve
 from .calibration import CALIBRATED_FROM_S, calibrate_once, capacity_of
+from .context import MeasurementContext
+from .load.trial import GeneratorName
 from .load.workload import Workload
-from .results.environment import Environment, environment, load_average, stolen_and_all, stolen_since
 from .results.runs import Comparison, Round, Run
 from .testbed import (
     SLICE_S,
     InterleavedTestbeds,
     LoadWorkers,
-    MeasurementFailed,
     Testbed,
     can_interleave,
     check_generator,
     check_workload,
+    describe_pinning,
 )
 
 PROTOCOLS = ("text", "grpc", "grpc-stream")
@@ -41,67 +42,53 @@ QUICK_CLIENTS, QUICK_ROUNDS, QUICK_SECONDS, QUICK_WARM_UP_S = (1, 4, 16), 3, 0.2
 
 
 def measure(
-    protocol_or_server,
+    protocol_or_server: Any,
     workload: Workload = Workload(),
     rounds: int = 1,
-    engine: str = "loop",
-    generator: str = "clients",
+    engine: Engine = "loop",
+    generator: GeneratorName = "clients",
     workers: int = 1,
     executor: Executor | None = None,
     host: str = "127.0.0.1",
 ) -> Run:
-    """Measure one protocol under one load: on a server that runs, or on a fresh server process for each round.
+    """Measure one protocol under one load: on a server that runs already, or on a fresh server process in each round.
 
     `generator` is "clients", as a user has them, or "light", which costs so little that the server is what is measured.
-    The load comes from so many `workers`, processes of our own or tasks of any `executor`; for those of other machines
-    `host` is where they find this one. What the generator can do is told beside it where that is known, and found out
-    first where the measurement takes so long that it does not matter (see `calibrate`). An interrupt ends it with the
-    rounds that are done. The processor time of a server that lives in this process cannot be told from the notebook's,
-    and is None. Raises `MeasurementFailed`, a `RuntimeError`, where the clients fail, with what they said; the rounds that
-    were finished before are its `partial_result`.
+    The load comes from `workers` processes of this machine, or tasks of an `executor`; for those on other machines,
+    `host` is the address at which they find this one. `engine` is that of the fresh servers. A measurement of five
+    seconds or more is preceded by a calibration of its load, if there was none in this process (see `calibrate`).
+
+    An interrupt ends it, and the rounds that are done are the result, marked as partial. The processor time of a server
+    that runs in this process cannot be told from the caller's, and is None. Raises `MeasurementFailed` where a client or
+    a worker fails; the rounds that were finished before are its `partial_result`. Raises `TypeError` or `ValueError` for
+    a wrong argument.
     """
     check_workload(workload)
     check_rounds(rounds)
     check_generator(generator)
-    before, load, crew = stolen_and_all(), load_average(), LoadWorkers(workers, executor, host)
-    done: list[Round] = []
-    takes_s = rounds * (workload.seconds + workload.warm_up_s)
-    failed: MeasurementFailed | None = None
-    try:
-        with progress_bar(rounds, "measuring") as bar:
-            if workload.messages is None and takes_s >= CALIBRATED_FROM_S:
-                calibrate_once(_protocol_of(protocol_or_server), generator, crew, [workload])
-            for _ in range(rounds):
-                testbed = _bench(protocol_or_server, engine, generator, crew)
-                with testbed:
-                    done.append(testbed.run(workload))
-                bar.update()
-    except (KeyboardInterrupt, MeasurementFailed) as ended:
-        if not done:
-            raise
-        failed = ended if isinstance(ended, MeasurementFailed) else None
-    where = _environment(testbed.pinned, load, before)
-    capacity = capacity_of(testbed.name, generator, crew, workload)
-    return _found(Run(testbed.name, workload, tuple(done), where, generator, capacity, len(done) < rounds), failed)
-
-
-def _found(found: Run | Comparison, failed: MeasurementFailed | None):
-    """What was found; where the clients failed before it was whole, their error, which then has it."""
-    if failed is None:
-        return found
-    failed.partial_result = found
-    failed.add_note("The rounds that were finished before are the error's `partial_result`.")
-    raise failed
-
-
-def _bench(protocol_or_server, engine: str, generator: str, crew: LoadWorkers) -> "Testbed":
     server = protocol_or_server if isinstance(protocol_or_server, Server) else None
-    return Testbed(_protocol_of(protocol_or_server), engine, server, generator, crew)
-
-
-def _protocol_of(protocol_or_server: object) -> Implementation:
-    """The protocol itself, or that of the server's first endpoint."""
-    return protocol_or_server.endpoint()[1] if isinstance(protocol_or_server, Server) else resolve(protocol_or_server)
+    protocol = resolve(protocol_or_server) if server is None else server.endpoint()[1]
+    context, load_workers = MeasurementContext(), LoadWorkers(workers, executor, host)
+    done: list[Round] = []
+    with context.measuring(lambda: bool(done)), progress_bar(rounds, "measuring") as bar:
+        if workload.messages is None and rounds * (workload.seconds + workload.warm_up_s) >= CALIBRATED_FROM_S:
+            calibrate_once(protocol, generator, load_workers, [workload])
+        for _ in range(rounds):
+            with Testbed(protocol, engine, server, generator, load_workers) as testbed:
+                done.append(testbed.run(workload))
+            bar.update()
+    run = Run(
+        protocol=protocol.name,
+        workload=workload,
+        rounds=tuple(done),
+        environment=context.environment(describe_pinning(load_workers, owns_server=server is None)),
+        generator=generator,
+        partial=len(done) < rounds,
+        engine=engine if server is None else None,
+        acknowledges=_acknowledges(protocol),
+    )
+    capacity = capacity_of(protocol.name, generator, load_workers, workload, run.rate.median)
+    return context.conclude(replace(run, capacity=capacity))
 
 
 def compare(
@@ -109,9 +96,9 @@ def compare(
     workload: Workload | None = None,
     clients: int | Iterable[int] | None = None,
     rounds: int | None = None,
-    engine: str = "loop",
+    engine: Engine = "loop",
     quick: bool = False,
-    generator: str = "clients",
+    generator: GeneratorName = "clients",
     workers: int = 1,
     executor: Executor | None = None,
     host: str = "127.0.0.1",
@@ -119,16 +106,21 @@ def compare(
 ) -> Comparison:
     """Measure several protocols side by side, each with each number of clients, in interleaved rounds.
 
-    `quick` is for notebooks and tests: fewer clients, rounds and seconds, where these are not given. With a `workload` and no
-    `clients`, its number of clients is measured; with neither, a range of them. `workload.seed` decides the order, and each
-    second round runs backwards, so that whatever drifts in the machine drifts for all. In a closed loop that lasts `seconds`,
-    without `think_s` or an `executor`, the protocols of a round take turns: each has `seconds` in all, in parts of `slice_s` or
-    8 mean response times of the slowest (two parts at the least), and its clock stands still meanwhile (`Round.slices`).
-    Shorter turns scatter less, and cost more: whose turn it is finds its caches cold (docs/measuring.md has the figures).
+    Protocols are given as `compare("text", "grpc")`; one list is understood too, and none stands for `PROTOCOLS`. With a
+    `workload` and no `clients`, its number of clients is measured; with neither, a range of them. `quick` is for
+    notebooks and tests: fewer clients and rounds and a shorter load, each only where it is not given. The other
+    arguments are those of `measure`.
 
-    Each protocol's generator is calibrated first, once in this process for each number of clients (`calibrate`). An interrupt
-    ends it, and the processes with it; what was done by then is the result, marked as partial. Raises `ValueError` for no
-    protocol or one named twice, and `MeasurementFailed`, as `measure` does, where the clients fail.
+    `workload.seed` decides the order; each second round runs backwards, so that whatever drifts in the machine drifts
+    for all. In a closed loop that lasts `seconds`, without `think_s` or an `executor`, the servers of a round run side by
+    side and have the load in time slices: each has `seconds` in all, in slices of `slice_s` or of 8 mean response times
+    of the slowest, whichever is longer, and at least two; its clock stands still meanwhile (`Round.slices`). Shorter
+    slices scatter less and cost more, because a server that was idle finds its caches cold (docs/measuring.md has the
+    figures).
+
+    Each protocol's generator is calibrated first, once in this process for each load (see `calibrate`). An interrupt ends
+    it, and what was done by then is the result, marked as partial. Raises `ValueError` for no protocol, or for one that is
+    named twice, and otherwise as `measure` does.
     """
     loads = _loads(workload, clients, quick)
     rounds = (QUICK_ROUNDS if quick else ROUNDS) if rounds is None else rounds
@@ -140,72 +132,84 @@ def compare(
     implementations = [resolve(protocol) for protocol in (one_by_one(protocols) if protocols else PROTOCOLS)]
     _check_compared([protocol.name for protocol in implementations])
     check_generator(generator)
-    before, load, crew = stolen_and_all(), load_average(), LoadWorkers(workers, executor, host)
+    context, load_workers = MeasurementContext(), LoadWorkers(workers, executor, host)
+    interleaved = can_interleave(loads[0], load_workers)
     done: dict[tuple[str, int], list[Round]] = {
         (protocol.name, load.clients): [] for load in loads for protocol in implementations
     }
-    failed: MeasurementFailed | None = None
-    try:
-        with progress_bar(rounds * len(done), "comparing") as bar:
-            for protocol in implementations:
-                calibrate_once(protocol, generator, crew, loads)
-            for number, order in enumerate(_orders(implementations, loads, rounds, loads[0].seed)):
-                for side_by_side in [order] if can_interleave(loads[0], crew) else [[each] for each in order]:
-                    testbeds = [Testbed(protocol, engine, None, generator, crew) for protocol, _ in side_by_side]
-                    with InterleavedTestbeds(testbeds, slice_s, number) as stand:
-                        for each in side_by_side[0][1]:
-                            for name, found in stand.run(each):
-                                done[name, each.clients].append(found)
-                                bar.update()
-    except (KeyboardInterrupt, MeasurementFailed) as ended:
-        if not any(done.values()):
-            raise
-        failed = ended if isinstance(ended, MeasurementFailed) else None
-    where = _environment(stand.pinned, load, before)
-    partial = any(len(each) < rounds for each in done.values())
+    with (
+        context.measuring(lambda: any(done.values())),
+        progress_bar(rounds * len(done), "comparing") as bar,
+    ):
+        for protocol in implementations:
+            calibrate_once(protocol, generator, load_workers, loads)
+        for number, order in enumerate(_orders(implementations, loads, rounds, loads[0].seed)):
+            for group in [order] if interleaved else [[alone] for alone in order]:
+                testbeds = [Testbed(protocol, engine, None, generator, load_workers) for protocol, _ in group]
+                with InterleavedTestbeds(testbeds, slice_s, number) as together:
+                    for load in group[0][1]:
+                        for name, measured in together.run(load):
+                            done[name, load.clients].append(measured)
+                            bar.update()
+    environment = context.environment(describe_pinning(load_workers))
+    partial = any(len(finished) < rounds for finished in done.values())
     runs = [
-        Run(name, each, tuple(found), where, generator, capacity_of(name, generator, crew, each), partial)
-        for each in loads
-        for name in dict.fromkeys(name for name, _ in done)
-        if (found := done[name, each.clients])
+        Run(
+            protocol=protocol.name,
+            workload=load,
+            rounds=tuple(finished),
+            environment=environment,
+            generator=generator,
+            partial=partial,
+            engine=engine,
+            slice_s=slice_s if interleaved and len(implementations) > 1 else None,
+            acknowledges=_acknowledges(protocol),
+        )
+        for load in loads
+        for protocol in implementations
+        if (finished := done[protocol.name, load.clients])
     ]
-    return _found(Comparison(tuple(runs), where), failed)
+    capacities = [capacity_of(run.protocol, generator, load_workers, run.workload, run.rate.median) for run in runs]
+    runs = [replace(run, capacity=capacity) for run, capacity in zip(runs, capacities)]
+    return context.conclude(Comparison(tuple(runs), environment))
 
 
-def _listed(one_or_several) -> list:
-    """One protocol or one number is a list of one."""
-    single = isinstance(one_or_several, str | type) or not isinstance(one_or_several, Iterable)
-    return [one_or_several] if single else list(one_or_several)
+def _acknowledges(protocol: Implementation) -> bool:
+    """Whether clients of this protocol acknowledge what they receive; those of an external server may not."""
+    return protocol.verbs is None or "acknowledge" in protocol.verbs
 
 
 def _loads(workload: Workload | None, clients: int | Iterable[int] | None, quick: bool) -> list[Workload]:
-    """One load for each number of clients. What was given explicitly, `quick` leaves as it is."""
+    """One load for each number of clients. What is given explicitly, `quick` leaves as it is."""
     if workload is not None:
         check_workload(workload)
     base = workload or (Workload(seconds=QUICK_SECONDS, warm_up_s=QUICK_WARM_UP_S) if quick else Workload())
     if clients is None:
         clients = base.clients if workload is not None else QUICK_CLIENTS if quick else CLIENTS
-    loads = [replace(base, clients=count) for count in dict.fromkeys(_listed(clients))]
+    counts = clients if isinstance(clients, Iterable) else [clients]
+    loads = [replace(base, clients=count) for count in dict.fromkeys(counts)]
     if not loads:
         raise ValueError("there is no number of clients to measure with")
     return loads
 
 
 def _orders(
-    protocols: list, loads: list[Workload], rounds: int, seed: int
-) -> Iterator[list[tuple[object, list[Workload]]]]:
-    """Who comes when: each second round is the one before it backwards (ABBA), and each such pair is shuffled anew."""
+    protocols: list[Implementation], loads: list[Workload], rounds: int, seed: int
+) -> Iterator[list[tuple[Implementation, list[Workload]]]]:
+    """For each round the protocols in their order, each with its loads in theirs: ABBA, each pair of rounds shuffled anew."""
     shuffled = random.Random(seed)
+    order: list[tuple[Implementation, list[Workload]]] = []
     for number in range(rounds):
         if number % 2 == 0:
-            each_load = shuffled.sample(loads, len(loads))
-            turns = [(protocol, each_load) for protocol in shuffled.sample(protocols, len(protocols))]
+            shuffled_loads = shuffled.sample(loads, len(loads))
+            order = [(protocol, shuffled_loads) for protocol in shuffled.sample(protocols, len(protocols))]
         else:
-            turns = [(protocol, each[::-1]) for protocol, each in reversed(turns)]
-        yield turns
+            order = [(protocol, ordered[::-1]) for protocol, ordered in reversed(order)]
+        yield order
 
 
-def check_rounds(rounds: int) -> None:
+def check_rounds(rounds: object) -> None:
+    """Raises `TypeError` or `ValueError` for what is no number of rounds."""
     if not isinstance(rounds, int) or isinstance(rounds, bool):
         raise TypeError(f"rounds is a whole number from 1 to 100, not {shorten(rounds)}")
     if not 1 <= rounds <= 100:
@@ -217,7 +221,3 @@ def _check_compared(names: list[str]) -> None:
         raise ValueError("there is no protocol to measure")
     if len(set(names)) < len(names):
         raise ValueError(f"a protocol is compared with others, not with itself: {', '.join(names)}")
-
-
-def _environment(pinned: str, load: float | None, before) -> Environment:
-    return environment(pinned, load, stolen_since(before))

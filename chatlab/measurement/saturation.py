@@ -1,33 +1,46 @@
 """The highest rate that a server sustains: within a bound on its response times, and without a backlog that grows.
 
 The offered rate is doubled until it is too much, then the gap is halved until it is narrow. Each rate is tried in an open
-loop on a fresh server. A rate is sustained where nearly all that was due was done, the 99th percentile is within the
-bound, and what is under way does not grow. Where the generator cannot keep up, the answer is "at least so much".
+loop on a fresh server. A rate is sustained where nearly all that was due was completed, the 99th percentile is within the
+bound, and the backlog does not grow. Where the load generator cannot keep up, the answer is "at least so much".
 """
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from ..display.progress import progress_bar
 from ..display.tables import Table
-from ..messages import shorten
+from ..transport.interface import Engine
+from .context import MeasurementContext
 from .load.samples import Samples
+from .load.trial import GeneratorName
 from .load.workload import NS, Workload
-from .results.environment import Environment, environment
+from .rates import measure
+from .results.environment import Environment
 from .results.result import Result
 from .results.runs import MIN_ATTEMPTED, Run
+from .testbed import check_workload
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
 
 MIN_COMPLETED = 0.995  # of what was due
-MAX_BACKLOG_GROWTH = 0.01  # of the offered rate, by which the backlog may grow
-RESOLUTION = 1.1  # the search ends when the rate that was too much is less than so many times the one that was not
+MAX_BACKLOG_GROWTH = 0.01  # requests a second by which the backlog may grow, as a share of the offered rate
+RESOLUTION = 1.1  # the search ends when the lowest rate that is too much is within this factor of the highest sustained
 MIN_RATE, MAX_RATE = 1.0, 1_000_000.0
-MAX_ATTEMPTS = 2  # of a rate before it counts as too much: a pause of the machine looks the same
-BACKLOG_SAMPLES = 50  # at the backlog, in the second half
+MAX_ATTEMPTS = 2  # at a rate before it counts as too much: a pause of the machine looks the same
+BACKLOG_SAMPLES = 50  # of the backlog, in the second half
+
+
+# ---- the result -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One offered rate and what came of it. `reject_reason` is empty where it was sustained."""
+    """One offered rate, in requests a second, and what was measured. `reject_reason` is empty where it was sustained."""
 
     rate: float
     run: Run
@@ -49,85 +62,133 @@ class Saturation(Result):
     environment: Environment
     partial: bool = False  #: it was interrupted, or failed
 
-    def __repr__(self):
-        return (
-            f"<Saturation of {self.protocol} within {self.bound_ms:g} ms: {self.workload}{', partial' * self.partial}>"
-        )
+    def __post_init__(self) -> None:
+        if not self.attempts:
+            raise ValueError("a saturation has at least one attempt")
+
+    def __repr__(self) -> str:
+        partial = ", partial" * self.partial
+        return f"<Saturation of {self.protocol} within {self.bound_ms:g} ms: {self.workload}{partial}>"
 
     @property
     def rate(self) -> float | None:
         """The highest sustained rate, in requests a second; None where even the lowest was too much."""
-        return max((each.rate for each in self.attempts if each.sustained), default=None)
+        return max((attempt.rate for attempt in self.attempts if attempt.sustained), default=None)
 
     @property
     def generator_limited(self) -> bool:
-        """Whether the search ended because the generator could not ask more: the server may sustain more than `rate`."""
-        above = [each for each in self.attempts if not each.sustained and each.rate > (self.rate or 0)]
-        return bool(above) and min(above, key=lambda each: each.rate).run.generator_limited
+        """Whether the load generator ended the search, so that the server may sustain more than `rate`."""
+        above = [attempt for attempt in self.attempts if not attempt.sustained and attempt.rate > (self.rate or 0)]
+        return bool(above) and min(above, key=lambda attempt: attempt.rate).run.generator_limited
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """In words: "text sustains 5,500 requests a second, 99 % within 50 ms"."""
         ended = ", as far as the search came" * self.partial
         if self.rate is None:
-            return f"{self.protocol} sustained not even {min(each.rate for each in self.attempts):,.0f} requests a second{ended}"
-        least = (
-            "at least "
-            if self.partial or self.generator_limited or all(each.sustained for each in self.attempts)
-            else ""
-        )
-        return f"{self.protocol} sustains {least}{self.rate:,.0f} requests a second, 99 % within {self.bound_ms:g} ms{ended}"
+            lowest = min(attempt.rate for attempt in self.attempts)
+            return f"{self.protocol} sustained not even {lowest:,.0f} requests a second{ended}"
+        is_bound = self.partial or self.generator_limited or all(attempt.sustained for attempt in self.attempts)
+        rate = f"{'at least ' * is_bound}{self.rate:,.0f}"
+        return f"{self.protocol} sustains {rate} requests a second, 99 % within {self.bound_ms:g} ms{ended}"
+
+    def _by_rate(self) -> list[Attempt]:
+        return sorted(self.attempts, key=lambda attempt: attempt.rate)
 
     def table(self) -> Table:
-        return _saturation_table(self)
+        rows = []
+        for attempt in self._by_rate():
+            times = [attempt.run.rounds[0].response_ms(percent) for percent in (50, 99)]
+            rows.append(
+                (
+                    f"{attempt.rate:,.0f}",
+                    f"{attempt.run.rate.median:,.0f}",
+                    *("none" if ms is None else f"{ms:,.2f}" for ms in times),
+                    "yes" if attempt.sustained else f"no: {attempt.reject_reason}",
+                )
+            )
+        notes = (
+            *[f"Careful: {self.environment.warning}."] * bool(self.environment.warning),
+            f"{self.verdict}.",
+            f"{self.workload}.",
+            *["◂ partial: it ended early."] * self.partial,
+            str(self.environment),
+        )
+        heads = ("offered/s", "done/s", "p50 ms", "p99 ms", "sustained")
+        return Table(f"What {self.protocol} sustains", heads, tuple(rows), notes)
 
-    def to_frame(self):
-        """A pandas DataFrame: a row for each rate that was tried, the lowest first."""
+    def to_frame(self) -> "pandas.DataFrame":
+        """A pandas DataFrame with a row for each attempt, the lowest rate first."""
         import pandas
 
         rows = [
             {
-                "protocol": self.protocol, "offered": each.rate, "rate": each.run.rate.median, "sustained": each.sustained,
-                "p50_ms": each.run.rounds[0].response_ms(50), "p99_ms": each.run.rounds[0].response_ms(99),
-                "generator_limited": each.run.generator_limited, "reject_reason": each.reject_reason,
+                "protocol": self.protocol,
+                "offered": attempt.rate,
+                "rate": attempt.run.rate.median,
+                "sustained": attempt.sustained,
+                "p50_ms": attempt.run.rounds[0].response_ms(50),
+                "p99_ms": attempt.run.rounds[0].response_ms(99),
+                "generator_limited": attempt.run.generator_limited,
+                "reject_reason": attempt.reject_reason,
             }
-            for each in sorted(self.attempts, key=lambda each: each.rate)
-        ]  # fmt: skip
+            for attempt in self._by_rate()
+        ]
         return pandas.DataFrame(rows)
 
-    def plot(self, ax=None):
-        """Response times over the rate that was done. Returns the Axes."""
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw response times over the rate that was completed. Returns the Axes."""
         from ..display.plots.latency import throughput_latency
 
         return throughput_latency([self], ax)
 
 
+# ---- the search -------------------------------------------------------------------------------------------------
+
+
 def saturate(
-    protocol,
+    protocol: Any,
     workload: Workload = Workload(clients=4, rate=200, seconds=1.0),
     bound_ms: float = 50.0,
-    generator: str = "light",
+    generator: GeneratorName = "light",
     resolution: float = RESOLUTION,
-    measure: Callable[..., Run] | None = None,
-    **options,
+    rounds: int = 1,
+    engine: Engine = "loop",
+    workers: int = 1,
+    executor: Executor | None = None,
+    host: str = "127.0.0.1",
 ) -> Saturation:
     """Search the highest rate that a protocol's server sustains; `workload.rate` is the first one tried.
 
-    `options` are those of `measure`. An interrupt ends the search with the rates that were tried by then. Raises
-    `ValueError` where the workload is no open loop of one rate, `TypeError` where it is no Workload.
+    It is sustained where 99 % of the requests are answered within `bound_ms` and the backlog does not grow. `resolution` is
+    the factor within which the rate is found. The other arguments are those of `measure`, which measures each rate.
+
+    An interrupt ends the search, and the rates that were tried by then are the result, marked as partial. Raises
+    `MeasurementFailed` where a client or a worker fails; the rates that were tried before are its `partial_result`.
+    Raises `ValueError` where the workload is no open loop of one rate, and `TypeError` where it is no Workload.
     """
-    if not isinstance(workload, Workload):
-        raise TypeError(f"the load is a Workload, not {shorten(workload)}")
+    check_workload(workload)
+
+    def measure_at(rate: float) -> Run:
+        load = replace(workload, rate=rate)
+        return measure(protocol, load, rounds, engine, generator, workers, executor, host)
+
+    return search_saturation(measure_at, workload, bound_ms, resolution)
+
+
+def search_saturation(
+    measure_at: Callable[[float], Run], workload: Workload, bound_ms: float, resolution: float = RESOLUTION
+) -> Saturation:
+    """As `saturate`, with anything that measures a rate."""
     if not isinstance(workload.rate, int | float):
         raise ValueError(f"the search begins with a rate, an open loop of one step, not {workload}")
-    if measure is None:
-        from .rates import measure
+    context = MeasurementContext()
     attempts: list[Attempt] = []
 
     def sustains(rate: float) -> bool:
         for _ in range(MAX_ATTEMPTS):
-            run = measure(protocol, replace(workload, rate=rate), generator=generator, **options)
-            if run.partial:  # the interrupt ended with it, and is meant for us
+            run = measure_at(rate)
+            if run.partial:  # an interrupt has ended it, and is meant for the search
                 raise KeyboardInterrupt
             attempts.append(Attempt(rate, run, reject_reason(run, bound_ms)))
             bar.update()
@@ -135,61 +196,65 @@ def saturate(
                 return True
         return False
 
-    partial = False
-    try:
-        with progress_bar(None, "searching the highest rate", "rates") as bar:
-            search(sustains, float(workload.rate), resolution)
-    except KeyboardInterrupt:
-        partial = True
-        if not attempts:
-            raise
-    return Saturation(attempts[0].run.protocol, workload, bound_ms, tuple(attempts), environment(), partial)
+    with (
+        context.measuring(lambda: bool(attempts)),
+        progress_bar(None, "searching the highest rate", "rates") as bar,
+    ):
+        search(sustains, float(workload.rate), resolution)
+    first = attempts[0].run
+    environment = context.environment(first.environment.pinned)
+    return context.conclude(
+        Saturation(first.protocol, workload, bound_ms, tuple(attempts), environment, context.ended_early)
+    )
 
 
 def search(
     sustains: Callable[[float], bool], first: float, resolution: float = RESOLUTION
 ) -> tuple[float | None, float | None]:
-    """The highest rate that is sustained and the lowest that is not, as far as they were found.
+    """The highest rate that is sustained and the lowest that is not; None for what was not found.
 
     >>> search(lambda rate: rate <= 700, 100)
     (700.0, 750.0)
     """
-    good, bad = None, None
+    sustained: float | None = None
+    rejected: float | None = None
     rate = first
-    while (good is None or bad is None) and MIN_RATE <= rate <= MAX_RATE:
+    while (sustained is None or rejected is None) and MIN_RATE <= rate <= MAX_RATE:
         if sustains(rate):
-            good, rate = rate, rate * 2
+            sustained, rate = rate, rate * 2
         else:
-            bad, rate = rate, rate / 2
-    while good is not None and bad is not None and bad / good > resolution:
-        middle = (good + bad) / 2
+            rejected, rate = rate, rate / 2
+    while sustained is not None and rejected is not None and rejected / sustained > resolution:
+        middle = (sustained + rejected) / 2
         if sustains(middle):
-            good = middle
+            sustained = middle
         else:
-            bad = middle
-    return good, bad
+            rejected = middle
+    return sustained, rejected
 
 
 def reject_reason(run: Run, bound_ms: float) -> str:
-    """Why the rate is not sustained; empty where it is."""
+    """Why the run's offered rate is not sustained; empty where it is."""
     if run.generator_limited:
         return f"generator-limited: {run.reasons[0]}"
     samples, rate = run.samples, run.workload.rate
+    if samples is None or not isinstance(rate, int | float):
+        raise ValueError(f"{run!r} has no samples of an open loop of one rate")
     if samples.completed < MIN_COMPLETED * samples.offered or samples.attempted < MIN_ATTEMPTED * samples.offered:
-        return f"{samples.completed:,} of {samples.offered:,} requests were done"
-    worst = max(each.response_ms(99) for each in run.rounds)
+        return f"{samples.completed:,} of {samples.offered:,} requests were completed"
+    worst = max(measured.response_ms(99) or 0.0 for measured in run.rounds)
     if worst > bound_ms:
         return f"99 % within {worst:.1f} ms"
-    growth = max(backlog_growth(each.samples) for each in run.rounds)
+    growth = max(backlog_growth(measured.samples) for measured in run.rounds if measured.samples is not None)
     if growth > MAX_BACKLOG_GROWTH * rate:
         return f"the backlog grows by {growth:,.0f} requests a second"
     return ""
 
 
 def backlog_growth(samples: Samples) -> float:
-    """By how many requests a second what is due and not done grows, in the second half of the time.
+    """By how many requests a second the backlog (due and not completed) grows in the second half of the time.
 
-    A straight line is laid through it; what lies within the line's own doubt is no growth.
+    It is the slope of a straight line, by least squares; a slope within three of its standard errors is 0.
     """
     import numpy
 
@@ -202,25 +267,5 @@ def backlog_growth(samples: Samples) -> float:
     seconds = (at - at.mean()) / NS
     slope = float((seconds * backlog).sum() / (seconds**2).sum())
     scatter = backlog - backlog.mean() - slope * seconds
-    doubt = 3 * float(numpy.sqrt((scatter**2).sum() / (BACKLOG_SAMPLES - 2) / (seconds**2).sum()))
-    return slope if slope > doubt else 0.0
-
-
-def _saturation_table(result: Saturation) -> Table:
-    rows = []
-    for each in sorted(result.attempts, key=lambda each: each.rate):
-        done, only = each.run.rate.median, each.run.rounds[0]
-        times = [only.response_ms(percent) for percent in (50, 99)]
-        told = ["none" if ms is None else f"{ms:,.2f}" for ms in times]
-        rows.append(
-            (f"{each.rate:,.0f}", f"{done:,.0f}", *told, "yes" if each.sustained else f"no: {each.reject_reason}")
-        )
-    notes = (
-        f"{result.verdict}.",
-        f"{result.workload}.",
-        *["◂ partial: it ended early."] * result.partial,
-        str(result.environment),
-    )
-    return Table(
-        f"What {result.protocol} sustains", ("offered/s", "done/s", "p50 ms", "p99 ms", "sustained"), tuple(rows), notes
-    )
+    error = float(numpy.sqrt((scatter**2).sum() / (BACKLOG_SAMPLES - 2) / (seconds**2).sum()))
+    return slope if slope > 3 * error else 0.0

@@ -1,4 +1,9 @@
-"""A server under test and the load on it: one trial after the other, alone or interleaved with other protocols."""
+"""Servers under test and the load on them: one server at a time, or several whose time slices are interleaved.
+
+A `Testbed` is one server process with its load workers; where the machine has two cores, each side is pinned to one of its
+own. `InterleavedTestbeds` are several that run at the same time, of which one has the load while the others are idle. Both
+return `Round`s; what these are made of is in `rounds`.
+"""
 
 import contextlib
 import itertools
@@ -6,37 +11,40 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-
-import msgspec
+from types import TracebackType
+from typing import Self, get_args
 
 from ..harness import Server, serve
-from ..messages import ChatlabError, shorten
-from ..transport.interface import Implementation
+from ..messages import shorten
+from ..transport.interface import Engine, Implementation
 from ..transport.registry import pack
 from .baselines.baseline import Baseline
+from .errors import MeasurementFailed, NoProgress
 from .load.control import GroupFailed, RunSlice
 from .load.coordinator import LocalProcessExecutor, run_interleaved, run_parallel
-from .load.samples import read_times
-from .load.trial import TrialResult, TrialSpec
+from .load.trial import GeneratorName, TrialSpec
 from .load.workload import NS, Workload
 from .process_stats import ServerMonitor
 from .results.environment import cores
-from .results.result import Result
 from .results.runs import Round
+from .rounds import build_round, build_sliced_round
 
-MAX_ATTEMPTS = 3
-SLICE_S = 0.05  # short beside what disturbs a machine, and long beside what a turn loses by finding its caches cold
-RESPONSE_TIMES_PER_SLICE = 8  # and at least so many mean response times of the slowest
-GENERATORS = ("clients", "light")
-_numbers = itertools.count(1)
+GENERATORS: tuple[GeneratorName, ...] = get_args(GeneratorName)
+
+MAX_ATTEMPTS = 3  # to complete any request at all, each with twice the duration of the one before
+#: The length of a time slice: short beside what disturbs a machine, long beside what a slice loses to cold caches.
+SLICE_S = 0.05
+RESPONSE_TIMES_PER_SLICE = 8  # a slice is at least so many mean response times of the slowest protocol long
+
+_server_numbers = itertools.count(1)  # for the servers' names, which are unique in a process
 
 
 @dataclass(frozen=True)
 class LoadWorkers:
-    """Who generates the load: so many workers on an Executor, or processes of our own where it is None.
+    """Where the load comes from: `workers` tasks of an Executor, or processes of our own where it is None.
 
     `host` is the address at which the workers find this machine.
     """
@@ -46,222 +54,261 @@ class LoadWorkers:
     host: str = "127.0.0.1"
 
 
-class MeasurementFailed(ChatlabError, RuntimeError):
-    """The clients failed: they were told something untrue, or lost the server, or were lost themselves.
-
-    `partial_result` is what was measured before, a partial `Run`, `Comparison` or `CostBreakdown`; None where no round was finished.
-    """
-
-    partial_result: Result | None = None
-
-
-class NoProgress(MeasurementFailed):
-    """No message was done in all the time that there was, and then twice that, and twice that: the machine has other things to do."""
-
-
-def check_workload(workload: Workload) -> None:
+def check_workload(workload: object) -> None:
+    """Raises `TypeError` where it is no Workload."""
     if not isinstance(workload, Workload):
         raise TypeError(f"the load is a Workload, not {shorten(workload)}")
 
 
-def check_generator(generator: str) -> None:
+def check_generator(generator: object) -> None:
+    """Raises `ValueError` for a load generator that does not exist."""
     if generator not in GENERATORS:
         raise ValueError(f"generator is {' or '.join(map(repr, GENERATORS))}, not {generator!r}")
 
 
-# ---- a server and its clients, each in a process ----------------------------------------------------------------
+def describe_pinning(workers: LoadWorkers, owns_server: bool = True) -> str:
+    """Which process runs on which core, for the `Environment`; empty where none is pinned."""
+    own = cores()
+    if len(own) < 2 or workers.executor is not None:
+        return ""
+    return f"server on core {own[0]}, clients on core {own[-1]}" if owns_server else f"clients on core {own[-1]}"
+
+
+# ---- one server and its load ------------------------------------------------------------------------------------
 
 
 class Testbed:
-    """A server process and processes of simulated clients, on a core of their own each where there are two."""
+    """A server process and its load workers. A context manager: inside, the processes run.
+
+    With a `server` that runs already, only the workers are started. With a `baseline`, that is served instead of the
+    protocol's own chat. `label` names the server in errors, by default as its protocol.
+    """
 
     def __init__(
         self,
         protocol: Implementation,
-        engine="loop",
+        engine: Engine = "loop",
         server: Server | None = None,
-        generator="clients",
-        crew=LoadWorkers(),
+        generator: GeneratorName = "clients",
+        workers: LoadWorkers = LoadWorkers(),
         baseline: Baseline | None = None,
-        called="",
-    ):
+        label: str = "",
+    ) -> None:
         self.name = protocol.name
-        self.called = called or self.name  # in errors
-        self._protocol = protocol
-        self._packed = pack(protocol)
+        self.label = label or protocol.name
+        self.host = workers.host
+        self.baseline = baseline
+        self._protocol, self._packed = protocol, pack(protocol)
         self._engine, self._server = engine, server
-        self._is_guest = server is not None
-        self._generator, self._crew = generator, crew
-        self._baseline = baseline  # what is served in its place
-        self._own: LocalProcessExecutor | None = None
-        self.pinned = ""
+        self._owns_server = server is None
+        self._generator: GeneratorName = generator
+        self._workers = workers
+        self._processes: LocalProcessExecutor | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         own = cores()
-        if len(own) > 1 and self._crew.executor is None:
-            self.pinned = (
-                f"clients on core {own[-1]}"
-                if self._is_guest
-                else f"server on core {own[0]}, clients on core {own[-1]}"
-            )
-        if self._crew.executor is None:
-            with on_core(own[-1:]):
-                self._own = LocalProcessExecutor(self._crew.workers)
+        if self._workers.executor is None:
+            with pinned_to(own[-1:]):
+                self._processes = LocalProcessExecutor(self._workers.workers)
         try:
-            if not self._is_guest:
-                with on_core(own[:1]):
-                    name = f"measured {next(_numbers)}"
+            if self._owns_server:
+                with pinned_to(own[:1]):
                     self._server = serve(
-                        self._baseline or self._protocol,
+                        self.baseline or self._protocol,
                         engine=self._engine,
                         where="process",
-                        host=self._crew.host,
-                        name=name,
+                        host=self.host,
+                        name=f"measured {next(_server_numbers)}",
                     )
         except BaseException:
-            self._end_own()
+            self._end_workers()
             raise
         return self
 
-    def __exit__(self, *_):
-        self._end_own()
-        if not self._is_guest:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._end_workers()
+        if self._owns_server and self._server is not None:
             self._server.close()
 
-    def _end_own(self) -> None:
-        if self._own is not None:
-            self._own.shutdown()
-
-    def run(self, workload: Workload) -> Round:
-        """One round. A machine so busy that nothing was done in all that time gets more of it; the round says how much."""
-        for _ in range(MAX_ATTEMPTS):
-            found = self._run_once(workload)
-            if found.messages:
-                return found
-            workload = replace(workload, seconds=2 * workload.seconds)
-        raise NoProgress("no message was done in all that time: give it more seconds")
-
-    def _run_once(self, workload: Workload) -> Round:
-        watch = self.watch(workload)
-        executor = self._own or self._crew.executor
-        try:
-            told = run_parallel(executor, self._trials(workload), watch, self.host)
-        except RuntimeError as error:
-            raise MeasurementFailed(f"the clients of {self.called} failed: {error}") from error
-        return build_round(workload, told, watch)
+    def _end_workers(self) -> None:
+        if self._processes is not None:
+            self._processes.shutdown()
 
     @property
-    def host(self) -> str:
-        return self._crew.host
+    def server(self) -> Server:
+        """The server; only inside the `with`, unless it was given."""
+        if self._server is None:
+            raise RuntimeError(f"the testbed of {self.label} is not entered")
+        return self._server
 
-    def watch(self, workload: Workload) -> "ServerMonitor":
-        return ServerMonitor(self._server.pid, workload)
+    @property
+    def executor(self) -> Executor:
+        """Where the load workers run; only inside the `with`."""
+        executor = self._processes or self._workers.executor
+        if executor is None:
+            raise RuntimeError(f"the testbed of {self.label} is not entered")
+        return executor
 
-    def tasks(self, workload: Workload, side: int) -> list[tuple[Executor, TrialSpec]]:
-        """What its processes have to do where it is one of several sides."""
-        return [(self._own, msgspec.structs.replace(trial, group=side)) for trial in self._trials(workload)]
+    @property
+    def worker_pids(self) -> list[int]:
+        """The load workers that are processes of this machine."""
+        return [] if self._processes is None else self._processes.pids
 
-    def _trials(self, workload: Workload) -> list[TrialSpec]:
-        # Names nobody else has, of a length that is always the same: the server may be one that is in use.
-        workers = self._crew.workers
-        address = tuple(self._server.addresses[self.name])
-        path = sys.path if isinstance(self._own or self._crew.executor, LocalProcessExecutor) else []
-        echo = self._baseline is not None and self._baseline.kind == "echo"
+    def run(self, workload: Workload) -> Round:
+        """Measure one round. Where no request completes, it is repeated with twice the duration, and then four times.
+
+        Raises `NoProgress` where none completes even then, and `MeasurementFailed` where a worker fails.
+        """
+        for _ in range(MAX_ATTEMPTS):
+            measured = self._run_once(workload)
+            if measured.messages:
+                return measured
+            workload = replace(workload, seconds=2 * workload.seconds)
+        raise _no_progress([self])
+
+    def _run_once(self, workload: Workload) -> Round:
+        monitor = self.monitor(workload)
+        try:
+            results = run_parallel(self.executor, self.trials(workload), monitor, self.host)
+        except RuntimeError as error:
+            raise _failed([self], error) from error
+        return build_round(workload, results, monitor)
+
+    def monitor(self, workload: Workload) -> ServerMonitor:
+        """A fresh monitor of the server's process."""
+        return ServerMonitor(self.server.pid, workload)
+
+    def trials(self, workload: Workload, group: int = 0) -> list[TrialSpec]:
+        """What the workers have to do, one trial each. `group` is this testbed's number among interleaved ones."""
+        # Account names that no other client uses, because the server may be in use; of one length, so that they cost the same.
+        count = self._workers.workers
+        path = sys.path if isinstance(self.executor, LocalProcessExecutor) else []
         return [
             TrialSpec(
-                self._packed,
-                address,
-                workload.share(n, workers),
-                f"w{os.urandom(3).hex()}c",
-                self._generator,
+                protocol=self._packed,
+                address=self.server.addresses[self.name],
+                workload=workload.share(number, count),
+                prefix=f"w{os.urandom(3).hex()}c",
+                generator=self._generator,
                 path=path,
-                echo=echo,
+                echo=self.baseline is not None and self.baseline.kind == "echo",
+                group=group,
             )
-            for n in range(workers)
+            for number in range(count)
         ]
 
 
-class InterleavedTestbeds:
-    """Several testbeds, which stand there at the same time and take turns: one has the load, and the others are idle.
+def _failed(testbeds: Sequence[Testbed], error: Exception) -> MeasurementFailed:
+    return MeasurementFailed(f"the clients of {' or '.join(testbed.label for testbed in testbeds)} failed: {error}")
 
-    The turns are short beside what disturbs a machine, a neighbour or a change of its clock rate, so that it disturbs all
-    alike. Each lasts until all is answered, and so nobody has another's work in his turn. A testbed alone has all the time for itself.
+
+def _no_progress(testbeds: Sequence[Testbed]) -> NoProgress:
+    return NoProgress(
+        f"no request of {', '.join(testbed.label for testbed in testbeds)} completed, although the duration was doubled "
+        "twice: the machine is probably overloaded; measure for more seconds, or when it is less busy"
+    )
+
+
+# ---- several servers, whose time slices are interleaved ---------------------------------------------------------
+
+
+class InterleavedTestbeds:
+    """Several testbeds whose servers run at the same time, of which one has the load while the others are idle.
+
+    A time slice is short beside what disturbs a machine (a neighbour, a change of clock rate), so that a disturbance
+    falls on all of them alike. A slice lasts until all its requests are answered, so none leaves work to the next. A
+    single testbed has the whole duration at once. `round_number` decides, with the workload's seed, the order of slices.
     """
 
-    def __init__(self, testbeds: list[Testbed], slice_s: float = SLICE_S, number: int = 0):
-        self._benches, self.slice_s, self._number, self._open = testbeds, slice_s, number, contextlib.ExitStack()
+    def __init__(self, testbeds: list[Testbed], slice_s: float = SLICE_S, round_number: int = 0) -> None:
+        self.testbeds, self.slice_s, self._round_number = testbeds, slice_s, round_number
+        self._open = contextlib.ExitStack()
 
-    @property
-    def pinned(self) -> str:
-        return self._benches[0].pinned
-
-    def __enter__(self):
+    def __enter__(self) -> Self:
         with self._open as opening:
-            for testbed in self._benches:
+            for testbed in self.testbeds:
                 opening.enter_context(testbed)
             self._open = opening.pop_all()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
         self._open.close()
 
     def run(self, workload: Workload) -> list[tuple[str, Round]]:
-        """One round of each, by name. Who has done nothing in all that time has all get more of it."""
-        if len(self._benches) == 1:
-            return [(testbed.name, testbed.run(workload)) for testbed in self._benches]
+        """One round of each, with its protocol's name. Where one completes no request, all get twice the duration.
+
+        Raises as `Testbed.run` does.
+        """
+        if len(self.testbeds) == 1:
+            return [(testbed.name, testbed.run(workload)) for testbed in self.testbeds]
         for _ in range(MAX_ATTEMPTS):
-            found = self._run_once(workload)
-            if all(each.messages for each in found):
-                return [(testbed.name, each) for testbed, each in zip(self._benches, found)]
+            rounds = self._run_once(workload)
+            if all(measured.messages for measured in rounds):
+                return [(testbed.name, measured) for testbed, measured in zip(self.testbeds, rounds)]
             workload = replace(workload, seconds=2 * workload.seconds)
-        idle = ", ".join(testbed.called for testbed, each in zip(self._benches, found) if not each.messages)
-        raise NoProgress(f"no message of {idle} was done in all that time: give it more seconds")
+        raise _no_progress([testbed for testbed, measured in zip(self.testbeds, rounds) if not measured.messages])
 
     def _run_once(self, workload: Workload) -> list[Round]:
-        watches = [testbed.watch(workload) for testbed in self._benches]
-        tasks = [task for side, testbed in enumerate(self._benches) for task in testbed.tasks(workload, side)]
+        monitors = [testbed.monitor(workload) for testbed in self.testbeds]
+        tasks = [
+            (testbed.executor, trial)
+            for group, testbed in enumerate(self.testbeds)
+            for trial in testbed.trials(workload, group)
+        ]
         try:
-            told = run_interleaved(tasks, lambda turn: self._run_slices(turn, workload, watches), self._benches[0].host)
+            results = run_interleaved(
+                tasks, lambda run_slice: self.run_slices(run_slice, workload, monitors), self.testbeds[0].host
+            )
         except GroupFailed as error:
-            whose = self._benches if error.group is None else [self._benches[error.group]]
-            raise MeasurementFailed(
-                f"the clients of {' or '.join(testbed.called for testbed in whose)} failed: {error}"
-            ) from error
-        of = [[each for (_, trial), each in zip(tasks, told) if trial.group == side] for side in range(len(watches))]
-        return [build_sliced_round(*each) for each in zip(of, watches)]
+            raise _failed(self.testbeds if error.group is None else [self.testbeds[error.group]], error) from error
+        by_group = [
+            [result for (_, trial), result in zip(tasks, results) if trial.group == group]
+            for group in range(len(monitors))
+        ]
+        return [build_sliced_round(*parts) for parts in zip(by_group, monitors)]
 
-    def _run_slices(self, turn: RunSlice, workload: Workload, watches: list["ServerMonitor"]) -> None:
-        """The warm-ups, and then the turns, unless a side gives up before."""
+    def run_slices(self, run_slice: RunSlice, workload: Workload, monitors: list[ServerMonitor]) -> None:
+        """Warm all servers up, and then run all time slices. `run_slice(group, ns)` returns how many requests it completed.
+
+        An error ends it early; the monitors have their readings all the same.
+        """
         try:
-            longest_s = max(_warm_up(turn, side, watch, workload) for side, watch in enumerate(watches))
+            least_s = max(_warm_up(run_slice, group, monitor, workload) for group, monitor in enumerate(monitors))
         finally:
-            for watch in watches:
-                watch.sample_after_slice(0)
-        turns = 2 * max(1, int(workload.seconds / max(self.slice_s, longest_s) / 2 + 1e-6))
+            for monitor in monitors:
+                monitor.sample_after_slice(0)
+        count = 2 * max(1, int(workload.seconds / max(self.slice_s, least_s) / 2 + 1e-6))
         try:
-            for order in _cycles(len(watches), turns, f"{workload.seed}:{workload.clients}:{self._number}"):
-                for side in order:
+            for order in _slice_orders(
+                len(monitors), count, f"{workload.seed}:{workload.clients}:{self._round_number}"
+            ):
+                for group in order:
                     began_ns = time.perf_counter_ns()
                     try:
-                        turn(side, int(workload.seconds / turns * NS))
+                        run_slice(group, int(workload.seconds / count * NS))
                     finally:
                         lasted_ns = time.perf_counter_ns() - began_ns
-                        watches[side].wait_until_idle()
-                        watches[side].sample_after_slice(lasted_ns)
+                        monitors[group].wait_until_idle()
+                        monitors[group].sample_after_slice(lasted_ns)
         finally:
-            for watch in watches:
-                watch.sample_memory()
+            for monitor in monitors:
+                monitor.sample_memory()
 
 
-def _cycles(sides: int, cycles: int, seed: str) -> Iterator[list[int]]:
-    """Who comes when, after they were warmed up in their order: two of them backwards and forwards (ABBA), so that each finds
-    its caches warm as often. Of more the order is shuffled anew in each cycle, and nobody comes twice in a row: backwards, the
-    first and the last would, and those between never.
+def _slice_orders(groups: int, cycles: int, seed: str) -> Iterator[list[int]]:
+    """The order of the time slices in each cycle, after the warm-up in their own order.
+
+    Two protocols alternate ABBA, so that both start equally often with warm caches. With three or more the order is
+    reshuffled every cycle such that no protocol runs twice in a row (reversing would always repeat the first and last).
     """
-    shuffled, order = random.Random(seed), list(range(sides))
+    shuffled, order = random.Random(seed), list(range(groups))
     for _ in range(cycles):
         last = order[-1]
-        if sides == 2:
+        if groups == 2:
             order.reverse()
         else:
             shuffled.shuffle(order)
@@ -270,78 +317,30 @@ def _cycles(sides: int, cycles: int, seed: str) -> Iterator[list[int]]:
         yield list(order)
 
 
-def _warm_up(turn: RunSlice, side: int, watch: "ServerMonitor", workload: Workload) -> float:
-    """Warm a side up. Returns how long its turns are to be at least, in s, by how long its clients have waited."""
+def _warm_up(run_slice: RunSlice, group: int, monitor: ServerMonitor, workload: Workload) -> float:
+    """Warm one server up. Returns the least length of its time slices, in s, by the response times in the warm-up."""
     began_ns = time.perf_counter_ns()
-    done = turn(side, int(workload.warm_up_s * NS))
-    watch.wait_until_idle()
+    completed = run_slice(group, int(workload.warm_up_s * NS))
+    monitor.wait_until_idle()
     took_s = (time.perf_counter_ns() - began_ns) / NS
-    return RESPONSE_TIMES_PER_SLICE * took_s * workload.clients * workload.in_flight / done if done else 0.0
+    return RESPONSE_TIMES_PER_SLICE * took_s * workload.clients * workload.in_flight / completed if completed else 0.0
 
 
-def can_interleave(workload: Workload, crew: LoadWorkers) -> bool:
-    """A closed loop may stop and go on, and so may processes of our own. A schedule may not: its queues would never grow."""
-    return crew.executor is None and not workload.is_open and workload.messages is None and not workload.think_s
+def can_interleave(workload: Workload, workers: LoadWorkers) -> bool:
+    """Whether this load can be divided into time slices.
 
-
-def build_round(workload: Workload, told: list[TrialResult], watch: ServerMonitor) -> Round:
-    """What the workers have told and what was seen from outside, as one round.
-
-    The load lasts from before the planned beginning until after the planned end, so what is between the two counts. The
-    server's processor time is read a little beside them, and belongs to what was done between its own two readings.
+    A closed loop of our own processes can. An open loop cannot: while it stood still its queues would never grow.
     """
-    samples = [read_times(each) for each in told]
-    every = sum(samples[1:], samples[0])
-    done_at, due = every.done_at_ns, every.column("due")
-    first, last = (at - watch.start_ns for at, _ in watch.readings)
-    if workload.messages is None:
-        begin, end = int(workload.warm_up_s * NS), int((workload.warm_up_s + workload.seconds) * NS)
-        messages, seconds = int(((done_at >= begin) & (done_at < end)).sum()), workload.seconds
-        seen = int(((done_at >= first) & (done_at < last)).sum())
-        due_then = every.where((due >= begin) & (due < end))
-    else:
-        messages, seconds, due_then = every.completed, max(1, int(done_at.max())) / NS, every
-        seen = messages
-    return _build_round(watch, told, seconds, messages, seen, due_then, every.completed)
-
-
-def build_sliced_round(told: list[TrialResult], watch: ServerMonitor) -> Round:
-    """The same where turns were taken: what was due in one was answered in it, so all of it counts but the first, the warm-up."""
-    samples = [read_times(each) for each in told]
-    warm_up_ns = [ended - began for began, ended in (each.slices[0] if each.slices else (0, 0) for each in told)]
-    counted = [each.where(each.column("due") >= warm) for each, warm in zip(samples, warm_up_ns)]
-    due_then = sum(counted[1:], counted[0])
-    seconds = max(1, *(each.window_ns[1] for each in told)) / NS
-    carried = sum(each.completed for each in samples)
-    found = _build_round(watch, told, seconds, due_then.completed, due_then.completed, due_then, carried)
-    return replace(found, slices=max(1, len(told[0].slices) - 1))
-
-
-def _build_round(
-    watch: ServerMonitor, told: list[TrialResult], seconds: float, messages: int, seen: int, due_then, carried: int
-) -> Round:
-    (_, cpu_before), (_, cpu_after) = watch.readings
-    spent = [(each.cpu_ns[1] - each.cpu_ns[0], each.window_ns[1] - each.window_ns[0]) for each in told]
-    wires = [each.wire for each in told]
-    return Round(
-        seconds=seconds,
-        messages=messages,
-        server_cpu_s=None if None in (cpu_before, cpu_after) else (cpu_after - cpu_before) / NS,
-        server_messages=seen,
-        generator_cpu_s=sum(cpu for cpu, _ in spent) / NS,
-        samples=due_then,
-        workers=len(told),
-        busiest_worker_share=max(cpu / max(1, wall) for cpu, wall in spent),
-        memory=watch.memory,
-        wire=None if None in wires else sum(wires[1:], wires[0]),
-        wire_requests=carried,
-        resources=watch.resources,
-    )
+    is_timed_closed_loop = not workload.is_open and workload.messages is None and not workload.think_s
+    return workers.executor is None and is_timed_closed_loop
 
 
 @contextlib.contextmanager
-def on_core(which: list[int]) -> Iterator[None]:
-    """Start processes from here, and they run on that core: a child inherits it from the thread that starts it."""
+def pinned_to(which: list[int]) -> Iterator[None]:
+    """Processes that are started inside run on these cores: a child inherits them from the thread that starts it.
+
+    It does nothing where there is one core only, or where the system does not say.
+    """
     if len(cores()) < 2:
         yield
         return

@@ -32,7 +32,7 @@ from chatlab.measurement.load.coordinator import LocalProcessExecutor
 from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.rates import measure
 from chatlab.measurement.results.runs import Comparison
-from chatlab.measurement.saturation import Saturation, saturate
+from chatlab.measurement.saturation import Saturation, search_saturation
 from chatlab.measurement.testbed import MeasurementFailed
 
 pytestmark = pytest.mark.usefixtures("brief_calibrations")
@@ -67,7 +67,9 @@ def folder(tmp_path_factory):
     a_page(
         folder,
         climbed=planted(),
-        swept=[saturate("text", Workload(rate=400), resolution=2, measure=made_up)],
+        swept=[
+            search_saturation(lambda rate: made_up("text", Workload(rate=rate)), Workload(rate=400), 50, resolution=2)
+        ],
         left_out={"grpc": "it has no codec"},
     )
     return folder
@@ -228,7 +230,7 @@ def test_what_the_generator_set_is_marked_and_left_out_with_the_reason(tree):
         "186",
     ]
     assert cells(tree, "What may be said of the differences")[1][0] == "left out"
-    assert "text with 4, generator-limited: its processor was busy for 95% of the time" in words(tree)
+    assert "text with 4, generator-limited: the load generator used 95% of a processor" in words(tree)
 
 
 def test_an_interval_of_one_round_is_not_invented(tmp_path):
@@ -256,10 +258,10 @@ def test_between_which_rates_the_limit_lies_is_said(tree):
 
 
 def test_where_the_generator_was_always_late_nothing_is_said_of_the_server():
-    def late(*args, **options):
-        return made_up(*args, late_ns=9 * MS, **options)
+    def late_at(rate):
+        return made_up("x", Workload(rate=rate), late_ns=9 * MS)
 
-    section = report.under_load([saturate("x", Workload(rate=2), measure=late)], {})
+    section = report.under_load([search_saturation(late_at, Workload(rate=2), bound_ms=50)], {})
     assert "x: nothing can be said, because the generator was late at every rate." in section.body
 
 

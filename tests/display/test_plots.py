@@ -22,7 +22,7 @@ from chatlab.display.plots.style import LAYER_COLORS, LIMITED, PROTOCOL_STYLE, f
 from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.process_stats import ResourceSeries
 from chatlab.measurement.results.runs import Round, Run
-from chatlab.measurement.saturation import saturate
+from chatlab.measurement.saturation import search_saturation
 from chatlab.messages import Arrived, Send, Sent
 
 
@@ -122,7 +122,7 @@ def test_every_bar_has_its_number():
 def test_what_the_clients_limited_is_hollow_and_says_so():
     ax = a_comparison().plot()
     hollow = [line for line in ax.lines if line.get_marker() == style_of("text").marker and line.get_mfc() == "white"]
-    assert len(hollow) == 1 and any("Hollow and grey: the clients" in text for text in words(ax))
+    assert len(hollow) == 1 and any("Hollow and grey: limited by the load generator" in text for text in words(ax))
 
 
 def test_the_sentence_of_a_measurement_holds_no_measured_number():
@@ -244,7 +244,7 @@ def limited(run):
 
 
 def a_saturation(protocol="text", limit=False):
-    found = saturate("text", Workload(rate=400), bound_ms=20, measure=made_up)
+    found = search_saturation(lambda rate: made_up("text", Workload(rate=rate)), Workload(rate=400), bound_ms=20)
     attempts = tuple(replace(each, run=limited(each.run)) if limit else each for each in found.attempts)
     return replace(found, protocol=protocol, attempts=attempts)
 
@@ -323,7 +323,7 @@ def test_a_run_without_samples_has_no_times_to_draw():
 
 
 def test_a_curve_marks_what_was_not_sustained():
-    found = saturate("text", Workload(rate=400), bound_ms=20, measure=made_up)
+    found = search_saturation(lambda rate: made_up("text", Workload(rate=rate)), Workload(rate=400), bound_ms=20)
     faces = {
         line.get_mfc() for line in throughput_latency([found]).lines if line.get_marker() == style_of("text").marker
     }

@@ -17,13 +17,15 @@ from chatlab.display.plots.style import LIMITED
 from chatlab.harness import serve
 from chatlab.measurement.baselines.baseline import Baseline
 from chatlab.measurement.baselines.socket_servers import EchoCodec
-from chatlab.measurement.breakdown import CostBreakdown, Stage, _orders, _servers
+from chatlab.measurement.breakdown import CostBreakdown, Stage, stage_orders, stage_servers
+from chatlab.measurement.errors import MeasurementFailed
 from chatlab.measurement.load.light import LightGenerator
 from chatlab.measurement.load.trial import TrialSpec
 from chatlab.measurement.load.wire_clients import StreamWireClient, UnaryWireClient
 from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.results.environment import Environment
-from chatlab.measurement.testbed import InterleavedTestbeds, MeasurementFailed, NoProgress
+from chatlab.measurement.results.runs import Round
+from chatlab.measurement.testbed import InterleavedTestbeds
 from chatlab.messages import Ping, Said, Say
 from chatlab.transport.registry import pack, resolve
 
@@ -36,16 +38,20 @@ ORDER = [
 ]  # fmt: skip
 
 
+def servers_of(protocols, engine):
+    return stage_servers([resolve(protocol) for protocol in protocols], engine)
+
+
 # ---- which stages there are --------------------------------------------------------------------------------------
 
 
 def test_the_rungs_are_in_order_and_the_ground_is_the_first():
-    assert [(stage.protocol, stage.name) for stage in _servers(["text", "grpc", "grpc-stream"], "loop")] == ORDER
+    assert [(stage.protocol, stage.name) for stage in servers_of(["text", "grpc", "grpc-stream"], "loop")] == ORDER
 
 
 @pytest.mark.parametrize("engine, words", [("loop", "grpc.aio"), ("threads", "grpc, threads")])
 def test_each_rung_says_on_what_it_runs(engine, words):
-    runs_on = [stage.runs_on for stage in _servers(["text", "grpc"], engine)]
+    runs_on = [stage.runs_on for stage in servers_of(["text", "grpc"], engine)]
     assert all(runs_on) and [words in each for each in runs_on] == [False] * 4 + [True] * 3
 
 
@@ -77,7 +83,7 @@ def test_a_wrong_argument_is_refused(wrong, why):
 def test_each_rung_answers_what_is_asked(protocol, name, engine):
     (server,) = [
         s
-        for stage, s in _servers(["text", "grpc", "grpc-stream"], engine).items()
+        for stage, s in servers_of(["text", "grpc", "grpc-stream"], engine).items()
         if (stage.protocol, stage.name) == (protocol, name)
     ]
     carried = resolve(server)
@@ -182,15 +188,15 @@ def test_a_ladder_is_measured_on_both_engines(engine):
 
 
 def test_every_second_round_runs_backwards_and_ladders_change_places():
-    stages = list(_servers(["text", "grpc", "grpc-stream"], "loop"))
-    rounds = list(_orders(stages, 20, seed=1))
+    stages = list(servers_of(["text", "grpc", "grpc-stream"], "loop"))
+    rounds = list(stage_orders(stages, 20, seed=1))
     assert all(second == first[::-1] for first, second in zip(rounds[::2], rounds[1::2]))
     assert all(set(turns) == set(stages) for turns in rounds) and len({turns[0] for turns in rounds}) > 3
 
 
 def test_a_rung_is_started_right_beside_the_one_below_it():
-    stages = list(_servers(["text", "grpc"], "loop"))
-    for turns in _orders(stages, 20, seed=2):
+    stages = list(servers_of(["text", "grpc"], "loop"))
+    for turns in stage_orders(stages, 20, seed=2):
         places = {stage: number for number, stage in enumerate(turns)}
         assert all(
             abs(places[a] - places[b]) == 1
@@ -239,8 +245,8 @@ def test_a_worker_that_dies_is_told_with_its_rung_and_the_rounds_before_are_kept
         nonlocal left
         left -= 1
         if not left:
-            for bench in stand._benches:
-                os.kill(bench._own.pids[0], signal.SIGKILL)
+            for testbed in stand.testbeds:
+                os.kill(testbed.worker_pids[0], signal.SIGKILL)
         return run(stand, load)
 
     monkeypatch.setattr(InterleavedTestbeds, "run", cut_short)
@@ -251,29 +257,31 @@ def test_a_worker_that_dies_is_told_with_its_rung_and_the_rounds_before_are_kept
 
 
 def nothing_done(monkeypatch, times):
-    """On some stage nothing is done so often. Returns how long they had."""
-    run, asked_s = InterleavedTestbeds.run, []
+    """So many attempts complete nothing at any stage. Returns how long each attempt lasted, in s."""
+    run_once, asked_s = InterleavedTestbeds._run_once, []
 
-    def measured(stand, load):
+    def measured(together, load):
         asked_s.append(load.seconds)
         if len(asked_s) <= times:
-            raise NoProgress("no message of somebody was done in all that time: give it more seconds")
-        return run(stand, load)
+            return [Round(load.seconds, 0, None, 0.01) for _ in together.testbeds]
+        return run_once(together, load)
 
-    monkeypatch.setattr(InterleavedTestbeds, "run", measured)
+    monkeypatch.setattr(InterleavedTestbeds, "_run_once", measured)
     return asked_s
 
 
-def test_rungs_on_which_nothing_was_done_are_given_more_time(monkeypatch):
-    asked_s = nothing_done(monkeypatch, times=1)
+def test_stages_at_which_nothing_was_completed_are_given_more_time(monkeypatch):
+    asked_s = nothing_done(monkeypatch, times=3)
     found = chatlab.cost_breakdown("text", rounds=1, seconds=0.02)
-    assert asked_s == [0.02, 0.16] and not found.partial and all(stage.latency_us[0] > 0 for stage in found.stages)
+    assert asked_s == [0.02, 0.04, 0.08, 0.16] and not found.partial
+    assert all(stage.latency_us[0] > 0 for stage in found.stages)
 
 
-def test_where_nothing_is_done_in_that_time_either_what_to_do_is_told(monkeypatch):
-    nothing_done(monkeypatch, times=2)
-    with pytest.raises(MeasurementFailed, match="give it more seconds, or measure again when the machine is less busy"):
+def test_where_nothing_is_completed_in_that_time_either_the_error_says_what_to_do(monkeypatch):
+    asked_s = nothing_done(monkeypatch, times=6)
+    with pytest.raises(MeasurementFailed, match="measure for more seconds, or when it is less busy"):
         chatlab.cost_breakdown("text", rounds=1, seconds=0.02)
+    assert asked_s == [0.02, 0.04, 0.08, 0.16, 0.32, 0.64]
 
 
 def test_measuring_prints_nothing(capfd):
@@ -346,7 +354,7 @@ def test_a_rung_that_is_missing_is_answered_with_those_there_are():
         found["text", "bytes"]
     with pytest.raises(KeyError, match="grpc has no stage 'codec'; it has echo, bytes, messages, chat"):
         found.cost("grpc", "codec")
-    with pytest.raises(KeyError, match="there is no ladder of 'json'; there are text, grpc"):
+    with pytest.raises(KeyError, match="there is no breakdown of 'json'; there are text, grpc"):
         found["json", "echo"]
 
 
@@ -387,7 +395,7 @@ def test_the_repr_does_not_change_with_the_weather():
 
 def test_text_and_html_say_the_same():
     text, html = str(planted()), planted()._repr_html_()
-    for part in ("part of messages", "µs more", "as far as all else stays as it was", "Python 3.11.7"):
+    for part in ("part of messages", "µs added", "as far as all else stays as it was", "Python 3.11.7"):
         assert part in text and part in html
 
 

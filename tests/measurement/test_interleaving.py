@@ -24,7 +24,8 @@ from chatlab.measurement.load.trial import SliceTimes, TrialResult, TrialSpec
 from chatlab.measurement.load.workload import NS, Workload
 from chatlab.measurement.process_stats import ServerMonitor
 from chatlab.measurement.rates import compare
-from chatlab.measurement.testbed import SLICE_S, InterleavedTestbeds, build_sliced_round
+from chatlab.measurement.rounds import build_sliced_round
+from chatlab.measurement.testbed import SLICE_S, InterleavedTestbeds
 from chatlab.transport.registry import pack, resolve
 
 pytestmark = pytest.mark.usefixtures("brief_calibrations")
@@ -235,7 +236,7 @@ def test_after_a_server_that_stands_still_there_are_no_more_turns_and_what_it_ow
 def turns_among(sides: int, slice_s: float = SLICE_S) -> list[tuple[int, float]]:
     """Who had the load, and for how many seconds it was to be; the load lasts for four turns."""
     turns, load = [], replace(BRIEF, seconds=4 * SLICE_S)
-    InterleavedTestbeds([], slice_s)._run_slices(
+    InterleavedTestbeds([], slice_s).run_slices(
         lambda side, lasts_ns: turns.append((side, lasts_ns / NS)),
         load,
         [ServerMonitor(None, load) for _ in range(sides)],
@@ -330,10 +331,10 @@ INTERRUPTED = """
 import chatlab, os
 from chatlab.measurement.rates import InterleavedTestbeds
 run = InterleavedTestbeds.run
-def told(stand, load):
-    pids = [pid for bench in stand._benches for pid in (bench._server.pid, *bench._own.pids)]
+def told(together, load):
+    pids = [pid for testbed in together.testbeds for pid in (testbed.server.pid, *testbed.worker_pids)]
     print(os.getpid(), *pids, flush=True)
-    return run(stand, load)
+    return run(together, load)
 InterleavedTestbeds.run = told
 try:
     chatlab.compare(["text", "json"], workload=chatlab.Workload(seconds=60), clients=2)

@@ -23,7 +23,7 @@ from chatlab.measurement import byte_counts as counting
 from chatlab.measurement.load.trial import TrialResult
 from chatlab.measurement.load.workload import Workload
 from chatlab.measurement.process_stats import Processes, ServerMonitor, cpu_ns
-from chatlab.measurement.testbed import build_round
+from chatlab.measurement.rounds import build_round
 from chatlab.messages import Arrived, Ping, Pong, Send, Sent
 
 pytestmark = pytest.mark.usefixtures("brief_calibrations")
@@ -185,7 +185,7 @@ def test_a_reading_that_comes_when_the_load_is_over_is_not_taken():
     watch = ServerMonitor(os.getpid(), Workload(seconds=0.01, warm_up_s=0))
     over = iter([False, True, True, True])  # it looks once, and then the clients take their leave
     watch(time.perf_counter_ns() - 1_000, lambda: next(over, True))
-    assert watch.readings[-1] == watch._course[-1][:2] and len(watch._course) == 2
+    assert watch.readings[-1] == watch._series[-1][:2] and len(watch._series) == 2
 
 
 @LINUX
@@ -297,7 +297,7 @@ import chatlab, os
 from chatlab.measurement.rates import Testbed
 run = Testbed.run
 def told(testbed, load):
-    print(os.getpid(), testbed._server.pid, *testbed._own.pids, flush=True)
+    print(os.getpid(), testbed.server.pid, *testbed.worker_pids, flush=True)
     return run(testbed, load)
 Testbed.run = told
 try:
@@ -330,7 +330,7 @@ measure = import_module("chatlab.measurement.testbed")
 run, left = measure.Testbed.run, int(sys.argv[1])
 def told(testbed, load):
     global left
-    left -= testbed._baseline is None
+    left -= testbed.baseline is None
     if left < 0:
         print("in the midst of it", flush=True)
         load = replace(load, seconds=60, messages=None)
@@ -372,16 +372,17 @@ def test_an_interrupted_search_keeps_the_rates_that_were_tried(tmp_path):
 @LINUX
 def test_of_an_interrupted_calibration_nothing_is_kept():
     script = (
-        HALF_DONE.replace("testbed._baseline is None", "1")
+        HALF_DONE.replace("testbed.baseline is None", "1")
         .replace("result =", "try:\n    result =")
         .split("print(repr")[0]
     )
     said = interrupted(
-        script + "except KeyboardInterrupt:\n    print(import_module('chatlab.measurement.calibration')._calibrated)",
+        script
+        + "except KeyboardInterrupt:\n    print(len(import_module('chatlab.measurement.calibration').CAPACITIES))",
         0,
         "chatlab.calibrate('text')",
     )
-    assert said == "{}\n"
+    assert said == "0\n"
 
 
 # ---- a server that is not ours ----------------------------------------------------------------------------------

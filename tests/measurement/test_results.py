@@ -78,7 +78,7 @@ def test_runs_of_different_loads_do_not():
 
 
 def test_where_the_clients_were_at_their_limit_the_run_says_so():
-    assert a_run(busy=0.95).warning == "the clients, not the server, set this number"
+    assert a_run(busy=0.95).warning == "limited by the load generator, not by the server"
     assert a_run(busy=0.5).warning == ""
 
 
@@ -132,7 +132,7 @@ def test_a_table_prints_as_text():
 def test_a_comparison_prints_its_doubts():
     shown = str(a_comparison())
     assert "100 to 300" in shown
-    assert "◂ clients' limit: the clients, not the server, set this number." in shown
+    assert "◂ generator-limited: limited by the load generator, not by the server." in shown
 
 
 @RESULTS

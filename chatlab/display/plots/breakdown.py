@@ -27,7 +27,9 @@ _LABELS = {"cpu_us": "server's CPU time for a request, µs", "latency_us": "medi
 _METRICS = {"cpu_us": "The server's processor time for a request", "latency_us": "The median response time"}
 
 
-def breakdown_bars(result: shapes.CostBreakdown, ax: "Axes | None" = None, metric: str = "") -> "Axes":
+def breakdown_bars(
+    result: shapes.CostBreakdown, ax: "Axes | None" = None, metric: shapes.CostMetric | None = None
+) -> "Axes":
     """For each protocol its stages in order: pale what the stage before takes, full what this one adds to it.
 
     `metric` is "cpu_us" or "latency_us"; by default the first that was measured. A whisker is the interval of what is

@@ -31,7 +31,7 @@ def rate_by_clients(comparison: shapes.Comparison, ax: "Axes | None" = None) -> 
     ax.set_ylabel("messages per second")
     title(ax, "How many messages a second")
     limited = any(run.generator_limited for run in comparison.runs)
-    hollow = "Hollow and grey: the clients, not the server, set this number. " if limited else ""
+    hollow = "Hollow and grey: limited by the load generator, not by the server. " if limited else ""
     footnote(ax, hollow + _load_in_words(comparison), comparison.environment)
     return with_sentence(ax, _lines_in_words(comparison, "Messages per second"))
 

@@ -6,6 +6,7 @@ Both generators, the light one and the one of real clients, take a `TrialSpec` a
 import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
 
 import msgspec
 
@@ -14,6 +15,8 @@ from ...messages import ConnectionLost
 from ...transport.interface import Address
 from .virtual_user import VirtualUser
 from .workload import NS, Workload
+
+GeneratorName = Literal["clients", "light"]  #: clients as a user has them, or requests encoded beforehand
 
 DRAIN_S = 10.0  # for requests in flight at the end; what is not done by then is counted as unanswered
 STEP_TIMEOUT_S = 30.0
@@ -36,7 +39,7 @@ class TrialSpec(msgspec.Struct):
     address: Address
     workload: Workload
     prefix: str  #: of the accounts' names
-    generator: str = "clients"
+    generator: GeneratorName = "clients"
     control: Address | None = None  #: the coordinator's; None: there is none, and the trial starts at once
     secret: bytes = b""  #: proves to the coordinator that this is one of its workers
     path: list[str] = []  #: entries of `sys.path`, where a reader's own modules are

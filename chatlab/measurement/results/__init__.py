@@ -1,1 +1,1 @@
-"""What was measured, as values that are compared, saved and shown."""
+"""What was measured, as frozen values that are compared, saved, printed and drawn; nothing here measures."""

@@ -1,31 +1,49 @@
-"""What the machine says about itself: kept with every number, because the number is worth little without it."""
+"""The machine and the versions with which a number was measured: a number is worth little without them."""
 
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Where and with what a number was found."""
+    """Where and with what a number was measured."""
 
     python: str
     system: str
     processor: str
     cores: int
     packages: tuple[tuple[str, str], ...]  #: name and version
-    pinned: str = ""  #: who ran on which core, or empty
-    load: float | None = None  #: runnable processes before the start, where the system tells
-    stolen: float | None = None  #: share of the processors' time that the host took meanwhile
+    pinned: str = ""  #: which process ran on which core; empty where none was pinned
+    load: float | None = None  #: runnable processes in the minute before the start; None where the system does not say
+    stolen: float | None = None  #: share of the processors' time that the hypervisor took meanwhile; None if unknown
 
     @property
     def warning(self) -> str:
+        """Why the numbers may be disturbed; empty where nothing is known against them."""
         if self.load is None or self.load <= self.cores:
             return ""
-        return f"the machine was busy with other things (load {self.load:.1f} on {self.cores} cores): measure again when it is not"
+        return (
+            f"the machine was busy with other things (load {self.load:.1f} on {self.cores} cores): "
+            "measure again when it is not"
+        )
 
-    def __str__(self):
+    def is_equivalent(self, other: "Environment") -> bool:
+        """Whether machine, versions and pinning are equal; the load and the stolen time change from minute to minute."""
+        return self._fixed == other._fixed
+
+    def together_with(self, other: "Environment") -> "Environment":
+        """Of two equivalent environments one for both, as disturbed as the more disturbed of them."""
+        loads = [load for load in (self.load, other.load) if load is not None]
+        shares = [share for share in (self.stolen, other.stolen) if share is not None]
+        return replace(self, load=max(loads, default=None), stolen=max(shares, default=None))
+
+    @property
+    def _fixed(self) -> tuple[object, ...]:
+        return self.python, self.system, self.processor, self.cores, self.packages, self.pinned
+
+    def __str__(self) -> str:
         packages = ", ".join(f"{name} {version}" for name, version in self.packages)
         parts = [f"Python {self.python}", packages, self.system, f"{self.cores} cores", self.pinned]
         if self.load is not None:
@@ -35,23 +53,23 @@ class Environment:
         return ", ".join(part for part in parts if part)
 
 
-PACKAGES = ("grpcio", "protobuf", "msgspec", "uvloop")
+PACKAGES = ("grpcio", "protobuf", "msgspec", "uvloop")  # those that carry a chat
 
 
-def environment(pinned: str = "", load: float | None = None, stolen: float | None = None) -> Environment:
-    """This machine, this Python, and the packages that carry a chat."""
-    packages = tuple((name, found) for name in PACKAGES if (found := _version(name)))
+def current_environment(pinned: str = "", load: float | None = None, stolen: float | None = None) -> Environment:
+    """This machine, this Python, and the versions of `PACKAGES`; the arguments are fields of `Environment`."""
+    packages = tuple((name, installed) for name in PACKAGES if (installed := _version(name)))
     system = f"{platform.system()} {platform.release()}"
-    return Environment(platform.python_version(), system, _processor(), _cores(), packages, pinned, load, stolen)
+    return Environment(platform.python_version(), system, _processor(), _core_count(), packages, pinned, load, stolen)
 
 
 def load_average() -> float | None:
-    """How many processes were runnable in the last minute, where the system tells."""
+    """The mean number of runnable processes in the last minute; None where the system does not say."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
-def stolen_and_all() -> tuple[int, int] | None:
-    """The processors' time that the host took for somebody else, and all of it, in ticks since the start; Linux only."""
+def cpu_ticks() -> tuple[int, int] | None:
+    """Processor time since the machine started, in ticks: what the hypervisor took, and all. None except on Linux."""
     try:
         with open("/proc/stat", encoding="ascii") as stat:
             ticks = [int(field) for field in stat.readline().split()[1:9]]
@@ -60,20 +78,19 @@ def stolen_and_all() -> tuple[int, int] | None:
     return ticks[7], sum(ticks)
 
 
-def stolen_since(before: tuple[int, int] | None) -> float | None:
-    """The share of the processors' time that was stolen since then."""
-    now = stolen_and_all()
-    if before is None or now is None or now[1] == before[1]:
+def stolen_share(before: tuple[int, int] | None, after: tuple[int, int] | None) -> float | None:
+    """The share of the processors' time that the hypervisor took between two readings of `cpu_ticks`."""
+    if before is None or after is None or after[1] == before[1]:
         return None
-    return (now[0] - before[0]) / (now[1] - before[1])
+    return (after[0] - before[0]) / (after[1] - before[1])
 
 
 def cores() -> list[int]:
-    """The processors that this process may use, or none where the system does not tell."""
+    """The cores that this process may use; empty where the system does not say."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
-def _cores() -> int:
+def _core_count() -> int:
     return len(cores()) or os.cpu_count() or 1
 
 

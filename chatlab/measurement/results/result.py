@@ -1,6 +1,8 @@
 """What every result can do: be printed, shown in a notebook, saved and loaded."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Self, TypeVar
 
 import msgspec
 
@@ -8,7 +10,11 @@ from ...display.tables import Table
 
 
 class Result:
-    """How every result is printed, shown in a notebook, saved and loaded."""
+    """A measured value. Subclasses are frozen dataclasses that make their own `table()`.
+
+    Their `repr` does not change from run to run, so that a notebook's output stays as it is; the numbers are in the
+    fields, in `to_frame()`, in the table that `print` and a notebook show, and in the plot.
+    """
 
     def table(self) -> Table:
         """The result as rows and columns of text, with its notes."""
@@ -21,9 +27,10 @@ class Result:
         return self.table().html()
 
     def save(self, path: str | Path) -> Path:
-        """Write it to a file as JSON, which `load` reads. Returns the path.
+        """Write it to a `.json` file, which `load` reads. Returns the path.
 
-        Raises `TypeError` for a Parquet file: only a Run or a Comparison has the rows for one.
+        Raises `ValueError` for another ending, and `TypeError` for a Parquet file: only a Run or a Comparison has the rows
+        for one.
         """
         path = Path(path)
         if is_parquet(path):
@@ -33,27 +40,30 @@ class Result:
         return write_json(self, path)
 
     @classmethod
-    def load(cls, path: str | Path):
+    def load(cls, path: str | Path) -> Self:
         """The result that was saved there, equal to what it was. Raises `ValueError` where the file holds something else."""
         return decoded(cls, Path(path), Path(path).read_bytes())
 
 
-def available_keys(*names) -> str:
-    """What a place of a table is asked by, for whoever has asked by something else."""
-    return " with ".join(" or ".join(map(repr, each)) for each in names)
+AnyResult = TypeVar("AnyResult", bound=Result)
 
-
-FORMAT = 3  # of saved files; raised when a field changes its meaning
+FORMAT = 3  # of saved files; raised when a field changes its name or its meaning
 
 
 class _Head(msgspec.Struct):
-    """What every file begins with: a foreign or a newer one is told by it, before the rest is read."""
+    """What every file begins with: it is read before the rest, to recognize other files and newer ones."""
 
     chatlab: str
     format: int
 
 
 def write_json(result: Result, path: Path) -> Path:
+    """Write a `.json` file. Raises `ValueError` for an ending that promises another format."""
+    if path.suffix.lower() not in (".json", ""):
+        raise ValueError(
+            f"a {type(result).__name__} is saved as .json, not as {path.suffix}; "
+            f"to_frame() is a DataFrame, whose to_csv and others write a table"
+        )
     path.write_bytes(msgspec.json.format(encoded(result), indent=1) + b"\n")
     return path
 
@@ -63,10 +73,12 @@ def is_parquet(path: Path) -> bool:
 
 
 def encoded(result: Result) -> bytes:
+    """A result as JSON, with its kind and the version of the format."""
     return msgspec.json.encode({"chatlab": type(result).__name__, "format": FORMAT, "result": result})
 
 
-def decoded(kind: type[Result], path: Path, data: bytes) -> Result:
+def decoded(kind: type[AnyResult], path: Path, data: bytes) -> AnyResult:
+    """The result of that kind which `encoded` has written. Raises `ValueError`, which names the file, for anything else."""
     try:
         head = msgspec.json.decode(data, type=_Head)
         if head.format > FORMAT:
@@ -83,4 +95,19 @@ def decoded(kind: type[Result], path: Path, data: bytes) -> Result:
 
 
 def not_ours(path: Path, why: object) -> ValueError:
+    """The error for a file that holds no result, or a damaged one."""
     return ValueError(f"{path} is not a result that chatlab has saved: {why}")
+
+
+def available_keys(*names: Iterable[object]) -> str:
+    """The keys that a table has, for the message of a KeyError."""
+    return " with ".join(" or ".join(map(repr, alternatives)) for alternatives in names)
+
+
+def plural(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> plural(1, "round"), plural(3, "round")
+    ('1 round', '3 rounds')
+    """
+    return f"{count} {noun}{'s'[: count != 1]}"
