@@ -32,7 +32,7 @@ from .transport.async_client import AsyncClient
 from .transport.client import Client
 from .transport.event_loop import background_loop, run, start_thread
 from .transport.grpc_client import AsyncStreamTransport, AsyncUnaryTransport, StreamTransport, UnaryTransport
-from .transport.grpc_common import AFTER_EVENTS, CODE, EVENTS_BEFORE, SESSION, metadata_value
+from .transport.grpc_common import AFTER_EVENTS, CODE, EVENTS_BEFORE, SESSION, check_not_forked, metadata_value
 from .transport.grpc_serving import (
     CHECKED_SERVICES,
     SERVING,
@@ -77,15 +77,18 @@ class GrpcImplementation:
 
     def serve(self, hub: Hub, engine: Engine = "loop", host: str = "127.0.0.1", port: int = 0) -> Endpoint:
         """Serve the hub: the engine "threads" is gRPC's pool of threads, "loop" is grpc.aio."""
+        check_not_forked()
         servers: dict[Engine, type[ThreadServer | LoopServer]] = {"threads": ThreadServer, "loop": LoopServer}
         return servers[engine](hub, host, port)
 
     def connect(self, address: Address) -> Client:
         """A blocking client. Raises `ConnectionLost`."""
+        check_not_forked()
         return Client(self.name, address, self._dial)
 
     async def connect_async(self, address: Address) -> AsyncClient:
         """An async client for the running event loop. Raises `ConnectionLost`."""
+        check_not_forked()
         return await AsyncClient.connect(self.name, address, self._dial_async)
 
 

@@ -423,3 +423,13 @@ print("both live")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 def test_a_forked_child_has_servers_of_its_own_and_leaves_its_parents_alone():
     assert ran(FORKED).strip() == "both live"
+
+
+def test_grpc_is_refused_in_a_process_that_was_forked_after_its_use_where_it_would_hang(monkeypatch):
+    with chatlab.serve("grpc") as server:
+        monkeypatch.setattr(
+            "chatlab.transport.grpc_common._used_in", os.getpid() - 1
+        )  # a real child may crash at random
+        for use in server.connect, lambda: chatlab.serve("grpc", name="the child's"):
+            with pytest.raises(RuntimeError, match="gRPC was used before this process was forked"):
+                use()

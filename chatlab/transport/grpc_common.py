@@ -1,10 +1,21 @@
 """What both ends of our gRPC agree on: metadata keys, the service's name, settings. It loads no gRPC."""
 
+import os
 from collections.abc import Iterable
 
 from google.protobuf.message import Message as Proto
 
-from ..messages import Acknowledge, CreateAccount, DeleteAccount, DeleteMessages, Limits, LogIn, LogOut, Unread
+from ..messages import (
+    Acknowledge,
+    ChatlabError,
+    CreateAccount,
+    DeleteAccount,
+    DeleteMessages,
+    Limits,
+    LogIn,
+    LogOut,
+    Unread,
+)
 
 SERVICE = "chatlab.v1.Chat"
 SESSION = "session"  # the metadata key of a session's token
@@ -22,6 +33,27 @@ def size_error(proto: Proto, max_frame: int) -> str:
 def metadata_value(metadata: Iterable[tuple[str, str]] | None, key: str) -> str | None:
     """What gRPC's metadata, a sequence of pairs or None, hold under a key."""
     return next((value for name, value in metadata or () if name == key), None)
+
+
+# ---- forks ------------------------------------------------------------------------------------------------------
+
+_used_in: int | None = None  # the process in which gRPC was used first
+
+
+class ForkedAfterGrpc(ChatlabError, RuntimeError):
+    """This process was forked from one that had used gRPC, whose threads do not exist here: a call would hang."""
+
+
+def check_not_forked() -> None:
+    """Called before a gRPC server or client is made. Raises `ForkedAfterGrpc`."""
+    global _used_in
+    if _used_in is None:
+        _used_in = os.getpid()
+    elif _used_in != os.getpid():
+        raise ForkedAfterGrpc(
+            "gRPC was used before this process was forked, so it does not work here; "
+            'start processes by "spawn", as multiprocessing.get_context("spawn") does'
+        )
 
 
 # ---- settings ---------------------------------------------------------------------------------------------------
