@@ -1,12 +1,13 @@
-"""`chatlab compare`: the whole comparison in one go, printed as tables and left in a folder as a report, pictures and data."""
+"""`chatlab compare`: measures everything in one go, prints it as tables, and leaves a report, pictures and data in a
+folder."""
 
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, TypeVar
 
 from ..display import plots
 from ..display.plots.rates import cost_by_clients, overview, rate_by_clients
@@ -41,230 +42,199 @@ SWEPT = Workload(clients=4, rate=SWEEP[0], arrivals="poisson", seconds=0.6)
 BOUND_MS = 50.0  # on the 99th percentile of the response times
 LEFT_BEHIND = 0.9  # a server that does less than this share of what falls due is not tried with more
 INTERRUPTED = "it was interrupted before"
-RATES, LADDER = "the rates", "where the time goes"  # as it is told what failed
+RATES, BREAKDOWN = "the rates", "where the time goes"  # the names of what failed
+
+R = TypeVar("R", bound=Result)
 
 
-class Found(NamedTuple):
-    """All that one comparison has found. `left_out` says of whom the open loop was not tried, or no further, and why."""
+@dataclass
+class ComparisonResults:
+    """Everything that one comparison has measured; None and empty where it was interrupted or failed before."""
 
-    counted: ByteTable
-    compared: Comparison | None  #: None where it failed before a round was finished
-    swept: Sequence[Saturation]
-    left_out: Mapping[str, str]
-    climbed: CostBreakdown | None
+    byte_table: ByteTable
     code: Complexity
-    interrupted: bool = False  #: before all of it was measured
-    failed: Mapping[str, Exception] = MappingProxyType({})  #: what could not be measured to the end, and why
+    comparison: Comparison | None = None
+    breakdown: CostBreakdown | None = None
+    saturations: list[Saturation] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)  #: protocols without (all of) the open loop, and why
+    interrupted: bool = False  #: before everything was measured
+    errors: dict[str, Exception] = field(default_factory=dict)  #: what could not be measured to the end, and why
+
+    @property
+    def failures(self) -> list[str]:
+        return [failure(what, error) for what, error in self.errors.items()]
 
 
-def main_comparison(
-    protocols: Sequence[str] = PROTOCOLS,
+def run_comparison(
+    protocols: Sequence[Any] = PROTOCOLS,
     out_dir: str | Path = "comparison",
     quick: bool = False,
     seed: int = 0,
     rounds: int | None = None,
 ) -> list[Path]:
-    """Count the bytes, measure the rates and where the time goes, print them, and write a report, pictures and data to the folder.
+    """Measure bytes, rates, where the time goes, and code; print it, and write a report, pictures and data to the
+    folder.
 
-    An interrupt ends the measuring, and the report says so. Returns what was written, the report first. What fails (a worker
-    is lost, a server dies, an answer is wrong) does not end it: the report has all that was measured, and says what is missing
-    and why. Raises `RuntimeError` then, when all is written.
+    Returns the files that were written, the report first. An interrupt ends the measuring, and the report says so. What
+    fails (a worker is lost, a server dies, an answer is wrong) does not end it either: the report has everything that
+    was measured, and says what is missing and why. Raises `RuntimeError` then, once all is written, and `OSError`
+    before anything is measured where the folder cannot be written.
     """
-    out = Path(out_dir)
-    out.mkdir(parents=True, exist_ok=True)
-    print(
-        f"Comparing {', '.join(protocols)}: {'about half a minute' if quick else 'about two minutes'}.",
-        end="\n\n",
-        flush=True,
-    )
-    found = _measure_all(protocols, quick, seed, rounds)
-    data = _write_data(out, found)
-    pictures = _write_pictures(out, found)
-    again = report.Reproduce({resolve(each).name: each for each in protocols}, _folders(protocols))
-    all_again = again.command("compare", *protocols, *["--quick"] * quick, "--seed", f"{seed}")
+    out = _writable_folder(out_dir)
+    _say(f"Comparing {', '.join(map(str, protocols))}: {'about half a minute' if quick else 'about two minutes'}.")
+    results = measure_all(protocols, quick, seed, rounds)
+    print(f"\n{report.summary_text(results.byte_table, results.comparison, results.breakdown)}\n")
+    for result in (results.byte_table, results.comparison, results.breakdown, results.code):
+        if result is not None:
+            print(result, end="\n\n")
+    data = write_data(out, results)
+    pictures = write_pictures(out, results)
+    reproduce = report.Reproduce({resolve(given).name: given for given in protocols}, module_folders(protocols))
+    whole = reproduce.command("compare", *protocols, *["--quick"] * quick, "--seed", f"{seed}")
     if rounds is not None:  # which the command line has no word for
-        call = f"main_comparison({list(protocols)!r}, quick={quick!r}, seed={seed!r}, rounds={rounds!r})"
-        all_again = again.call(call, of="chatlab.cli.comparison")
+        call = f"run_comparison({list(protocols)!r}, quick={quick!r}, seed={seed!r}, rounds={rounds!r})"
+        whole = reproduce.call(call, of="chatlab.cli.comparison")
     report_file = out / "report.html"
-    report_file.write_text(_report(found, data, all_again, again), encoding="utf-8")
+    report_file.write_text(report_html(results, data, whole, reproduce), encoding="utf-8")
     written = [report_file, *(out / name for name in data), *pictures]
-    print(f"The report: {report_file}\nBeside it: {', '.join(path.name for path in written[1:])}", flush=True)
-    if found.failed:
-        raise RuntimeError(f"the report is partial: {'; '.join(_failures(found))}") from next(
-            iter(found.failed.values())
+    _say(f"The report: {report_file}\nBeside it: {', '.join(path.name for path in written[1:])}")
+    if results.errors:
+        raise RuntimeError(f"the report is partial: {'; '.join(results.failures)}") from next(
+            iter(results.errors.values())
         )
     return written
 
 
-def _folders(protocols: Sequence[str]) -> tuple[str, ...]:
-    """Where the modules of each "module:NAME" are that is not installed: whoever repeats the measurement has to find them."""
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _writable_folder(out_dir: str | Path) -> Path:
+    """The folder, made where it does not exist. Raises `OSError` where nothing can be written into it."""
+    out = Path(out_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out):
+        return out
+
+
+def module_folders(protocols: Sequence[Any]) -> tuple[str, ...]:
+    """The folders of the modules of each "module:NAME" that is not installed: a repetition has to find them."""
     installed = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    names = [each for each in protocols if isinstance(each, str) and ":" in each]
-    roots = {each.partition(":")[0].partition(".")[0] for each in names} - {"chatlab"}
+    names = [protocol for protocol in protocols if isinstance(protocol, str) and ":" in protocol]
+    roots = {name.partition(":")[0].partition(".")[0] for name in names} - {"chatlab"}
     homes = [
-        next(iter(getattr(sys.modules[root], "__path__", ())), None) or sys.modules[root].__file__
-        for root in sorted(roots)
+        next(iter(getattr(sys.modules[root], "__path__", ())), sys.modules[root].__file__) for root in sorted(roots)
     ]
-    return tuple(
-        dict.fromkeys(str(folder) for home in homes if (folder := Path(home).resolve().parent) not in installed)
-    )
+    folders = [Path(home).resolve().parent for home in homes if home]
+    return tuple(dict.fromkeys(str(folder) for folder in folders if folder not in installed))
 
 
-def _measure_all(protocols: Sequence[str], quick: bool, seed: int, rounds: int | None) -> Found:
-    counted, failed = _told(count_bytes(*protocols)), {}
+# ---- measuring --------------------------------------------------------------------------------------------------
+
+
+def measure_all(protocols: Sequence[Any], quick: bool, seed: int, rounds: int | None) -> ComparisonResults:
+    """Everything in its order. From the first second on a line says what is being measured."""
+    steps = iter(range(1, 6))
+
+    def step(what: str) -> None:
+        _say(f"  {next(steps)}/{4 if quick else 5}  {what} ...")
+
+    step("counting code")
+    code = complexity(*protocols)
+    step("counting bytes")
+    results = ComparisonResults(count_bytes(*protocols), code)
+    names = results.byte_table.protocols
     clients = QUICK_CLIENTS if quick else CLIENTS
     load = Workload(seed=seed, seconds=QUICK_SECONDS, warm_up_s=QUICK_WARM_UP_S) if quick else Workload(seed=seed)
     rounds = (QUICK_ROUNDS if quick else ROUNDS) if rounds is None else rounds
-    compared = _tried(RATES, lambda: compare(*protocols, workload=load, clients=clients, rounds=rounds), failed)
-    was_interrupted = compared is not None and compared.partial and not failed
-    climbed, interrupted = (None, True) if was_interrupted else _climb(protocols, quick, seed, failed)
+    step("rates and costs: calibrating, then comparing in interleaved rounds")
+    results.comparison = _attempt(
+        results, RATES, lambda: compare(*protocols, workload=load, clients=clients, rounds=rounds)
+    )
+    results.interrupted = results.comparison is not None and results.comparison.partial and not results.errors
+    if not results.interrupted:
+        step("where the time goes")
+        measure_breakdown(results, protocols, quick, seed)
     if quick:
-        swept, left_out = [], dict.fromkeys(counted.protocols, "a quick comparison does not try it")
-    elif interrupted:
-        swept, left_out = [], dict.fromkeys(counted.protocols, INTERRUPTED)
+        results.left_out = dict.fromkeys(names, "a quick comparison does not try it")
+    elif results.interrupted:
+        results.left_out = dict.fromkeys(names, INTERRUPTED)
     else:
-        swept, left_out = _sweep(protocols, seed, failed)
-    interrupted = interrupted or INTERRUPTED in left_out.values()
-    return Found(counted, compared, swept, left_out, climbed, _told(complexity(*protocols)), interrupted, failed)
+        step("response times over the rate")
+        measure_saturations(results, protocols, seed)
+    results.interrupted = results.interrupted or INTERRUPTED in results.left_out.values()
+    return results
 
 
-def _told(result):
-    print(result, end="\n\n", flush=True)
-    return result
-
-
-def _tried(what: str, measure: Callable[[], Result], failed: dict[str, Exception]):
-    """What was measured; where it failed, what was finished by then, or None, and `failed` has the error."""
+def _attempt(results: ComparisonResults, what: str, measure: Callable[[], R]) -> R | None:
+    """What was measured; where it failed, what was finished by then, or None, and the error is kept."""
     try:
-        return _told(measure())
+        return measure()
     except (RuntimeError, OSError) as error:
-        failed[what] = error
-        print(_sentence(_failure(what, error)), end="\n\n", flush=True)
-        partial_result = getattr(error, "partial_result", None)
-        return None if partial_result is None else _told(partial_result)
+        results.errors[what] = error
+        _say(sentence(failure(what, error)))
+        partial_result: R | None = getattr(error, "partial_result", None)
+        return partial_result
 
 
-def _failures(found: Found) -> list[str]:
-    return [_failure(what, error) for what, error in found.failed.items()]
-
-
-def _failure(what: str, error: Exception) -> str:
+def failure(what: str, error: Exception) -> str:
     return f"{what} could not be measured to the end: {str(error).rstrip('.')}"
 
 
-def _sentence(told: str) -> str:
-    return f"{told[0].upper()}{told[1:]}."
+def sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
-def _report(found: Found, data: Mapping[str, str], all_again: str, again: report.Reproduce = report.Reproduce()) -> str:
-    """Its sections, in order. Another one is another line."""
-    counted, compared, climbed = found.counted, found.compared, found.climbed
-    rates = [name for name in data if name.startswith("rates.")]
-    where = (counted if compared is None else compared).environment
-    sections = [
-        report.summary(counted, compared, climbed),
-        report.bytes_on_the_wire(counted, "bytes.json", again),
-        report.missing(report.RATES, _why(found, RATES)) if compared is None else report.rates(compared, rates),
-        *_time_section(found, again),
-        report.missing(report.TIMES, _why(found, RATES))
-        if compared is None
-        else report.response_times(compared, rates),
-        report.under_load(found.swept, found.left_out, [name for name in data if name.startswith("sweep-")]),
-        report.how_much_code(found.code, "code.json", again),
-        *([] if compared is None else [report.method(compared)]),
-        report.environment(where),
-        *([] if compared is None else [report.limits(compared)]),
-        report.raw_data(data, all_again),
-    ]
-    warnings = [f"Careful: {where.warning}."] * bool(where.warning)
-    return page(f"One chat, carried by {', '.join(counted.protocols)}", sections, _what_is_partial(found) + warnings)
-
-
-def _time_section(found: Found, again: report.Reproduce) -> list[Section]:
-    """None where nobody has a ladder, or it was interrupted before."""
-    if found.climbed is not None:
-        return [report.where_time_goes(found.climbed, "ladder.json", again)]
-    return [report.missing(report.LADDER, _why(found, LADDER))] if LADDER in found.failed else []
-
-
-def _why(found: Found, what: str) -> str:
-    return _sentence(_failure(what, found.failed[what]))
-
-
-def _what_is_partial(found: Found) -> list[str]:
-    """What stands above everything, where not all was measured."""
-    told = [f"Partial: {each}." for each in _failures(found)]
-    parts = [part for part in (found.compared, found.climbed) if part is not None]
-    if found.interrupted or not told and any(part.partial for part in parts):
-        told.append("Partial: it was interrupted.")
-    unmeasured = (
-        ()
-        if found.compared is None
-        else [name for name in found.counted.protocols if name not in found.compared.protocols]
-    )
-    if told and unmeasured:
-        told.append(f"Partial: there are no rates of {' and '.join(unmeasured)}.")
-    return told[:-1] + [f"{each} Some numbers rest on fewer rounds than others, or are missing." for each in told[-1:]]
-
-
-# ---- where the time goes ----------------------------------------------------------------------------------------
-
-
-def _climb(
-    protocols: Sequence[str], quick: bool, seed: int, failed: dict[str, Exception]
-) -> tuple[CostBreakdown | None, bool]:
-    """The ladders of those that have one, None where nobody has or nothing was measured; and whether it was interrupted."""
-    climbable = [protocol for protocol in protocols if _is_spoken_lightly(protocol)]
-    if not climbable:
-        return None, False
+def measure_breakdown(results: ComparisonResults, protocols: Sequence[Any], quick: bool, seed: int) -> None:
+    """The costs of those protocols that the light generator speaks."""
+    spoken = [protocol for protocol in protocols if _has_wire_client(protocol)]
+    if not spoken:
+        return
     try:
-        climbed = _tried(LADDER, lambda: cost_breakdown(climbable, seed=seed, quick=quick), failed)
+        results.breakdown = _attempt(results, BREAKDOWN, lambda: cost_breakdown(*spoken, seed=seed, quick=quick))
     except KeyboardInterrupt:
-        return None, True
-    return climbed, climbed is not None and climbed.partial and LADDER not in failed
+        results.interrupted = True
+    else:
+        partial = results.breakdown is not None and results.breakdown.partial
+        results.interrupted = partial and BREAKDOWN not in results.errors
 
 
-def _is_spoken_lightly(protocol: str) -> bool:
+def _has_wire_client(protocol: Any) -> bool:
     try:
         return wire_for(resolve(protocol)) is not None
     except ValueError:
         return False
 
 
-# ---- response times over the rate -------------------------------------------------------------------------------
-
-
-def _sweep(
-    protocols: Sequence[str], seed: int, failed: dict[str, Exception]
-) -> tuple[list[Saturation], dict[str, str]]:
-    """What each protocol's server does with each rate; and who is left out or cut short, and why. Who is not spoken by a
-    light generator has not failed."""
-    found, left_out = [], {}
+def measure_saturations(results: ComparisonResults, protocols: Sequence[Any], seed: int) -> None:
+    """What each protocol's server does at each rate. A protocol that the light generator does not speak has not
+    failed."""
     for protocol in protocols:
-        name, attempts = resolve(protocol).name, []
-        if INTERRUPTED in left_out.values():
-            left_out[name] = INTERRUPTED
+        name = resolve(protocol).name
+        attempts: list[Attempt] = []
+        if INTERRUPTED in results.left_out.values():
+            results.left_out[name] = INTERRUPTED
             continue
         try:
-            wire_for(resolve(protocol))  # or nobody could ask it anything
-            for each in _tries(protocol, replace(SWEPT, seed=seed)):
-                attempts.append(each)
+            wire_for(resolve(protocol))  # raises ValueError where the light generator does not speak it
+            for attempt in attempts_of(protocol, replace(SWEPT, seed=seed)):
+                attempts.append(attempt)
         except ValueError as error:
-            left_out[name] = str(error)
+            results.left_out[name] = str(error)
         except (RuntimeError, OSError) as error:
-            failed[f"the open loop of {name}"] = error
-            left_out[name] = str(error)
+            results.errors[f"the open loop of {name}"] = error
+            results.left_out[name] = str(error)
         except KeyboardInterrupt:
-            left_out[name] = INTERRUPTED
+            results.left_out[name] = INTERRUPTED
         if attempts:
-            found.append(
-                Saturation(name, replace(SWEPT, seed=seed), BOUND_MS, tuple(attempts), current_environment(), name in left_out)
+            load, partial = replace(SWEPT, seed=seed), name in results.left_out
+            results.saturations.append(
+                Saturation(name, load, BOUND_MS, tuple(attempts), current_environment(), partial)
             )
-    return found, left_out
 
 
-def _tries(protocol: str, load: Workload) -> Iterator[Attempt]:
-    """Each rate, the lowest first, until the server is left behind; once more where it was the generator that was late."""
+def attempts_of(protocol: Any, load: Workload) -> Iterator[Attempt]:
+    """Each rate, the lowest first, until the server is left behind; again where the generator was late."""
     for rate in SWEEP:
         for _ in range(MAX_ATTEMPTS):
             run = measure(protocol, replace(load, rate=rate), generator="light")
@@ -275,29 +245,96 @@ def _tries(protocol: str, load: Workload) -> Iterator[Attempt]:
             return
 
 
+# ---- the report -------------------------------------------------------------------------------------------------
+
+
+def report_html(
+    results: ComparisonResults,
+    data: Mapping[str, str],
+    whole: str,
+    reproduce: report.Reproduce = report.Reproduce(),
+) -> str:
+    """The page. `data` are the files beside it, `whole` is the command that measures all of it again."""
+    byte_table, comparison = results.byte_table, results.comparison
+    where = (byte_table if comparison is None else comparison).environment
+    saturation_files = [name for name in data if name.startswith("sweep-")]
+    sections = [
+        report.summary(byte_table, comparison, results.breakdown),
+        report.bytes_on_the_wire(byte_table, "bytes.json", reproduce),
+        _of_rates(results, report.RATES, report.rates, data),
+        *_breakdown_section(results, reproduce),
+        _of_rates(results, report.TIMES, report.response_times, data),
+        report.under_load(results.saturations, results.left_out, saturation_files),
+        report.how_much_code(results.code, "code.json", reproduce),
+        *([] if comparison is None else [report.method(comparison)]),
+        report.environment(where),
+        *([] if comparison is None else [report.limits(comparison)]),
+        report.raw_data(data, whole),
+    ]
+    warnings = [*partial_warnings(results), *[f"Careful: {where.warning}."] * bool(where.warning)]
+    return page(f"One chat, carried by {', '.join(byte_table.protocols)}", sections, warnings)
+
+
+def _of_rates(
+    results: ComparisonResults,
+    title: str,
+    section: Callable[[Comparison, Sequence[str]], Section],
+    data: Mapping[str, str],
+) -> Section:
+    """A section of the comparison; where there is none, one that says why."""
+    if results.comparison is None:
+        return report.missing(title, sentence(failure(RATES, results.errors[RATES])))
+    return section(results.comparison, [name for name in data if name.startswith("rates.")])
+
+
+def _breakdown_section(results: ComparisonResults, reproduce: report.Reproduce) -> list[Section]:
+    """None where no protocol has a breakdown, or it was interrupted before."""
+    if results.breakdown is not None:
+        return [report.where_time_goes(results.breakdown, "breakdown.json", reproduce)]
+    if BREAKDOWN in results.errors:
+        return [report.missing(report.BREAKDOWN, sentence(failure(BREAKDOWN, results.errors[BREAKDOWN])))]
+    return []
+
+
+def partial_warnings(results: ComparisonResults) -> list[str]:
+    """What stands above everything, where not all was measured."""
+    warnings = [f"Partial: {text}." for text in results.failures]
+    parts = [part for part in (results.comparison, results.breakdown) if part is not None]
+    if results.interrupted or (not warnings and any(part.partial for part in parts)):
+        warnings.append("Partial: it was interrupted.")
+    measured = results.byte_table.protocols if results.comparison is None else results.comparison.protocols
+    unmeasured = [name for name in results.byte_table.protocols if name not in measured]
+    if warnings and unmeasured:
+        warnings.append(f"Partial: there are no rates of {' and '.join(unmeasured)}.")
+    if warnings:
+        warnings[-1] += " Some numbers rest on fewer rounds than others, or are missing."
+    return warnings
+
+
 # ---- files ------------------------------------------------------------------------------------------------------
 
 
-def _write_data(out: Path, found: Found) -> dict[str, str]:
-    """All that was measured, raw. Returns the files' names, and a word on each."""
-    written = {found.counted.save(out / "bytes.json").name: "the table of bytes."}
-    if found.compared is not None:
-        written |= _write_rates(out, found.compared)
-    if found.climbed is not None:
-        written[found.climbed.save(out / "ladder.json").name] = "where the time goes: every round of every stage."
-    for number, each in enumerate(found.swept, 1):
-        name = "".join(c if c.isalnum() or c in "-_" else "_" for c in each.protocol)
-        written[each.save(out / f"sweep-{number}-{name}.json").name] = (
-            f"response times of {each.protocol} over the rate."
-        )
-    written[found.code.save(out / "code.json").name] = "lines, branches and names of each piece of code."
+def write_data(out: Path, results: ComparisonResults) -> dict[str, str]:
+    """Write all that was measured, raw. Returns the files' names, and what each holds."""
+    written = {results.byte_table.save(out / "bytes.json").name: "the table of bytes."}
+    if results.comparison is not None:
+        written |= _write_rates(out, results.comparison)
+    if results.breakdown is not None:
+        file = results.breakdown.save(out / "breakdown.json")
+        written[file.name] = "where the time goes: every round of every stage."
+    for number, saturation in enumerate(results.saturations, 1):
+        name = "".join(c if c.isalnum() or c in "-_" else "_" for c in saturation.protocol)
+        file = saturation.save(out / f"sweep-{number}-{name}.json")
+        written[file.name] = f"response times of {saturation.protocol} over the rate."
+    written[results.code.save(out / "code.json").name] = "lines, branches and names of each piece of code."
     return written
 
 
-def _write_rates(out: Path, compared: Comparison) -> dict[str, str]:
-    written = {compared.save(out / "rates.json").name: "every round of the comparison, with the times of each request."}
+def _write_rates(out: Path, comparison: Comparison) -> dict[str, str]:
+    file = comparison.save(out / "rates.json")
+    written = {file.name: "every round of the comparison, with the times of each request."}
     try:
-        written[compared.save(out / "rates.parquet").name] = (
+        written[comparison.save(out / "rates.parquet").name] = (
             "the same as a table with a row for each request, for pandas and others; the rest is in its metadata."
         )
     except ModuleNotFoundError as error:
@@ -305,14 +342,14 @@ def _write_rates(out: Path, compared: Comparison) -> dict[str, str]:
     return written
 
 
-def _write_pictures(out: Path, found: Found) -> list[Path]:
-    counted, compared = found.counted, found.compared
-    pictures = {"bytes.png": figure(bytes_per_operation, counted)}
-    if compared is not None:
-        pictures = {"comparison.png": overview(counted, compared), **pictures}
-        pictures |= {"rates.png": figure(rate_by_clients, compared), "cost.png": figure(cost_by_clients, compared)}
-    if found.climbed is not None:
-        pictures["ladder.png"] = figure(plots.breakdown_bars, found.climbed)
+def write_pictures(out: Path, results: ComparisonResults) -> list[Path]:
+    byte_table, comparison = results.byte_table, results.comparison
+    pictures = {"bytes.png": figure(bytes_per_operation, byte_table)}
+    if comparison is not None:
+        pictures = {"comparison.png": overview(byte_table, comparison), **pictures}
+        pictures |= {"rates.png": figure(rate_by_clients, comparison), "cost.png": figure(cost_by_clients, comparison)}
+    if results.breakdown is not None:
+        pictures["breakdown.png"] = figure(plots.breakdown_bars, results.breakdown)
     for name, picture in pictures.items():
         picture.savefig(out / name, bbox_inches="tight", facecolor="white")
     return [out / name for name in pictures]

@@ -50,7 +50,8 @@ def open_lab(folder: str | Path | None = None, port: int | None = None, browser:
     if find_spec("jupyterlab") is None:
         raise ImportError('JupyterLab is not installed; pip install "chatlab-protocols[notebooks]" brings it')
     notebooks = open_notebooks(folder)
-    # The whole checkout, where it is one: JupyterLab shuts its reader into this folder, and package and docs lie beside.
+    # The whole checkout, where it is one: JupyterLab shuts its reader into this folder, and package and docs lie
+    # beside.
     root = PACKAGE.parent if notebooks.parent == PACKAGE.parent else notebooks
     start = "/".join(["/lab/tree", *notebooks.relative_to(root).parts, *[FIRST] * (notebooks / FIRST).exists()])
     port = port or _free_port()
@@ -66,15 +67,18 @@ def open_lab(folder: str | Path | None = None, port: int | None = None, browser:
 
 def _become_jupyterlab(words: list[str]) -> NoReturn:
     sys.argv[1:] = words
+    code: int | None = 0
     try:
         runpy.run_module("jupyterlab", run_name="__main__")
     except SystemExit as end:
         if not isinstance(end.code, int | None):
             raise
-        sys.stdout.flush()
-        sys.stderr.flush()
-        # Its kernels have ended; but Python would wait for its idle threads, which nobody ends (jupyterlab issue 10442).
-        os._exit(end.code or 0)
+        code = end.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Its kernels have ended; but Python would wait for its idle threads, which are never ended (jupyterlab issue
+    # 10442).
+    os._exit(code or 0)
 
 
 def _free_port() -> int:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from chatlab import __version__
 
@@ -79,20 +79,26 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _implementation(name: str, options) -> Implementation:
+def _implementation(name: str, options: argparse.Namespace) -> Implementation:
     """What the protocol's name stands for; the parser's error where it stands for nothing."""
     if ":" in name and "" not in sys.path:
         sys.path.insert(0, "")  # a reader's own module lies where they stand
     try:
         return registry.resolve(name)
     except (ValueError, TypeError, ImportError, AttributeError) as error:
-        options.fail(f"{error}")
+        _fail(options, error)
+
+
+def _fail(options: argparse.Namespace, why: object) -> NoReturn:
+    """End with the subcommand's usage, the reason, and exit code 2."""
+    options.fail(f"{why}")
+    raise AssertionError("the parser has ended the program")
 
 
 # ---- serve ------------------------------------------------------------------------------------------------------
 
 
-def _serve_arguments(parser) -> None:
+def _serve_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("protocols", nargs="*", default=["text"], metavar="PROTOCOL", help=_protocols_help("text"))
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen at (%(default)s: this machine only)")
     parser.add_argument(
@@ -105,16 +111,16 @@ def _serve_arguments(parser) -> None:
     parser.add_argument("--password-required", action="store_true", help="take no account without a password")
 
 
-def _serve(options) -> int:
+def _serve(options: argparse.Namespace) -> int:
     names = [_implementation(name, options).name for name in options.protocols]
     ports = {name: registry.PORTS.get(name, 0) for name in names} if options.port is None else options.port
     if options.port and options.port + len(options.protocols) - 1 > LAST_PORT:
-        options.fail(f"{len(options.protocols)} ports from {options.port} on go past {LAST_PORT}")
+        _fail(options, f"{len(options.protocols)} ports from {options.port} on go past {LAST_PORT}")
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # what to print; None is the end
     with _signals_end(lines):
         server = _started(options, ports)
         server.log.follow(lines.put)
-        _print_doors(server, options.host)
+        _print_endpoints(server, options.host)
         _print_all(lines)
     server.close()
     lines.put(None)
@@ -124,7 +130,7 @@ def _serve(options) -> int:
 
 
 @contextmanager
-def _signals_end(lines: queue.SimpleQueue):
+def _signals_end(lines: "queue.SimpleQueue[str | None]"):
     """Inside, Ctrl-C and a polite kill put an end to the lines; outside, they interrupt as ever."""
     before = {number: signal.signal(number, lambda *_: lines.put(None)) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -134,7 +140,7 @@ def _signals_end(lines: queue.SimpleQueue):
             signal.signal(number, handler)
 
 
-def _started(options, ports: int | dict[str, int]) -> harness.Server:
+def _started(options: argparse.Namespace, ports: int | dict[str, int]) -> harness.Server:
     try:
         return harness.serve(
             *options.protocols,
@@ -153,7 +159,7 @@ def _started(options, ports: int | dict[str, int]) -> harness.Server:
         sys.exit(f"chatlab serve: {error.strerror or error}; {other}")
 
 
-def _print_doors(server: harness.Server, host: str) -> None:
+def _print_endpoints(server: harness.Server, host: str) -> None:
     print(f"{WORKING}\n")
     for name, (_, port) in server.addresses.items():
         words = ["chatlab chat", "127.0.0.1" if host in LOOPBACK else "HOST"]
@@ -164,7 +170,7 @@ def _print_doors(server: harness.Server, host: str) -> None:
     print("Ctrl-C stops it.\n", flush=True)
 
 
-def _print_all(lines: queue.SimpleQueue) -> None:
+def _print_all(lines: "queue.SimpleQueue[str | None]") -> None:
     """Print the lines as they come, from this thread only, until the end."""
     while True:
         try:
@@ -187,7 +193,7 @@ def _ports_help() -> str:
 # ---- chat -------------------------------------------------------------------------------------------------------
 
 
-def _chat_arguments(parser) -> None:
+def _chat_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("host", metavar="HOST", help="where the server runs")
     parser.add_argument("--protocol", default="text", help=_protocols_help("%(default)s"))
     parser.add_argument("--port", type=_port, metavar="N", help=f"the server's port ({_ports_help()})")
@@ -195,13 +201,13 @@ def _chat_arguments(parser) -> None:
     parser.add_argument("--password", action="store_true", help="ask for a password, also for a new account")
 
 
-def _chat(options) -> int:
+def _chat(options: argparse.Namespace) -> int:
     from . import terminal
 
     implementation = _implementation(options.protocol, options)
     port = registry.PORTS.get(implementation.name) if options.port is None else options.port
     if port is None:
-        options.fail(f"{options.protocol} has no port of its own; --port N names the server's")
+        _fail(options, f"{options.protocol} has no port of its own; --port N names the server's")
     dial = implementation.connect_async((options.host, port))
     try:
         return asyncio.run(terminal.chat(dial, options.name, options.password))
@@ -212,14 +218,14 @@ def _chat(options) -> int:
 # ---- lab --------------------------------------------------------------------------------------------------------
 
 
-def _lab_arguments(parser) -> None:
-    parser.add_argument("folder", nargs="?", metavar="FOLDER",
-                        help="work on a copy of the notebooks in this folder, made where it holds none yet")  # fmt: skip
+def _lab_arguments(parser: argparse.ArgumentParser) -> None:
+    what = "work on a copy of the notebooks in this folder, made where it holds none yet"
+    parser.add_argument("folder", nargs="?", metavar="FOLDER", help=what)
     parser.add_argument("--port", type=_port, metavar="N", help="JupyterLab's port (8888, or the next that is free)")
     parser.add_argument("--no-browser", action="store_true", help="only say which address to open")
 
 
-def _lab(options) -> int:
+def _lab(options: argparse.Namespace) -> int:
     from .jupyter import open_lab
 
     try:
@@ -231,7 +237,7 @@ def _lab(options) -> int:
 # ---- compare ----------------------------------------------------------------------------------------------------
 
 
-def _compare_arguments(parser) -> None:
+def _compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "protocols",
         nargs="*",
@@ -248,15 +254,15 @@ def _compare_arguments(parser) -> None:
     )
 
 
-def _compare(options) -> int:
+def _compare(options: argparse.Namespace) -> int:
     for name in options.protocols:
         _implementation(name, options)
     if len(set(options.protocols)) < len(options.protocols):
-        options.fail("a protocol is compared with others, not with itself")
-    from .comparison import main_comparison
+        _fail(options, "a protocol is compared with others, not with itself")
+    from .comparison import run_comparison
 
     try:
-        main_comparison(options.protocols, options.out, options.quick, options.seed)
+        run_comparison(options.protocols, options.out, options.quick, options.seed)
     except (OSError, RuntimeError, AssertionError) as error:
         sys.exit(f"chatlab compare: {error}")
     return 0
@@ -265,19 +271,19 @@ def _compare(options) -> int:
 # ---- check ------------------------------------------------------------------------------------------------------
 
 
-def _check_arguments(parser) -> None:
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("protocol", metavar="PROTOCOL", help=_protocols_help("no default"))
     parser.add_argument("--only", default="", metavar="WORDS", help="only the cases whose name contains these words")
 
 
-def _check(options) -> int:
+def _check(options: argparse.Namespace) -> int:
     from ..conformance.runner import check
 
     _implementation(options.protocol, options)
     try:
         report = check(options.protocol, only=options.only)
     except ValueError as error:
-        options.fail(f"{error}")
+        _fail(options, f"{error}")
     print(report)
     return 0 if report.passed else 1
 
@@ -285,11 +291,11 @@ def _check(options) -> int:
 # ---- complexity -------------------------------------------------------------------------------------------------
 
 
-def _complexity_arguments(parser) -> None:
+def _complexity_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("protocols", nargs="*", metavar="PROTOCOL", help=_protocols_help("all of ours"))
 
 
-def _complexity(options) -> int:
+def _complexity(options: argparse.Namespace) -> int:
     from ..measurement.code_complexity.complexity_table import complexity
 
     for name in options.protocols:
@@ -298,7 +304,7 @@ def _complexity(options) -> int:
     try:
         print(complexity(*options.protocols))
     except ValueError as error:
-        options.fail(f"{error}")
+        _fail(options, f"{error}")
     return 0
 
 

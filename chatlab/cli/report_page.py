@@ -72,7 +72,9 @@ def picture(draw: Callable[..., Any], result: object) -> str:
     made, file = figure(draw, result), io.BytesIO()
     made.savefig(file, format="svg", bbox_inches="tight", metadata={"Date": None})
     data = base64.b64encode(file.getvalue()).decode()
-    return html.element("figure", html.image(f"data:image/svg+xml;base64,{data}", made.axes[0].sentence))
+    return html.element(
+        "figure", html.image(f"data:image/svg+xml;base64,{data}", getattr(made.axes[0], "sentence", ""))
+    )
 
 
 def file_link(file: str) -> str:

@@ -61,7 +61,7 @@ class TerminalScreen:
         from prompt_toolkit.shortcuts import CompleteStyle
 
         self._new_session = PromptSession
-        self._session = PromptSession(
+        self._session: PromptSession[str] = PromptSession(
             completer=WordCompleter(words, sentence=True),
             complete_while_typing=False,
             complete_style=CompleteStyle.READLINE_LIKE,
@@ -82,11 +82,12 @@ class TerminalScreen:
         from prompt_toolkit.styles import default_ui_style
 
         app = get_app_or_none()
-        is_asking = app is not None and app.is_running
-        if is_asking:
+        if app is not None and not app.is_running:
+            app = None
+        if app is not None:
             app.renderer.erase()
         print_formatted_text(self._session.output, [(style, visible(text)), ("", "\n")], default_ui_style())
-        if is_asking:
+        if app is not None:
             app.invalidate()
 
     async def ask(self, question: str, hidden: bool = False) -> str:
@@ -121,7 +122,7 @@ class PipeScreen:
 
     def __init__(self):
         # Unbuffered: a thread that waits in a buffered read holds a lock that the interpreter needs to end.
-        self._lines = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+        self._lines = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
         self._open_question = ""
 
     def __enter__(self):

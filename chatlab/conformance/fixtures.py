@@ -118,7 +118,7 @@ class Scenario:
         """A client that has no account yet."""
         client: Client = self.implementation.connect(address or self.address)
         client.answer_timeout_s = self.wait_s
-        client.listener = self._count_step
+        client.on_message = self._count_step
         self._open.callback(client.close)
         return client
 

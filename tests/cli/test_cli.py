@@ -62,7 +62,8 @@ def test_it_runs_as_a_module_from_a_fresh_shell(tmp_path):
 
 
 def test_help_loads_neither_grpc_nor_a_terminal():
-    program = "import sys; from chatlab.cli.main import _parser; _parser(); print(sorted({'grpc', 'prompt_toolkit', 'matplotlib'} & set(sys.modules)))"
+    program = "import sys; from chatlab.cli.main import _parser; _parser()"
+    program += "; print(sorted({'grpc', 'prompt_toolkit', 'matplotlib'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT).stdout == "[]\n"
 
 

@@ -104,7 +104,10 @@ def test_it_says_what_to_install():
     program = "import sys; sys.modules['jupyterlab'] = None; from chatlab.cli.main import main; main(['lab'])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=DEADLINE_S)
     assert done.returncode == 1
-    assert done.stderr == 'chatlab lab: JupyterLab is not installed; pip install "chatlab-protocols[notebooks]" brings it\n'
+    assert (
+        done.stderr
+        == 'chatlab lab: JupyterLab is not installed; pip install "chatlab-protocols[notebooks]" brings it\n'
+    )
 
 
 # ---- in a browser -----------------------------------------------------------------------------------------------
@@ -119,7 +122,8 @@ COMPLAINTS = """[...document.querySelectorAll('.jp-OutputArea-output')].filter(
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds what is left of a program as only Linux tells")
 def test_a_reader_runs_the_first_notebook_from_the_menu(tmp_path):
-    """From the address that `chatlab lab` says to the last cell's number, on the page of a browser; and all ends with it."""
+    """From the address that `chatlab lab` says to the last cell's number, on the page of a browser; and all ends with
+    it."""
     pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
     browser = pytest.importorskip("browser", reason="websocket-client, which JupyterLab brings, is not installed")
     if browser.CHROMIUM is None:

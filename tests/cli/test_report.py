@@ -23,7 +23,7 @@ from sample_results import HERE, MS, a_comparison, a_run, a_table, made_up, plan
 import chatlab
 from chatlab.capture.traffic import Traffic
 from chatlab.cli import comparison, report, report_page
-from chatlab.cli.comparison import SWEEP, SWEPT, main_comparison
+from chatlab.cli.comparison import SWEEP, SWEPT, run_comparison
 from chatlab.display.tables import Table
 from chatlab.measurement.breakdown import QUICK_SECONDS, SECONDS
 from chatlab.measurement.byte_counts import ByteRow, ByteTable
@@ -37,8 +37,10 @@ from chatlab.measurement.testbed import MeasurementFailed
 
 pytestmark = pytest.mark.usefixtures("brief_calibrations")
 SECTIONS = [
-    "In short", "Bytes on the wire", "Rate, and what a message costs the server", "Where the time goes", "Response times",
-    "Throughput and response times", "How much code it takes", "How it was measured", "Where it was measured", "What this does not say", "Raw data",
+    "In short", "Bytes on the wire", "Rate, and what a message costs the server", "Where the time goes", "Response "
+    "times",
+    "Throughput and response times", "How much code it takes", "How it was measured", "Where it was measured", "What "
+    "this does not say", "Raw data",
 ]  # fmt: skip
 
 
@@ -53,11 +55,16 @@ def a_page(folder, counted=a_table(), compared=None, swept=(), left_out=None, cl
     compared = compared or Comparison(tuple(map(sampled, a_comparison().runs)), HERE)
     failed = failed or {}
     compared = None if comparison.RATES in failed and not compared.partial else compared
-    found = comparison.Found(counted, compared, swept, left_out or {}, climbed, code(), failed=failed)
-    data = comparison._write_data(folder, found)
-    page = comparison._report(found, data, "chatlab compare text 'mine:It'")
+    found = comparison.ComparisonResults(counted, code(), compared, climbed, list(swept), left_out or {}, errors=failed)
+    data = comparison.write_data(folder, found)
+    page = comparison.report_html(found, data, "chatlab compare text 'mine:It'")
     (folder / "report.html").write_text(page)
     return page
+
+
+def measured(*protocols):
+    """Results of a comparison that has only begun."""
+    return comparison.ComparisonResults(a_table(), complexity(*protocols))
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +136,7 @@ def test_every_link_leads_to_a_section_or_to_a_file_beside_the_page(folder, tree
 
 def test_every_section_with_numbers_says_where_they_are_from(tree):
     origins = [words(each.find("h2")) for each in tree.iter("section") if each.find("p[@class='origin']") is not None]
-    assert origins == SECTIONS[:7] + ["Where it was measured"]
+    assert origins == [*SECTIONS[:7], "Where it was measured"]
 
 
 def test_whatever_is_shown_is_escaped(tmp_path):
@@ -151,7 +158,7 @@ def test_another_section_is_another_entry_of_the_list():
 
 
 def test_any_result_makes_a_section_with_its_own_table():
-    section = report.shown("All of it", a_run(), origin="a run")
+    section = report.result_section("All of it", a_run(), origin="a run")
     assert (section.anchor, section.origin) == ("all-of-it", "a run") and a_run()._repr_html_() in section.body
 
 
@@ -188,7 +195,7 @@ def centre(values):
 
 @pytest.mark.parametrize("rates", [(50, 100, 100, 100, 100), (1, 2, 100, 101, 102), (100, 300, 200)])
 def test_the_number_beside_an_interval_is_the_one_it_belongs_to(rates):
-    shown, limits = report._centre(rates, ",.6f")
+    shown, limits = report.location_text(rates, ",.6f")
     assert float(shown) == pytest.approx(centre(rates))
     low, high = map(float, limits.replace(",", "").split("\N{NO-BREAK SPACE}…\N{NO-BREAK SPACE}"))
     assert low <= float(shown) <= high
@@ -211,6 +218,26 @@ def test_each_number_of_the_summary_has_its_interval_and_how_sure_it_is(tree):
     assert re.search(r"text did 186 \[\d+ … \d+\] messages a second\.", summary)
     assert f"Beside text: {a_comparison().ratio('grpc', 'text', 2).verdict}." in summary
     assert "Exact: counted, not sampled" in summary
+
+
+def test_the_summary_says_the_same_in_a_terminal_and_on_the_page(tree):
+    (section,) = [each for each in tree.iter("section") if each.get("id") == "in-short"]
+    compared = Comparison(tuple(map(sampled, a_comparison().runs)), HERE)
+    title, *lines = report.summary_text(a_table(), compared, planted()).splitlines()
+    assert title == "In short" and len(lines) > 8
+    assert all(" ".join(line.split()) in words(section) for line in lines)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_measured(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(comparison, "measure_all", lambda *_: pytest.fail("it was measured"))
+    with pytest.raises(OSError, match="file"):
+        run_comparison(["text"], tmp_path / "file" / "out")
+    done = subprocess.run(
+        [sys.executable, "-m", "chatlab", "compare", "text", "--out", "/dev/null/out"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (1, "") and done.stderr.startswith("chatlab compare: ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_what_is_sure_is_called_so():
@@ -320,7 +347,7 @@ def test_what_failed_before_a_round_was_finished_is_missing_and_the_rest_is_ther
 
 def test_a_ladder_that_failed_at_once_is_a_section_that_says_why(tmp_path):
     tree = ElementTree.fromstring(
-        a_page(tmp_path, failed={comparison.LADDER: MeasurementFailed("on the stage 'codec' of text: lost")})
+        a_page(tmp_path, failed={comparison.BREAKDOWN: MeasurementFailed("on the stage 'codec' of text: lost")})
     )
     assert [words(each) for each in tree.iter("h2")] == SECTIONS
     (section,) = [words(each) for each in tree.iter("section") if each.get("id") == "where-the-time-goes"]
@@ -364,31 +391,34 @@ def test_what_was_not_read_is_not_invented(tmp_path):
 @pytest.mark.slow
 def test_the_whole_comparison_leaves_its_report_data_and_pictures_and_says_where(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys.modules["chatlab.measurement.breakdown"], "QUICK_ROUNDS", 1)
-    written = main_comparison(["text"], tmp_path / "out", quick=True, rounds=1)
+    written = run_comparison(["text"], tmp_path / "out", quick=True, rounds=1)
     assert [path.name for path in written] == [
-        "report.html", "bytes.json", "rates.json", "rates.parquet", "ladder.json", "code.json",
-        "comparison.png", "bytes.png", "rates.png", "cost.png", "ladder.png",
+        "report.html", "bytes.json", "rates.json", "rates.parquet", "breakdown.json", "code.json",
+        "comparison.png", "bytes.png", "rates.png", "cost.png", "breakdown.png",
     ]  # fmt: skip
     assert all(path.stat().st_size > 1_000 for path in written)
     said = capsys.readouterr().out
     assert "Bytes at the socket" in said and f"The report: {written[0]}\n" in said
+    assert said.index("1/4") < said.index("2/4") < said.index("In short") < said.index("Bytes at the socket")
     tree, measured = ElementTree.fromstring(written[0].read_text()), Comparison.load(tmp_path / "out" / "rates.parquet")
     shown = [row[0].rstrip("*") for row in cells(tree, "Messages per second, and processor time for each")]
     assert shown == [f"{run.rate.median:,.0f}" for run in measured.runs]
     assert "text is left out: a quick comparison does not try it." in words(tree)
     assert (
-        "import chatlab.cli.comparison; chatlab.cli.comparison.main_comparison(['text'], quick=True, seed=0, rounds=1)"
+        "import chatlab.cli.comparison; chatlab.cli.comparison.run_comparison(['text'], quick=True, seed=0, rounds=1)"
         in words(tree)
     )
 
 
 def test_a_rate_of_the_open_loop_is_tried_with_the_light_generator():
-    first = next(comparison._tries("text", replace(SWEPT, seconds=0.1)))
+    first = next(comparison.attempts_of("text", replace(SWEPT, seconds=0.1)))
     assert (first.rate, first.run.generator, first.run.workload.rate) == (SWEEP[0], "light", SWEEP[0])
 
 
 def test_whom_no_light_generator_speaks_is_left_out_with_the_reason():
-    found, left_out = comparison._sweep(["external_adapter:Bazaar"], 0, failed := {})
+    results = measured("external_adapter:Bazaar")
+    comparison.measure_saturations(results, ["external_adapter:Bazaar"], 0)
+    found, left_out, failed = results.saturations, results.left_out, results.errors
     assert found == [] and "bazaar has no codec, so no light generator speaks it" in left_out["bazaar"] and not failed
 
 
@@ -426,7 +456,9 @@ def test_the_code_is_counted_on_the_page(tree):
 
 
 def test_who_has_no_ladder_is_left_out_of_it():
-    assert comparison._climb(["external_adapter:Bazaar"], quick=True, seed=0, failed={}) == (None, False)
+    results = measured("external_adapter:Bazaar")
+    comparison.measure_breakdown(results, ["external_adapter:Bazaar"], quick=True, seed=0)
+    assert (results.breakdown, results.interrupted, results.errors) == (None, False, {})
 
 
 def test_a_ladder_that_was_interrupted_makes_the_page_partial(tmp_path):
@@ -439,7 +471,7 @@ def test_an_interrupt_before_the_first_rung_ends_the_measuring_and_the_page_says
 
     monkeypatch.setattr(comparison, "cost_breakdown", interrupted)
     monkeypatch.setattr(comparison, "CLIENTS", (1,))
-    page, *_ = main_comparison(["text"], tmp_path, rounds=1)
+    page, *_ = run_comparison(["text"], tmp_path, rounds=1)
     assert (
         "Partial: it was interrupted" in page.read_text()
         and "text is left out: it was interrupted before." in page.read_text()
@@ -453,7 +485,9 @@ def test_a_server_that_dies_in_the_open_loop_is_told_and_the_others_go_on(monkey
             return measure(server, load, **options)
 
     monkeypatch.setattr(comparison, "measure", on_a_dead_server)
-    found, left_out = comparison._sweep(["text", "json"], 0, failed := {})
+    results = measured("text", "json")
+    comparison.measure_saturations(results, ["text", "json"], 0)
+    found, left_out, failed = results.saturations, results.left_out, results.errors
     assert (
         found == []
         and list(left_out) == ["text", "json"]
@@ -531,7 +565,7 @@ def test_where_every_worker_dies_there_is_a_page_of_what_needs_none(tmp_path, mo
     with pytest.raises(
         RuntimeError, match="the report is partial: the rates could .*; where the time goes could not"
     ) as failed:
-        main_comparison(["text"], tmp_path, quick=True, rounds=1)
+        run_comparison(["text"], tmp_path, quick=True, rounds=1)
     assert isinstance(failed.value.__cause__, MeasurementFailed)
     tree = ElementTree.fromstring((tmp_path / "report.html").read_text())
     assert [words(each) for each in tree.iter("h2")] == [
@@ -579,7 +613,7 @@ def test_the_call_on_the_page_counts_the_bytes_of_a_protocol_of_ones_own_again(t
 def test_the_call_on_the_page_measures_the_ladder_of_a_protocol_of_ones_own_again(tmp_path):
     found = planted({"echo": 15, "student frames": 17, "student codec": 21, "student chat": 30})
     found = replace(found, workload=Workload(seconds=QUICK_SECONDS, seed=7))
-    line = line_of(report.where_time_goes(found, "ladder.json", AGAIN))
+    line = line_of(report.where_time_goes(found, "breakdown.json", AGAIN))
     assert "seed 7" in done_again(line, tmp_path)
 
 
@@ -597,16 +631,18 @@ def test_the_call_on_the_page_loads_the_rounds_that_lie_beside_it(anchor, tree, 
 
 
 def test_a_module_of_ones_own_is_looked_for_where_it_was_found():
-    assert comparison._folders(["text", "student_codec:StudentCodec", "external_adapter:Bazaar"]) == (str(HELPERS),)
+    assert comparison.module_folders(["text", "student_codec:StudentCodec", "external_adapter:Bazaar"]) == (
+        str(HELPERS),
+    )
 
 
 def test_what_is_installed_is_found_by_everybody():
-    assert comparison._folders(["text", "chatlab.codecs.text:TextCodec", "json:JSONDecoder"]) == ()
+    assert comparison.module_folders(["text", "chatlab.codecs.text:TextCodec", "json:JSONDecoder"]) == ()
 
 
 @pytest.mark.parametrize("seconds, quick", [(QUICK_SECONDS, ", quick=True"), (SECONDS, "")])
 def test_the_call_that_measures_a_ladder_again_is_the_one_that_measured_it(seconds, quick):
     found = replace(planted(), workload=Workload(seconds=seconds, seed=7))
     assert f"chatlab.cost_breakdown(['text', 'grpc'], seed=7{quick})" in unescape(
-        report.where_time_goes(found, "ladder.json").origin
+        report.where_time_goes(found, "breakdown.json").origin
     )
