@@ -18,7 +18,7 @@ from .messages import ChatError, ConnectionLost, Limits, Message, shorten
 from .transport.async_client import AsyncClient
 from .transport.client import Client
 from .transport.hosting import HostSettings, InProcessHost, Log, StoreOrPath, SubprocessHost
-from .transport.interface import ENGINES, Address, Engine, Implementation, ProtocolLike
+from .transport.interface import ENGINES, Address, Engine, Implementation, ProtocolLike, ProtocolOrList
 from .transport.registry import one_by_one, resolve
 
 LAST_PORT = 65535
@@ -139,7 +139,7 @@ _entered: set[Server] = set()
 
 
 def serve(
-    *protocols: "ProtocolLike | Collection[ProtocolLike]",  # in quotes, so that help() does not spell out the alias
+    *protocols: "ProtocolOrList",  # in quotes, so that help() does not spell out the alias
     engine: Engine = "loop",
     where: Where = "thread",
     host: str = "127.0.0.1",

@@ -112,6 +112,15 @@ def test_no_signature_shows_the_address_of_a_function(name, function):
     assert " at 0x" not in str(inspect.signature(function))
 
 
+@pytest.mark.parametrize(
+    ("name", "function"), public_functions(), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_public_function_has_all_its_types(name, function):
+    signature = inspect.signature(function)
+    untyped = [name for name, each in signature.parameters.items() if each.annotation is each.empty and name != "self"]
+    assert untyped == [] and signature.return_annotation is not signature.empty
+
+
 # ---- what static tools say of a user's script -------------------------------------------------------------------
 
 SCRIPT = """

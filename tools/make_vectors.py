@@ -108,7 +108,7 @@ SAID = [
 
 
 def vectors() -> list[dict]:
-    codecs = {name: chatlab.resolve(name).codec for name in CODECS}
+    codecs = {name: codec for name in CODECS if (codec := chatlab.resolve(name).codec) is not None}
     return [
         {
             "message": type(message).__name__,

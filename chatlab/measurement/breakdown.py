@@ -21,11 +21,11 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ..display.progress import progress_bar
 from ..display.tables import Table
-from ..transport.interface import ENGINES, Engine, Implementation
+from ..transport.interface import ENGINES, Engine, Implementation, ProtocolOrList
 from ..transport.registry import one_by_one, resolve
 from .baselines.baseline import Baseline
 from .context import MeasurementContext
@@ -295,7 +295,7 @@ def _cell(interval: Interval | None) -> str:
 
 
 def cost_breakdown(
-    *protocols: Any,
+    *protocols: "ProtocolOrList",
     rounds: int | None = None,
     seconds: float | None = None,
     engine: Engine = "loop",

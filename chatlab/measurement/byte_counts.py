@@ -21,7 +21,7 @@ from ..display.tables import Table
 from ..harness import Server, serve
 from ..messages import ChatError, Unread
 from ..transport.client import Client
-from ..transport.interface import Implementation
+from ..transport.interface import Implementation, ProtocolOrList
 from ..transport.registry import PROTOCOLS, one_by_one, resolve
 from .errors import NotQuiescent
 from .results.environment import Environment, current_environment
@@ -330,7 +330,7 @@ OPERATIONS = (
 )
 
 
-def count_bytes(*protocols: Any) -> ByteTable:
+def count_bytes(*protocols: "ProtocolOrList") -> ByteTable:
     """Count the bytes of every operation at the socket, for each protocol; without any, for all that chatlab brings.
 
     Protocols are given as `count_bytes("text", "grpc")`; one list is understood too. An operation for which a server lacks

@@ -5,9 +5,9 @@ The capacities that were found are remembered for the life of this process, in `
 """
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ..transport.interface import Implementation
+from ..transport.interface import Implementation, ProtocolLike
 from ..transport.registry import PROTOCOLS, resolve
 from .baselines.baseline import Baseline
 from .load.trial import GeneratorName
@@ -60,7 +60,7 @@ CAPACITIES = CapacityCache()
 
 
 def calibrate(
-    protocol: Any,
+    protocol: "ProtocolLike",
     generator: GeneratorName = "light",
     seconds: float = 0.5,
     workers: int = 1,

@@ -12,12 +12,11 @@ import random
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import replace
-from typing import Any
 
 from ..display.progress import progress_bar
 from ..harness import Server
 from ..messages import shorten
-from ..transport.interface import Engine, Implementation
+from ..transport.interface import Engine, Implementation, ProtocolLike, ProtocolOrList
 from ..transport.registry import one_by_one, resolve
 from .calibration import CALIBRATED_FROM_S, calibrate_once, capacity_of
 from .context import MeasurementContext
@@ -42,7 +41,7 @@ QUICK_CLIENTS, QUICK_ROUNDS, QUICK_SECONDS, QUICK_WARM_UP_S = (1, 4, 16), 3, 0.2
 
 
 def measure(
-    protocol_or_server: Any,
+    protocol_or_server: "ProtocolLike | Server",
     workload: Workload = Workload(),
     rounds: int = 1,
     engine: Engine = "loop",
@@ -66,8 +65,12 @@ def measure(
     check_workload(workload)
     check_rounds(rounds)
     check_generator(generator)
-    server = protocol_or_server if isinstance(protocol_or_server, Server) else None
-    protocol = resolve(protocol_or_server) if server is None else server.endpoint()[1]
+    server: Server | None = None
+    if isinstance(protocol_or_server, Server):
+        server = protocol_or_server
+        protocol = server.endpoint()[1]
+    else:
+        protocol = resolve(protocol_or_server)
     context, load_workers = MeasurementContext(), LoadWorkers(workers, executor, host)
     done: list[Round] = []
     with context.measuring(lambda: bool(done)), progress_bar(rounds, "measuring") as bar:
@@ -92,7 +95,7 @@ def measure(
 
 
 def compare(
-    *protocols: Any,
+    *protocols: "ProtocolOrList",
     workload: Workload | None = None,
     clients: int | Iterable[int] | None = None,
     rounds: int | None = None,

@@ -8,11 +8,12 @@ bound, and the backlog does not grow. Where the load generator cannot keep up, t
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..display.progress import progress_bar
 from ..display.tables import Table
-from ..transport.interface import Engine
+from ..harness import Server
+from ..transport.interface import Engine, ProtocolLike
 from .context import MeasurementContext
 from .load.samples import Samples
 from .load.trial import GeneratorName
@@ -147,7 +148,7 @@ class Saturation(Result):
 
 
 def saturate(
-    protocol: Any,
+    protocol: "ProtocolLike | Server",
     workload: Workload = Workload(clients=4, rate=200, seconds=1.0),
     bound_ms: float = 50.0,
     generator: GeneratorName = "light",

@@ -8,12 +8,12 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..capture.layers import LAYERS, LayerBytes
 from ..display.progress import progress_bar
 from ..display.tables import Table
-from ..transport.interface import Implementation
+from ..transport.interface import Implementation, ProtocolOrList
 from ..transport.registry import PROTOCOLS, one_by_one, resolve
 from .byte_counts import (
     CountingSetup,
@@ -272,7 +272,7 @@ def _operations() -> Iterator[tuple[str, Operation]]:
 OPERATIONS = tuple(_operations())
 
 
-def count_sizes(*protocols: Any, operations: Iterable[tuple[str, Operation]] | None = None) -> SizeTable:
+def count_sizes(*protocols: "ProtocolOrList", operations: Iterable[tuple[str, Operation]] | None = None) -> SizeTable:
     """Count every operation in every size in which it comes, for each protocol; without any, for all that chatlab brings.
 
     Protocols are given as `count_sizes("text", "grpc")`; one list is understood too. `operations` are pairs of a size's
@@ -296,7 +296,7 @@ def count_sizes(*protocols: Any, operations: Iterable[tuple[str, Operation]] | N
 
 
 def count_overhead(
-    *protocols: Any,
+    *protocols: "ProtocolOrList",
     sizes: Iterable[int] = (1, 10, 30, 100, 300, 1_000, 3_000, 10_000),
     text_of: Callable[[int], str] | None = None,
 ) -> SizeTable:

@@ -1,6 +1,6 @@
 """What a transport is: an address at which a server answers, and what a whole protocol must offer."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from ..codecs.interface import Codec
@@ -69,6 +69,8 @@ class OwnTransport(Protocol):
 #: What is understood wherever a protocol is taken: its name, a `"module:NAME"`, a codec, a transport, or a class of
 #: these.
 ProtocolLike = str | Codec | OwnTransport | Callable[[], Codec | OwnTransport]
+#: What functions take that take protocols side by side: each of them, or a single list.
+ProtocolOrList = ProtocolLike | Collection[ProtocolLike]
 
 
 # ---- one connection of a client ---------------------------------------------------------------------------------

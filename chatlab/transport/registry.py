@@ -6,13 +6,13 @@ are declared. The names below are strings, so that looking one up loads no proto
 
 import importlib
 import pickle
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..codecs.interface import Codec
 from ..messages import shorten
-from .interface import ENGINES, Address, Endpoint, Engine, Implementation, ProtocolLike
+from .interface import ENGINES, Address, Endpoint, Engine, Implementation, ProtocolLike, ProtocolOrList
 
 if TYPE_CHECKING:
     from ..chat.hub import Hub
@@ -73,7 +73,7 @@ def resolve(protocol: "ProtocolLike") -> Implementation:
     )
 
 
-def one_by_one(protocols: Iterable[ProtocolLike | Collection[ProtocolLike]]) -> tuple[ProtocolLike, ...]:
+def one_by_one(protocols: Iterable[ProtocolOrList]) -> tuple[ProtocolLike, ...]:
     """The protocols of a call that takes them side by side; a single list or tuple of them is understood too.
 
     Raises `ValueError` for a list that is not the only argument.

@@ -23,7 +23,7 @@ factor.
 import dataclasses
 import inspect
 import linecache
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ...display.progress import progress_bar
 from ...display.tables import Table
 from ...transport import registry
-from ...transport.interface import ProtocolLike
+from ...transport.interface import ProtocolOrList
 from ..results.result import Result
 from .counter import OURS, locate, pieces
 from .libraries import Library, installed_size, packages_called
@@ -177,7 +177,7 @@ def _or_empty(number: int) -> str:
     return f"{number:,}" if number else ""
 
 
-def complexity(*protocols: "ProtocolLike | Collection[ProtocolLike]") -> Complexity:
+def complexity(*protocols: "ProtocolOrList") -> Complexity:
     """Count the code of these protocols, by default of all of ours.
 
     A codec or an Implementation of your own (its class, an instance, or "module:NAME") is counted by the file that its
