@@ -21,8 +21,8 @@ PROTO = Path("chatlab/proto/chat.proto")
 STUBS = ("chat_pb2.py", "chat_pb2.pyi", "chat_pb2_grpc.py")
 VENV = ROOT / ".venv-proto"
 
-# protobuf 6 warns on stderr that a stub of protobuf 5 is old, though it loads, as it does on 7; in a notebook that would
-# be part of the first cell. pip keeps to the lower bound, so the check protects from nothing.
+# protobuf 6 warns on stderr that a stub of protobuf 5 is old, though it loads, as it does on 7; in a notebook that
+# would be part of the first cell. pip keeps to the lower bound, so the check protects from nothing.
 VERSION_CHECK = re.compile(
     r"from google\.protobuf import runtime_version as _runtime_version\n"
     r"|_runtime_version\.ValidateProtobufRuntimeVersion\(\n(?: .*\n)*\)\n"

@@ -1,4 +1,4 @@
-"""What an installed chatlab is: its name on an index, its one version, what its wheel holds, what it says to install."""
+"""What an installed chatlab is: its name on an index, its version, what its wheel holds, what it says to install."""
 
 import os
 import re
