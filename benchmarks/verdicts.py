@@ -1,101 +1,103 @@
-"""Are the verdicts of a comparison true? On numbers whose truth is known, with noise of several kinds, thousands of times.
+"""Are the verdicts of a comparison true? Tried thousands of times on numbers whose truth is known, with several noises.
 
-For each noise and number of rounds: how often the 95 % interval of a ratio covers the truth, how often a thing compared
-with itself is called different (at most 5 % are promised), how often "perhaps" is said of it, and how often a planted
-difference of 10 % is called. `instrument.py` asks the same of servers; what it can find depends on how much their rounds
-scatter, and the last lines here say how many rounds that takes.
+For each noise and number of rounds: how often the 95 % interval of a ratio covers the truth, how often a protocol
+compared with itself is called different (at most 5 % are promised), how often "perhaps" is said of it, and how often a
+planted difference of 10 % is found. `instrument.py` asks the same of servers; what it can find depends on how much
+their rounds scatter, and the last lines here say how many rounds that takes.
 
     python benchmarks/verdicts.py        # half a minute; ends with 1 where a promise does not hold
 """
 
 import argparse
 import sys
+from collections.abc import Callable
 from math import log
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from chatlab.measurement.stats.intervals import ratio, rounds_needed
 
 EFFECT = 0.10  # that is planted
-FALSE, FOUND = 0.05, 0.80  # called between equals, at most; found of what was planted, at least, with rounds enough
-PLANNED = (0.01, 0.02, 0.03, 0.04, 0.06, 0.1)  # noises of a side
+MAX_FALSE, MIN_FOUND = 0.05, 0.80  # called different though equal; found of what was planted, with enough rounds
+PLANNED_NOISES = (0.01, 0.02, 0.03, 0.04, 0.06, 0.1)  # of one side's rounds
+
+Floats = NDArray[np.float64]
+Noise = Callable[[np.random.Generator, int], Floats]  #: (generator, rounds) -> logarithms of both sides' rounds
 
 
 class Shares(NamedTuple):
     """What share of the trials ended so."""
 
     covered: float  # the truth was within the interval
-    called: float  # surely different
-    perhaps: float
+    sure: float  # called different without "perhaps"
+    weak: float  # called different with "perhaps"
 
 
-def _shuffled(course, chance, rounds):
-    """A machine that changes from one trial to the next, its two sides in an order that is new in each round."""
-    pairs, first = course.reshape(rounds, 2), chance.random(rounds) < 0.5
-    return np.where(first, pairs.T, pairs.T[::-1]) + 0.02 * chance.standard_normal((2, rounds))
+def _drifting(drift: Floats, random: np.random.Generator, rounds: int) -> Floats:
+    """A machine that changes from one trial to the next; the order of the two sides is new in each round."""
+    pairs, is_first = drift.reshape(rounds, 2), random.random(rounds) < 0.5
+    return np.where(is_first, pairs.T, pairs.T[::-1]) + 0.02 * random.standard_normal((2, rounds))
 
 
-#: Logarithms of the two sides' rounds; they differ by nothing but noise.
-NOISES = {
-    "2 % normal": lambda chance, n: 0.02 * chance.standard_normal((2, n)),
-    "3 % normal": lambda chance, n: 0.03 * chance.standard_normal((2, n)),
-    "6 % normal": lambda chance, n: 0.06 * chance.standard_normal((2, n)),
-    "lognormal slow-downs": lambda chance, n: -0.02 * np.exp(chance.standard_normal((2, n))),
-    "wild (t, 2 degrees)": lambda chance, n: 0.02 * chance.standard_t(2, (2, n)),
-    "hiccups: 1 in 10 loses 30 %": lambda chance, n: (
-        0.02 * chance.standard_normal((2, n)) - 0.35 * (chance.random((2, n)) < 0.1)
+def normal(scatter: float) -> Noise:
+    return lambda random, rounds: scatter * random.standard_normal((2, rounds))
+
+
+#: The two sides differ by nothing but noise.
+NOISES: dict[str, Noise] = {
+    "2 % normal": normal(0.02),
+    "3 % normal": normal(0.03),
+    "6 % normal": normal(0.06),
+    "lognormal slow-downs": lambda random, n: -0.02 * np.exp(random.standard_normal((2, n))),
+    "heavy tails (t, 2 degrees)": lambda random, n: 0.02 * random.standard_t(2, (2, n)),
+    "hiccups: 1 in 10 loses 30 %": lambda random, n: (
+        0.02 * random.standard_normal((2, n)) - 0.35 * (random.random((2, n)) < 0.1)
     ),
-    "30 % slower by the end": lambda chance, n: _shuffled(np.linspace(0, 0.3, 2 * n), chance, n),
-    "a random walk of 3 %": lambda chance, n: _shuffled(np.cumsum(0.03 * chance.standard_normal(2 * n)), chance, n),
+    "30 % slower by the end": lambda random, n: _drifting(np.linspace(0, 0.3, 2 * n), random, n),
+    "a random walk of 3 %": lambda random, n: _drifting(np.cumsum(0.03 * random.standard_normal(2 * n)), random, n),
 }
 
 
-def simulate(noise, rounds: int, effect: float, trials: int, seed: int) -> Shares:
-    chance, found = np.random.default_rng(seed), []
+def simulate(noise: Noise, rounds: int, effect: float, trials: int, seed: int) -> Shares:
+    random = np.random.default_rng(seed)
+    ratios = []
     for _ in range(trials):
-        a, b = noise(chance, rounds)
-        found.append(ratio(np.exp(a + log(1 + effect)), np.exp(b)))
-    counts = [
-        sum(1 + effect in each.interval for each in found),
-        sum(each.differs for each in found),
-        sum(each.weak for each in found),
-    ]
-    return Shares(*(count / trials for count in counts))
-
-
-def verdicts(args) -> bool:
-    """The table, and whether no noise made the instrument call more than was promised."""
-    print(
-        f"{'noise of a side':30}{'rounds':>7}{'covered':>9}{'itself called':>15}{'and perhaps':>13}{'10 % found':>12}"
+        a, b = noise(random, rounds)
+        ratios.append(ratio(np.exp(a + log(1 + effect)), np.exp(b)))
+    return Shares(
+        covered=sum(1 + effect in found.interval for found in ratios) / trials,
+        sure=sum(found.differs for found in ratios) / trials,
+        weak=sum(found.weak for found in ratios) / trials,
     )
+
+
+def print_verdicts(args: argparse.Namespace) -> bool:
+    """Print the table. Returns whether no noise made the instrument call more different than was promised."""
+    print(f"{'noise of a side':30}{'rounds':>7}{'covered':>9}{'itself sure':>13}{'and perhaps':>13}{'10 % found':>12}")
     holds = True
     for name, noise in NOISES.items():
         for rounds in args.rounds:
             same, planted = (simulate(noise, rounds, effect, args.trials, args.seed) for effect in (0.0, EFFECT))
-            print(
-                f"{name:30}{rounds:7}{planted.covered:9.1%}{same.called:15.1%}{same.weak:13.1%}{planted.called:12.0%}"
-            )
-            holds &= same.called <= FALSE
+            print(f"{name:30}{rounds:7}{planted.covered:9.1%}{same.sure:13.1%}{same.weak:13.1%}{planted.sure:12.0%}")
+            holds &= same.sure <= MAX_FALSE
     return holds
 
 
-def plans(args) -> bool:
-    """How many rounds find the planted tenth, and whether they do."""
+def print_plans(args: argparse.Namespace) -> bool:
+    """Print how many rounds find the planted tenth. Returns whether they do."""
     print(f"\n{'noise of a side':30}{'rounds':>7}{'10 % found':>12}")
     holds = True
-    for noise in PLANNED:
-        rounds = rounds_needed(noise, EFFECT, FOUND)
-        found = simulate(
-            lambda chance, n: noise * chance.standard_normal((2, n)), rounds, EFFECT, args.trials, args.seed
-        )
-        print(f"{noise:<30.0%}{rounds:7}{found.called:12.0%}")
-        holds &= (
-            found.called >= FOUND - 3 * (FOUND * (1 - FOUND) / args.trials) ** 0.5
-        )  # what chance may take from so many
+    by_chance = 3 * (MIN_FOUND * (1 - MIN_FOUND) / args.trials) ** 0.5
+    for noise in PLANNED_NOISES:
+        rounds = rounds_needed(noise, EFFECT, MIN_FOUND)
+        planted = simulate(normal(noise), rounds, EFFECT, args.trials, args.seed)
+        print(f"{noise:<30.0%}{rounds:7}{planted.sure:12.0%}")
+        holds &= planted.sure >= MIN_FOUND - by_chance
     return holds
 
 
@@ -106,7 +108,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     print(f"{args.trials:,} trials each, seed {args.seed}\n")
-    holds = [verdicts(args), plans(args)]
+    holds = [print_verdicts(args), print_plans(args)]
     print("\nThe promises hold." if all(holds) else "\nA promise does not hold.")
     sys.exit(not all(holds))
 

@@ -1,20 +1,22 @@
 """Where the time of a request goes: servers that each do a little more than the one before, and what each of them adds.
 
-All protocols share one baseline. Each stage is a server of its own, and its *part* is what it takes beyond the stage below.
+All protocols share one baseline. Each stage is a server of its own, and its *part* is what it takes beyond the stage
+below.
 
-    text          echo → frames → codec → chat       bytes come back; whole frames do; they are decoded and answered; the chat
-    grpc          echo → bytes → messages → chat     a call of bytes; of protobuf's messages; the chat
-    grpc-stream   echo → bytes → messages → chat     the same, on one stream
+    text          echo → frames → codec → chat      bytes come back; whole frames do; they are decoded and answered
+    grpc          echo → bytes → messages → chat    a call of bytes; a call of protobuf's messages
+    grpc-stream   echo → bytes → messages → chat    the same, on one stream
 
 The request is a text said in a room where nobody else is: it has a payload and one answer, is delivered to nobody, and
 nothing is kept that could grow. At each stage the same light generator encodes it and counts it, and the answer is the
 same, but for the echoes, which are as long as what was sent.
 
-*What a difference means.* It is the part, as far as all else stays as it was; and that is not quite so. gRPC does not stand
-on the echo's socket and loop, it brings its own with threads that wake each other: "HTTP/2 and grpcio" is what they take
-beyond an echo. The chat's part has the hub, the outbox and a writer that is woken, not the rules alone. A codec may find
-the frames by itself, so that framing is in its part, too. And with several requests in flight wake-ups and system calls are
-shared, and all parts are smaller. The parts of one protocol add up to its whole; they say little about another load.
+*What a difference means.* It is the part, as far as all else stays as it was; and that is not quite so. gRPC does not
+stand on the echo's socket and loop, it brings its own with threads that wake each other: "HTTP/2 and grpcio" is what
+they take beyond an echo. The chat's part has the hub, the outbox and a writer that is woken, not the rules alone. A
+codec may find the frames by itself, so that framing is in its part, too. And with several requests in flight wake-ups
+and system calls are shared, and all parts are smaller. The parts of one protocol add up to its whole; they say little
+about another load.
 """
 
 import random
@@ -86,7 +88,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class StageCost:
-    """What may be said of one stage: its value, what it adds to the stage below, and its share of the whole chat's value.
+    """What may be said of one stage: its value, what it adds to the stage below, and its share of the whole chat's.
 
     In µs, as intervals over the rounds; differences and shares are of the same round. None was not measured.
     """
@@ -227,19 +229,19 @@ class CostBreakdown(Result):
         )
         notes = [f"Careful: {self.environment.warning}."] * bool(self.environment.warning)
         notes += [
-            f"{subject} of {load.size_in_words} in flight, said in a room where nobody else is: one answer, and nothing is "
-            "kept.",
-            f"{load.duration.capitalize()} in each of {plural(self.rounds, 'round')}, in shuffled time slices, on fresh "
-            f"servers, light generator, seed {load.seed}{ended}.",
-            "[ .. ]: 95 % intervals over the rounds. “Added” is what a server takes beyond the one of the stage below, in the "
-            "same round; it is that stage's part as far as all else stays as it was.",
-            "gRPC brings a socket, a loop and threads of its own: its part is what they take beyond an echo. With more in "
-            "flight wake-ups are shared, and parts are smaller. The parts add up to the whole but for scatter.",
+            f"{subject} of {load.size_in_words} in flight, said in a room where nobody else is: "
+            "one answer, and nothing is kept.",
+            f"{load.duration.capitalize()} in each of {plural(self.rounds, 'round')}, in shuffled time slices, "
+            f"on fresh servers, light generator, seed {load.seed}{ended}.",
+            "[ .. ]: 95 % intervals over the rounds. “Added” is what a server takes beyond the one of the stage below, "
+            "in the same round; it is that stage's part as far as all else stays as it was.",
+            "gRPC brings a socket, a loop and threads of its own: its part is what they take beyond an echo. With more "
+            "in flight wake-ups are shared, and parts are smaller. The parts add up to the whole but for scatter.",
         ]
         if any(cost.remark == NOT_DETECTED for cost in self.costs()):
             notes.append(
-                f"“{NOT_DETECTED.capitalize()}”: the part is smaller than the scatter; more rounds on a quiet machine would "
-                "tell how small."
+                f"“{NOT_DETECTED.capitalize()}”: the part is smaller than the scatter; more rounds on a quiet machine "
+                "would tell how small."
             )
         if "cpu_us" not in self.metrics:
             notes.append("The servers' processor time could not be read here, so response times are broken down.")
@@ -306,12 +308,13 @@ def cost_breakdown(
 ) -> CostBreakdown:
     """Measure every stage of these protocols, each on a fresh server process in each round, in interleaved time slices.
 
-    Protocols are given as `cost_breakdown("text", "grpc")`; one list is understood too, and none stands for `PROTOCOLS`.
-    Each of the `clients` has one message of `text_bytes` bytes in flight, for `seconds` in each round. With one client
-    each request is one wake-up, one read and one write at every stage, and the response time is that of a server without a
-    queue. `engine` is "loop" (one event loop; over gRPC, grpc.aio) or "threads" (one for each connection, the chat two;
-    gRPC's pool). `seed` decides texts and order. `quick` is for notebooks and tests: fewer and shorter rounds, each only
-    where it is not given. An interrupt ends it, and what is measured by then is the result, marked as partial.
+    Protocols are given as `cost_breakdown("text", "grpc")`; one list is understood too, and none stands for
+    `PROTOCOLS`. Each of the `clients` has one message of `text_bytes` bytes in flight, for `seconds` in each round.
+    With one client each request is one wake-up, one read and one write at every stage, and the response time is that of
+    a server without a queue. `engine` is "loop" (one event loop; over gRPC, grpc.aio) or "threads" (one for each
+    connection, the chat two; gRPC's pool). `seed` decides texts and order. `quick` is for notebooks and tests: fewer
+    and shorter rounds, each only where it is not given. An interrupt ends it, and what is measured by then is the
+    result, marked as partial.
 
     Raises `ValueError` for a wrong argument or a protocol whose bytes no light generator can write, and
     `MeasurementFailed` where a server does not answer as it must, or not at all: what was measured before is its
@@ -360,7 +363,7 @@ def stage_servers(protocols: list[Implementation], engine: Engine) -> dict[Stage
 
 
 def _check_encodable(protocol: Implementation) -> None:
-    """Raises `ValueError` for a protocol that the light generator does not speak: nothing else can ask all its stages."""
+    """Raises `ValueError` for a protocol that the light generator does not speak: nothing else drives all stages."""
     try:
         wire_for(protocol)
     except ValueError as error:
@@ -377,7 +380,7 @@ def _runs_on(engine: Engine, is_socket: bool, is_chat: bool) -> str:
 
 
 class _Measured:
-    """What was measured so far: for each stage and round the processor time, the response time and whose limit it was."""
+    """What was measured so far: for each stage and round CPU time, response time, whether it is generator-limited."""
 
     def __init__(self, stages: list[Stage]) -> None:
         self._values: dict[Stage, list[tuple[float | None, float | None, bool]]] = {stage: [] for stage in stages}
@@ -403,9 +406,9 @@ class _Measured:
 def stage_orders(stages: list[Stage], rounds: int, seed: int) -> Iterator[list[Stage]]:
     """The order in which the servers of each round are started and warmed up.
 
-    Protocols come in a shuffled order, the stages of each up or down by chance, and each second round runs backwards: so
-    each stage is as often older as younger than the one below it. The order of the time slices is another matter, which
-    `InterleavedTestbeds` shuffles in each cycle.
+    Protocols come in a shuffled order, the stages of each up or down by chance, and each second round runs backwards:
+    so each stage is as often older as younger than the one below it. The order of the time slices is another matter,
+    which `InterleavedTestbeds` shuffles in each cycle.
     """
     shuffled, groups = random.Random(seed), _grouped(stages)
     order: list[Stage] = []
@@ -429,7 +432,7 @@ def _grouped(stages: list[Stage]) -> list[list[Stage]]:
 
 
 def _run_with_retry(together: InterleavedTestbeds, load: Workload) -> list[tuple[str, Round]]:
-    """One round. On an overloaded machine a stage may complete nothing in so short a time: then all get much more of it."""
+    """One round. On an overloaded machine a stage may complete nothing in so short a time: then all get much more."""
     try:
         return together.run(load)
     except NoProgress:

@@ -1,10 +1,10 @@
 """How many bytes does each operation take? Counted at the socket, where frames, headers and all are in them.
 
-Each operation has a fresh server and two users, each behind a relay of their own. Before and after the operation its user
-pings until a ping costs what a ping always costs, so nothing is in flight any more; then the pings are subtracted. gRPC's
-flow control joins two of its frames to one where they happen to meet, so before the pings the connection is left to become
-quiet, and a count stands when two fresh servers agree on it. Where a protocol's bytes depend on how often it was used, they
-are those of the tenth to hundredth request of a connection, and of messages whose number has one digit.
+Each operation has a fresh server and two users, each behind a relay of their own. Before and after the operation its
+user pings until a ping costs what a ping always costs, so nothing is in flight any more; then the pings are subtracted.
+gRPC's flow control joins two of its frames to one where they happen to meet, so before the pings the connection is left
+to become quiet, and a count stands when two fresh servers agree on it. Where a protocol's bytes depend on how often it
+was used, they are those of the tenth to hundredth request of a connection, and of messages whose number has one digit.
 """
 
 import itertools
@@ -35,8 +35,8 @@ WARM_UP = 10  # requests: until a tag, say, has two digits
 MAX_REPEATS = 5  # within which an operation must have cost the same twice in a row, and two servers must have agreed
 MAX_PINGS = 60  # until nothing is in flight any more
 DEADLINE_S = 10.0  # for a delivery
-#: How long nothing must pass before a connection counts as quiet. Over our sockets nothing follows the answer to a ping;
-#: gRPC's frames of flow control come later.
+#: How long nothing must pass before a connection counts as quiet. Over our sockets nothing follows the answer to a
+#: ping; gRPC's frames of flow control come later.
 SOCKET_QUIET_S, GRPC_QUIET_S = 0.0005, 0.005
 
 _server_numbers = itertools.count(1)
@@ -150,7 +150,7 @@ class ByteTable(OperationTable):
 
 
 class _Counted(NamedTuple):
-    """Where the last count lies on the recording: its start, its last idle request and its end, and its idle requests."""
+    """Where the last count is on the recording: its start, its last idle request, its end; and how many were idle."""
 
     start: Position
     last_idle: Position
@@ -161,7 +161,8 @@ class _Counted(NamedTuple):
 class TappedClient:
     """A client behind a relay of its own, which can wait until nothing is in flight.
 
-    It does so with an idle request whose cost is known: a ping, or, where the server has none, a log-in that is refused.
+    It does so with an idle request whose cost is known: a ping, or, where the server has none, a log-in that is
+    refused.
     """
 
     def __init__(self, server: Server, name: str, quiet_s: float, has_ping: bool = True) -> None:
@@ -331,11 +332,11 @@ OPERATIONS = (
 
 
 def count_bytes(*protocols: "ProtocolOrList") -> ByteTable:
-    """Count the bytes of every operation at the socket, for each protocol; without any, for all that chatlab brings.
+    """Count the bytes of every operation at the socket, for each protocol; without any, for all of chatlab's.
 
-    Protocols are given as `count_bytes("text", "grpc")`; one list is understood too. An operation for which a server lacks
-    a verb is left out, and the table says so. Raises `NotQuiescent` for a protocol whose bytes are not the same each
-    time, or that sends what was not asked for, so that no exact count exists.
+    Protocols are given as `count_bytes("text", "grpc")`; one list is understood too. An operation for which a server
+    lacks a verb is left out, and the table says so. Raises `NotQuiescent` for a protocol whose bytes are not the same
+    each time, or that sends what was not asked for, so that no exact count exists.
     """
     implementations = [resolve(protocol) for protocol in (one_by_one(protocols) if protocols else PROTOCOLS)]
     rows: list[ByteRow] = []

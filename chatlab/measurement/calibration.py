@@ -1,7 +1,7 @@
 """What a load generator can do at most on this machine, measured against a server that does next to nothing.
 
-A rate means little without it: a rate near what the generator can do says more about the generator than about the server.
-The capacities that were found are remembered for the life of this process, in `CAPACITIES`.
+A rate means little without it: a rate near what the generator can do says more about the generator than about the
+server. The capacities that were found are remembered for the life of this process, in `CAPACITIES`.
 """
 
 from dataclasses import replace
@@ -22,7 +22,7 @@ CALIBRATED_CLIENTS, CALIBRATED_IN_FLIGHT = 4, 16
 
 
 class CapacityKey(NamedTuple):
-    """What decides a capacity. `load` is the workload without what does not matter: how long, how often, with which seed."""
+    """What decides a capacity. `load` is the workload without what does not matter: duration, pauses and seed."""
 
     protocol: str
     generator: GeneratorName
@@ -132,7 +132,7 @@ def capacity_key(name: str, generator: GeneratorName, workers: LoadWorkers, load
 
 
 def _saturated(load: Workload) -> Workload:
-    """The same requests, asked in a closed loop without pauses. How long, how often and by which seed decides nothing."""
+    """The same requests, asked in a closed loop without pauses. Duration, number and seed do not matter."""
     in_flight = CALIBRATED_IN_FLIGHT if load.is_open else load.in_flight
     same = replace(load, in_flight=in_flight, rate=None, arrivals="constant", think_s=0.0, messages=None, seed=0)
     return replace(same, seconds=CALIBRATE_S, warm_up_s=CALIBRATE_WARM_UP_S)
@@ -141,7 +141,7 @@ def _saturated(load: Workload) -> Workload:
 def _calibrate(
     protocol: Implementation, generator: GeneratorName, workers: LoadWorkers, loads: list[Workload]
 ) -> float:
-    """Calibrate these loads, which are of the same operations, on one baseline server. Returns the last one's capacity."""
+    """Calibrate these loads of the same operations on one baseline server. Returns the last one's capacity."""
     only_pings = {name for name, _ in loads[0].operations} == {"ping"}
     kind = "echo" if only_pings and generator == "light" and protocol.codec is not None else "stub-chat"
     best = dict.fromkeys(loads, 0.0)

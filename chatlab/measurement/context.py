@@ -1,4 +1,4 @@
-"""What every measurement does around its rounds: note the state of the machine, and keep what is done when it ends early."""
+"""The frame of every measurement: it notes the state of the machine, and keeps what is done when it ends early."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -14,8 +14,8 @@ AnyResult = TypeVar("AnyResult", bound=Result)
 class MeasurementContext:
     """One call of `measure`, `compare`, `saturate` or `cost_breakdown`.
 
-    It is made before the first process starts, so that the load average is that of the machine without them. Whatever is
-    measured is measured inside `measuring`; `conclude` then hands out the result.
+    It is made before the first process starts, so that the load average is that of the machine without them. Whatever
+    is measured is measured inside `measuring`; `conclude` then hands out the result.
     """
 
     def __init__(self) -> None:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 class MeasurementFailed(ChatlabError, RuntimeError):
     """A load worker or the server failed: a wrong reply, a lost connection, or a process that died.
 
-    `partial_result` is what was measured before: a partial `Run`, `Comparison`, `Saturation` or `CostBreakdown`, or None
-    where no round was finished.
+    `partial_result` is what was measured before: a partial `Run`, `Comparison`, `Saturation` or `CostBreakdown`, or
+    None where no round was finished.
     """
 
     partial_result: "Result | None" = None

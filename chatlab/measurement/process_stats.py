@@ -25,8 +25,8 @@ SAMPLE_EVERY_NS = 90_000_000  # a little less than two looks: ten readings a sec
 class MemoryUse(msgspec.Struct, frozen=True):
     """RSS, PSS and peak RSS, in bytes.
 
-    PSS divides what is shared among its owners: it is less the more processes of the same programs there are, and so says
-    little when servers run side by side.
+    PSS divides what is shared among its owners: it is less the more processes of the same programs there are, and so
+    says little when servers run side by side.
     """
 
     resident: int
@@ -39,7 +39,7 @@ class MemoryUse(msgspec.Struct, frozen=True):
 
 
 class Processes:
-    """The processes of a server: that one alone, or, where it only supervises an external program, all of the program's.
+    """The processes of a server: that one, or, where it only supervises an external program, all of the program's.
 
     An external program may start and end processes at any time, so they are listed anew at each look. A server of ours
     starts none and is not asked for any, because that costs a look at each of its threads.
@@ -191,9 +191,9 @@ def _kilobytes(lines: Iterable[str]) -> dict[str, int]:
 class ResourceSeries(msgspec.Struct, frozen=True):
     """A process over time: its processor time and memory at each reading.
 
-    `at_s` is in seconds after the start of the load, warm-up included. Of a process whose load came in time slices there
-    is a reading after each slice; then `at_s` counts its own slices alone, from the end of the warm-up. `cpu_s` is the
-    processor time of all its threads since the first reading, `resident` its RSS in bytes.
+    `at_s` is in seconds after the start of the load, warm-up included. Of a process whose load came in time slices
+    there is a reading after each slice; then `at_s` counts its own slices alone, from the end of the warm-up. `cpu_s`
+    is the processor time of all its threads since the first reading, `resident` its RSS in bytes.
 
     >>> ResourceSeries((0.0, 0.1, 0.3), (0.0, 0.05, 0.15), (4096, 4096, 8192)).busy
     (0.5, 0.5)
@@ -254,7 +254,7 @@ class ServerMonitor:
         self.sample_memory()
 
     def wait_until_idle(self) -> None:
-        """Wait until the server does nothing more: an answer that no client waits for is still this server's own work."""
+        """Wait until the server does nothing more: answers that no client waits for are this server's work, too."""
         before = self._server.cpu_ns()
         for _ in range(IDLE_WAITS):
             time.sleep(IDLE_WAIT_S)
@@ -264,7 +264,7 @@ class ServerMonitor:
             before = now
 
     def sample_after_slice(self, lasted_ns: int) -> None:
-        """Read after a time slice that lasted so long, and with 0 before the first. Between slices the clock stands still."""
+        """Read after a time slice of this length, or with 0 before the first; between slices the clock stands still."""
         self._sample(lasted_ns + (self._series[-1][0] if self._series else 0))
         self.readings = [self._series[0][:2], self._series[-1][:2]]
 

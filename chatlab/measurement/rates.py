@@ -1,11 +1,11 @@
 """How many messages a second, and at what cost? Measured from outside, with a fresh server process in every round.
 
-The server has one process and one core, the load workers another of each, and the process that asks only waits. Protocols
-and numbers of clients are measured in a shuffled order that every second round runs backwards, so that whatever drifts in
-the machine drifts for all of them. Where a load can be divided, the servers of a round run side by side and have the load
-in time slices that are shorter than what disturbs a machine (`testbed`). The load generator is Python too: where it is as
-busy as it can be, or late, it and not the server sets the rate, and the result says so. The server's processor time for a
-message is the number that this disturbs least.
+The server has one process and one core, the load workers another of each, and the process that asks only waits.
+Protocols and numbers of clients are measured in a shuffled order that every second round runs backwards, so that
+whatever drifts in the machine drifts for all of them. Where a load can be divided, the servers of a round run side by
+side and have the load in time slices that are shorter than what disturbs a machine (`testbed`). The load generator is
+Python too: where it is as busy as it can be, or late, it and not the server sets the rate, and the result says so. The
+server's processor time for a message is the number that this disturbs least.
 """
 
 import random
@@ -58,9 +58,9 @@ def measure(
     seconds or more is preceded by a calibration of its load, if there was none in this process (see `calibrate`).
 
     An interrupt ends it, and the rounds that are done are the result, marked as partial. The processor time of a server
-    that runs in this process cannot be told from the caller's, and is None. Raises `MeasurementFailed` where a client or
-    a worker fails; the rounds that were finished before are its `partial_result`. Raises `TypeError` or `ValueError` for
-    a wrong argument.
+    that runs in this process cannot be told from the caller's, and is None. Raises `MeasurementFailed` where a client
+    or a worker fails; the rounds that were finished before are its `partial_result`. Raises `TypeError` or `ValueError`
+    for a wrong argument.
     """
     check_workload(workload)
     check_rounds(rounds)
@@ -109,21 +109,21 @@ def compare(
 ) -> Comparison:
     """Measure several protocols side by side, each with each number of clients, in interleaved rounds.
 
-    Protocols are given as `compare("text", "grpc")`; one list is understood too, and none stands for `PROTOCOLS`. With a
-    `workload` and no `clients`, its number of clients is measured; with neither, a range of them. `quick` is for
+    Protocols are given as `compare("text", "grpc")`; one list is understood too, and none stands for `PROTOCOLS`. With
+    a `workload` and no `clients`, its number of clients is measured; with neither, a range of them. `quick` is for
     notebooks and tests: fewer clients and rounds and a shorter load, each only where it is not given. The other
     arguments are those of `measure`.
 
     `workload.seed` decides the order; each second round runs backwards, so that whatever drifts in the machine drifts
-    for all. In a closed loop that lasts `seconds`, without `think_s` or an `executor`, the servers of a round run side by
-    side and have the load in time slices: each has `seconds` in all, in slices of `slice_s` or of 8 mean response times
-    of the slowest, whichever is longer, and at least two; its clock stands still meanwhile (`Round.slices`). Shorter
-    slices scatter less and cost more, because a server that was idle finds its caches cold (docs/measuring.md has the
-    figures).
+    for all. In a closed loop that lasts `seconds`, without `think_s` or an `executor`, the servers of a round run side
+    by side and have the load in time slices: each has `seconds` in all, in slices of `slice_s` or of 8 mean response
+    times of the slowest, whichever is longer, and at least two; its clock stands still meanwhile (`Round.slices`).
+    Shorter slices scatter less and cost more, because a server that was idle finds its caches cold (docs/measuring.md
+    has the figures).
 
-    Each protocol's generator is calibrated first, once in this process for each load (see `calibrate`). An interrupt ends
-    it, and what was done by then is the result, marked as partial. Raises `ValueError` for no protocol, or for one that is
-    named twice, and otherwise as `measure` does.
+    Each protocol's generator is calibrated first, once in this process for each load (see `calibrate`). An interrupt
+    ends it, and what was done by then is the result, marked as partial. Raises `ValueError` for no protocol, or for one
+    that is named twice, and otherwise as `measure` does.
     """
     loads = _loads(workload, clients, quick)
     rounds = (QUICK_ROUNDS if quick else ROUNDS) if rounds is None else rounds
@@ -199,7 +199,7 @@ def _loads(workload: Workload | None, clients: int | Iterable[int] | None, quick
 def _orders(
     protocols: list[Implementation], loads: list[Workload], rounds: int, seed: int
 ) -> Iterator[list[tuple[Implementation, list[Workload]]]]:
-    """For each round the protocols in their order, each with its loads in theirs: ABBA, each pair of rounds shuffled anew."""
+    """For each round the protocols in order, each with its loads in order: ABBA, each pair of rounds shuffled anew."""
     shuffled = random.Random(seed)
     order: list[tuple[Implementation, list[Workload]]] = []
     for number in range(rounds):

@@ -30,9 +30,10 @@ def build_round(workload: Workload, results: list[TrialResult], monitor: ServerM
 
 
 def build_sliced_round(results: list[TrialResult], monitor: ServerMonitor) -> Round:
-    """One round of time slices. What is due in a slice is answered in it, so all slices count but the first, the warm-up."""
+    """One round of time slices. What is due in a slice is answered in it, so all count but the first, the warm-up."""
     parts = [read_times(result) for result in results]
-    warm_up_ns = [ended - began for began, ended in (result.slices[0] if result.slices else (0, 0) for result in results)]
+    warm_ups = [result.slices[0] if result.slices else (0, 0) for result in results]
+    warm_up_ns = [ended - began for began, ended in warm_ups]
     counted_parts = [part.where(part.column("due") >= warm) for part, warm in zip(parts, warm_up_ns)]
     counted = sum(counted_parts[1:], counted_parts[0])
     seconds = max(1, *(result.window_ns[1] for result in results)) / NS

@@ -1,8 +1,9 @@
 """The highest rate that a server sustains: within a bound on its response times, and without a backlog that grows.
 
-The offered rate is doubled until it is too much, then the gap is halved until it is narrow. Each rate is tried in an open
-loop on a fresh server. A rate is sustained where nearly all that was due was completed, the 99th percentile is within the
-bound, and the backlog does not grow. Where the load generator cannot keep up, the answer is "at least so much".
+The offered rate is doubled until it is too much, then the gap is halved until it is narrow. Each rate is tried in an
+open loop on a fresh server. A rate is sustained where nearly all that was due was completed, the 99th percentile is
+within the bound, and the backlog does not grow. Where the load generator cannot keep up, the answer is "at least so
+much".
 """
 
 from collections.abc import Callable
@@ -41,7 +42,7 @@ BACKLOG_SAMPLES = 50  # of the backlog, in the second half
 
 @dataclass(frozen=True)
 class Attempt:
-    """One offered rate, in requests a second, and what was measured. `reject_reason` is empty where it was sustained."""
+    """One offered rate, in requests a second, and what was measured. A sustained one has no `reject_reason`."""
 
     rate: float
     run: Run
@@ -54,7 +55,7 @@ class Attempt:
 
 @dataclass(frozen=True, repr=False)
 class Saturation(Result):
-    """All rates that were tried, in order, for one protocol and a bound on the 99th percentile of its response times."""
+    """All rates that were tried, in order, for one protocol and a bound on its 99th percentile of response times."""
 
     protocol: str
     workload: Workload
@@ -161,8 +162,9 @@ def saturate(
 ) -> Saturation:
     """Search the highest rate that a protocol's server sustains; `workload.rate` is the first one tried.
 
-    It is sustained where 99 % of the requests are answered within `bound_ms` and the backlog does not grow. `resolution` is
-    the factor within which the rate is found. The other arguments are those of `measure`, which measures each rate.
+    It is sustained where 99 % of the requests are answered within `bound_ms` and the backlog does not grow.
+    `resolution` is the factor within which the rate is found. The other arguments are those of `measure`, which
+    measures each rate.
 
     An interrupt ends the search, and the rates that were tried by then are the result, marked as partial. Raises
     `MeasurementFailed` where a client or a worker fails; the rates that were tried before are its `partial_result`.

@@ -1,7 +1,8 @@
 """What does it cost to say little, and what to say much? The same operation in several sizes, layer by layer.
 
-Counted as `byte_counts` counts: at the socket, in steady state, with a fresh server for every number; and then divided among
-the layers, so that each byte is in one of them. What TCP and IP add is a model: each way in as few segments as hold it.
+Counted as `byte_counts` counts: at the socket, in steady state, with a fresh server for every number; and then divided
+among the layers, so that each byte is in one of them. What TCP and IP add is a model: each way in as few segments as
+hold it.
 """
 
 import itertools
@@ -273,12 +274,12 @@ OPERATIONS = tuple(_operations())
 
 
 def count_sizes(*protocols: "ProtocolOrList", operations: Iterable[tuple[str, Operation]] | None = None) -> SizeTable:
-    """Count every operation in every size in which it comes, for each protocol; without any, for all that chatlab brings.
+    """Count every operation in every size in which it comes, for each protocol; without any, for all of chatlab's.
 
     Protocols are given as `count_sizes("text", "grpc")`; one list is understood too. `operations` are pairs of a size's
-    name and an `Operation`, by default `OPERATIONS`. One for which a server lacks a verb is left out, and the table says
-    so. Raises `NotQuiescent` for a protocol whose bytes are not the same each time, or that sends what was not asked for,
-    so that no exact count exists.
+    name and an `Operation`, by default `OPERATIONS`. One for which a server lacks a verb is left out, and the table
+    says so. Raises `NotQuiescent` for a protocol whose bytes are not the same each time, or that sends what was not
+    asked for, so that no exact count exists.
     """
     implementations = [resolve(protocol) for protocol in (one_by_one(protocols) if protocols else PROTOCOLS)]
     chosen = OPERATIONS if operations is None else tuple(operations)
@@ -319,7 +320,8 @@ def in_lines(size: int, width: int = 40) -> str:
 
 
 def _row(protocol: Implementation, size: str, operation: Operation) -> SizeRow:
-    # A codec encodes a message the same every time; gRPC joins frames where they happen to meet, so two servers must agree.
+    # A codec encodes a message the same every time; gRPC joins frames where they happen to meet, so two servers must
+    # agree.
     is_certain = protocol.codec is not None
     up, down = _layers(protocol, operation) if is_certain else confirmed(lambda: _layers(protocol, operation))
     return SizeRow(protocol.name, operation.name, size, up, down)

@@ -1,8 +1,8 @@
 """Servers under test and the load on them: one server at a time, or several whose time slices are interleaved.
 
-A `Testbed` is one server process with its load workers; where the machine has two cores, each side is pinned to one of its
-own. `InterleavedTestbeds` are several that run at the same time, of which one has the load while the others are idle. Both
-return `Round`s; what these are made of is in `rounds`.
+A `Testbed` is one server process with its load workers; where the machine has two cores, each side is pinned to one of
+its own. `InterleavedTestbeds` are several that run at the same time, of which one has the load while the others are
+idle. Both return `Round`s; what these are made of is in `rounds`.
 """
 
 import contextlib
@@ -182,7 +182,8 @@ class Testbed:
 
     def trials(self, workload: Workload, group: int = 0) -> list[TrialSpec]:
         """What the workers have to do, one trial each. `group` is this testbed's number among interleaved ones."""
-        # Account names that no other client uses, because the server may be in use; of one length, so that they cost the same.
+        # Account names that no other client uses, because the server may be in use; of one length, so that they cost
+        # the same.
         count = self._workers.workers
         path = sys.path if isinstance(self.executor, LocalProcessExecutor) else []
         return [
@@ -206,8 +207,8 @@ def _failed(testbeds: Sequence[Testbed], error: Exception) -> MeasurementFailed:
 
 def _no_progress(testbeds: Sequence[Testbed]) -> NoProgress:
     return NoProgress(
-        f"no request of {', '.join(testbed.label for testbed in testbeds)} completed, although the duration was doubled "
-        "twice: the machine is probably overloaded; measure for more seconds, or when it is less busy"
+        f"no request of {', '.join(testbed.label for testbed in testbeds)} completed, although the duration was "
+        "doubled twice: the machine is probably overloaded; measure for more seconds, or when it is less busy"
     )
 
 
@@ -219,7 +220,8 @@ class InterleavedTestbeds:
 
     A time slice is short beside what disturbs a machine (a neighbour, a change of clock rate), so that a disturbance
     falls on all of them alike. A slice lasts until all its requests are answered, so none leaves work to the next. A
-    single testbed has the whole duration at once. `round_number` decides, with the workload's seed, the order of slices.
+    single testbed has the whole duration at once. `round_number` decides, with the workload's seed, the order of
+    slices.
     """
 
     def __init__(self, testbeds: list[Testbed], slice_s: float = SLICE_S, round_number: int = 0) -> None:
@@ -272,9 +274,10 @@ class InterleavedTestbeds:
         return [build_sliced_round(*parts) for parts in zip(by_group, monitors)]
 
     def run_slices(self, run_slice: RunSlice, workload: Workload, monitors: list[ServerMonitor]) -> None:
-        """Warm all servers up, and then run all time slices. `run_slice(group, ns)` returns how many requests it completed.
+        """Warm all servers up, and then run all time slices.
 
-        An error ends it early; the monitors have their readings all the same.
+        `run_slice(group, ns)` runs one, and returns how many requests it completed. An error ends it early; the
+        monitors have their readings all the same.
         """
         try:
             least_s = max(_warm_up(run_slice, group, monitor, workload) for group, monitor in enumerate(monitors))

@@ -30,7 +30,7 @@ class Environment:
         )
 
     def is_equivalent(self, other: "Environment") -> bool:
-        """Whether machine, versions and pinning are equal; the load and the stolen time change from minute to minute."""
+        """Whether machine, versions and pinning are equal. Load and stolen time change from minute to minute."""
         return self._fixed == other._fixed
 
     def together_with(self, other: "Environment") -> "Environment":

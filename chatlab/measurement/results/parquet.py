@@ -1,8 +1,8 @@
 """Runs and comparisons as Parquet files: a row for each request, which any reader of Parquet can read.
 
 A file holds all of a result, so that it comes back equal: environment, versions and workload are the value of the key
-"chatlab" in its metadata, and the columns are the raw samples. Times are in ns after the start of their round, null where
-it did not happen. A result is anything with `all_runs()` and `with_runs()`: a Run or a Comparison.
+"chatlab" in its metadata, and the columns are the raw samples. Times are in ns after the start of their round, null
+where it did not happen. A result is anything with `all_runs()` and `with_runs()`: a Run or a Comparison.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,10 @@ def write_parquet(result: "SampledResult", path: Path) -> Path:
 
 
 def read_parquet(kind: "type[AnySampled]", path: Path, data: bytes) -> "AnySampled":
-    """The result that is in the file's bytes. Raises `ValueError` for another file, `ModuleNotFoundError` without pyarrow."""
+    """The result that is in the file's bytes.
+
+    Raises `ValueError` for another file, and `ModuleNotFoundError` where pyarrow is not installed.
+    """
     pyarrow = _pyarrow()
     try:
         table = pyarrow.parquet.read_table(pyarrow.BufferReader(data))

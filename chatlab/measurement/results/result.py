@@ -29,8 +29,8 @@ class Result:
     def save(self, path: str | Path) -> Path:
         """Write it to a `.json` file, which `load` reads. Returns the path.
 
-        Raises `ValueError` for another ending, and `TypeError` for a Parquet file: only a Run or a Comparison has the rows
-        for one.
+        Raises `ValueError` for another ending, and `TypeError` for a Parquet file: only a Run or a Comparison has the
+        rows for one.
         """
         path = Path(path)
         if is_parquet(path):
@@ -41,7 +41,7 @@ class Result:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The result that was saved there, equal to what it was. Raises `ValueError` where the file holds something else."""
+        """The result that was saved there, equal to what it was. Raises `ValueError` for any other file."""
         return decoded(cls, Path(path), Path(path).read_bytes())
 
 
@@ -78,12 +78,13 @@ def encoded(result: Result) -> bytes:
 
 
 def decoded(kind: type[AnyResult], path: Path, data: bytes) -> AnyResult:
-    """The result of that kind which `encoded` has written. Raises `ValueError`, which names the file, for anything else."""
+    """The result of that kind which `encoded` wrote. Raises `ValueError`, which names the file, for anything else."""
     try:
         head = msgspec.json.decode(data, type=_Head)
         if head.format > FORMAT:
             raise ValueError(
-                f"{path} was saved by a newer chatlab: it is in format {head.format}, and this one reads format {FORMAT}"
+                f"{path} was saved by a newer chatlab: it is in format {head.format}, "
+                f"and this one reads format {FORMAT}"
             )
         if (head.chatlab, head.format) != (kind.__name__, FORMAT):
             raise ValueError(

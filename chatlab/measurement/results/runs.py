@@ -1,4 +1,4 @@
-"""Rates, costs and response times: one protocol under one load (`Run`), and several beside each other (`Comparison`)."""
+"""Rates, costs and response times: of one protocol under one load (`Run`), and of several together (`Comparison`)."""
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -29,8 +29,8 @@ GENERATOR_LIMIT = 0.85  # of one processor: from here on a load worker is as bus
 #: response time; beyond both, the load generator is late.
 MAX_LATENESS_MS, MAX_LATENESS_SHARE = 1.0, 0.1
 MIN_ATTEMPTED = 0.99  # of what was due in an open loop; with less, the load generator did not keep up
-#: A calibration takes a fraction of a second and is no more exact than this: a rate that is above the capacity by at most
-#: this share is as fast as the generator can be, and beyond that the calibration was disturbed.
+#: A calibration takes a fraction of a second and is no more exact than this: a rate that is above the capacity by at
+#: most this share is as fast as the generator can be, and beyond that the calibration was disturbed.
 CALIBRATION_TOLERANCE = 0.1
 
 
@@ -94,9 +94,9 @@ class Round:
     def bytes_per_message(self) -> float | None:
         """Bytes at the load workers' sockets for a message, both ways, from the start of the load, warm-up included.
 
-        In it are the request, its answer, the delivery, and the acknowledgements; how many of these there are depends on
-        the load generator, which acknowledges once for all that it reads at once. Setting up connections and accounts is
-        not in it. `count_bytes` has numbers that depend on nothing but the protocol.
+        In it are the request, its answer, the delivery, and the acknowledgements; how many of these there are depends
+        on the load generator, which acknowledges once for all that it reads at once. Setting up connections and
+        accounts is not in it. `count_bytes` has numbers that depend on nothing but the protocol.
         """
         return (self.wire.up + self.wire.down) / self.wire_requests if self.wire and self.wire_requests else None
 
@@ -114,7 +114,8 @@ class Round:
     def generator_limits(self, is_open: bool) -> tuple[str, ...]:
         """Why this round says more about the load generator than about the server; empty where it does not.
 
-        Only an open loop has a schedule to be late for. In a closed loop a late generator asks less, and the rate shows it.
+        Only an open loop has a schedule to be late for. In a closed loop a late generator asks less, and the rate shows
+        it.
         """
         limits = []
         if self.generator_share > GENERATOR_LIMIT:
@@ -146,15 +147,15 @@ class SampledResult(Result):
     def save(self, path: str | Path) -> Path:
         """Write it to a file, which `load` reads: `.parquet` with a row for each request, or `.json`.
 
-        Returns the path. Raises `ValueError` for another ending, and `ModuleNotFoundError` for a Parquet file where pyarrow
-        is not installed.
+        Returns the path. Raises `ValueError` for another ending, and `ModuleNotFoundError` for a Parquet file where
+        pyarrow is not installed.
         """
         path = Path(path)
         return parquet.write_parquet(self, path) if is_parquet(path) else write_json(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The result that was saved there, equal to what it was. Raises `ValueError` where the file holds something else."""
+        """The result that was saved there, equal to what it was. Raises `ValueError` for any other file."""
         path = Path(path)
         return parquet.read_parquet(cls, path, path.read_bytes()) if is_parquet(path) else super().load(path)
 
@@ -166,10 +167,11 @@ RunMetric = Literal["rate", "distribution", "percentiles", "time", "processor", 
 class Run(SampledResult):
     """One protocol under one load, in one or more rounds. Runs of the same measurement add up with `+`.
 
-    Whatever makes a run another run is a field: `generator` is the load generator, `engine` the server's (None: a server
-    that ran already), `slice_s` the length of the time slices (None: the load was not divided), `acknowledges` whether the
-    clients acknowledge what they receive, which those of an external server may not. `capacity` is how many messages a
-    second of the same load the generator did against a server that does next to nothing; None where it was not calibrated.
+    Whatever makes a run another run is a field: `generator` is the load generator, `engine` the server's (None: a
+    server that ran already), `slice_s` the length of the time slices (None: the load was not divided), `acknowledges`
+    whether the clients acknowledge what they receive, which those of an external server may not. `capacity` is how many
+    messages a second of the same load the generator did against a server that does next to nothing; None where it was
+    not calibrated.
     """
 
     protocol: str
@@ -244,8 +246,8 @@ class Run(SampledResult):
     def share_of_capacity(self) -> float | None:
         """What share the rate is of what the load generator can do, at most 1.
 
-        None where that is not known: there was no calibration, or it was disturbed, because it gave clearly less than this
-        measurement (see `CALIBRATION_TOLERANCE`).
+        None where that is not known: there was no calibration, or it was disturbed, because it gave clearly less than
+        this measurement (see `CALIBRATION_TOLERANCE`).
         """
         if self.capacity is None or self.is_capacity_disturbed:
             return None
@@ -268,9 +270,9 @@ class Run(SampledResult):
         return spread(values) if values else None
 
     def response_interval_ms(self, percent: float) -> "Interval | None":
-        """A percentile of the response times of all rounds together, with an interval that allows for correlated neighbours.
+        """A percentile of the response times of all rounds together, with its interval.
 
-        None where fewer than two samples were kept.
+        The interval allows for correlated neighbours. None where fewer than two samples were kept.
         """
         import numpy
 
@@ -320,8 +322,8 @@ class Run(SampledResult):
     def plot(self, ax: "Axes | None" = None, metric: RunMetric = "rate") -> "Axes":
         """Draw its `metric`. Returns the Axes.
 
-        That is its "rate"; its response times, as their "distribution", their "percentiles", or over "time"; or what the
-        server used of a "processor" and had in "memory" meanwhile. Raises `ValueError` where that was not measured.
+        That is its "rate"; its response times, as their "distribution", their "percentiles", or over "time"; or what
+        the server used of a "processor" and had in "memory" meanwhile. Raises `ValueError` where that was not measured.
         """
         from ...display import plots
 
@@ -382,7 +384,7 @@ class Comparison(SampledResult):
 
     @property
     def partial(self) -> bool:
-        """Whether it was interrupted or failed, so that some runs are missing or have fewer rounds than were planned."""
+        """Whether it was interrupted or failed, so that runs are missing or have fewer rounds than were planned."""
         return any(run.partial for run in self.runs)
 
     @property
@@ -603,8 +605,8 @@ def _count_notes(runs: Sequence[Run]) -> list[str]:
     disturbed = dict.fromkeys(run.protocol for run in runs if run.is_capacity_disturbed)
     if disturbed:
         notes.append(
-            f"What the clients of {' and '.join(disturbed)} can do is not known: the calibration was disturbed, and gave "
-            "less than was measured; calibrate again."
+            f"What the clients of {' and '.join(disturbed)} can do is not known: the calibration was disturbed, "
+            "and gave less than was measured; calibrate again."
         )
     return notes
 

@@ -2,17 +2,19 @@
 
 Pure functions over numbers: they know no protocol, no clock and no file. Three rules run through them.
 
-*Neighbours are correlated.* A pause of the machine makes a thousand samples slow at once, and they are one observation. So a
-long series counts as fewer independent samples than it has, by overlapping batch means (Meketon & Schmeiser, "Overlapping
-batch means: something for nothing?", Winter Simulation Conference 1984; Flegal & Jones, Annals of Statistics 38, 2010).
+*Neighbours are correlated.* A pause of the machine makes a thousand samples slow at once, and they are one observation.
+So a long series counts as fewer independent samples than it has, by overlapping batch means (Meketon & Schmeiser,
+"Overlapping batch means: something for nothing?", Winter Simulation Conference 1984; Flegal & Jones, Annals of
+Statistics 38, 2010).
 
 *A round with a fresh server is one observation*, however many messages it had (Georges, Buytaert & Eeckhout,
-"Statistically rigorous Java performance evaluation", OOPSLA 2007). Two protocols are compared within each round, so that
-what drifts in the machine drifts for both, and it is the ratios of the rounds that get an interval: Hodges & Lehmann's
-location (Annals of Mathematical Statistics 34, 1963) with the limits of Wilcoxon's signed ranks (Hollander & Wolfe,
-"Nonparametric Statistical Methods", section 3.3), which are exact for whatever is symmetric, however heavy its tails;
-Student's t on the logarithms where there are too few rounds for that. A bootstrap of five to fifteen rounds is not used:
-tried on nine kinds of noise, its 95 % interval of the median covered as little as 87 %, and bootstrap-t as little as 86 %.
+"Statistically rigorous Java performance evaluation", OOPSLA 2007). Two protocols are compared within each round, so
+that what drifts in the machine drifts for both, and it is the ratios of the rounds that get an interval: Hodges &
+Lehmann's location (Annals of Mathematical Statistics 34, 1963) with the limits of Wilcoxon's signed ranks (Hollander &
+Wolfe, "Nonparametric Statistical Methods", section 3.3), which are exact for whatever is symmetric, however heavy its
+tails; Student's t on the logarithms where there are too few rounds for that. A bootstrap of five to fifteen rounds is
+not used: tried on nine kinds of noise, its 95 % interval of the median covered as little as 87 %, and bootstrap-t as
+little as 86 %.
 
 *A difference is stated only where it is sure.* The interval that is printed covers 95 %, so of twenty comparisons of a
 thing with itself one would exclude equality. A verdict without "perhaps" needs the 99 % interval to exclude it as well.
@@ -40,7 +42,9 @@ MIN_EFFECTIVE_SIZE = 40  # independent samples: with fewer, how correlated the n
 
 @dataclass(frozen=True)
 class Interval:
-    """A number and the limits between which it may lie. A limit is None where the samples cannot give it; `note` says why.
+    """A number and the limits between which it may lie. Where the samples cannot give a limit it is None.
+
+    `note` says why.
 
     >>> print(Interval(1.1, 1.234, 1.38, 0.95))
     1.23 [1.10 .. 1.38]
@@ -102,8 +106,8 @@ def percentile(samples: ArrayLike, percent: float, level: float = LEVEL) -> Inte
     """The percentile of samples in their order of time, with an interval that assumes no distribution.
 
     Its limits are samples too: how many lie below the percentile is binomial (Conover, "Practical Nonparametric
-    Statistics", section 3.2), with as many trials as the samples are worth independent ones. A limit that would lie beyond
-    all samples is None: they are too few. Raises `ValueError` for what is no percentile or no series of numbers.
+    Statistics", section 3.2), with as many trials as the samples are worth independent ones. A limit that would lie
+    beyond all samples is None: they are too few. Raises `ValueError` for what is no percentile or no series of numbers.
     """
     if not 0 < percent < 100:
         raise ValueError(f"a percentile is between 0 and 100, not {percent!r}")
@@ -172,8 +176,8 @@ def _floats(samples: ArrayLike, least: int = 0) -> Floats:
 def location(rounds: ArrayLike, level: float = LEVEL) -> Interval:
     """The Hodges-Lehmann location of independent rounds: the median of all means of two of them.
 
-    Its interval is exact if the rounds scatter symmetrically. One round has a value and no limits. Raises `ValueError` for
-    none, and for what is no number.
+    Its interval is exact if the rounds scatter symmetrically. One round has a value and no limits. Raises `ValueError`
+    for none, and for what is no number.
     """
     values = _floats(rounds, least=1)
     count = len(values)
@@ -269,11 +273,12 @@ def ratio(
 
 
 def rounds_needed(noise: float, effect: float, power: float = 0.8) -> int:
-    """How many rounds find a difference of `effect` with probability `power`, where one side's rounds scatter by `noise`.
+    """How many rounds find a difference of `effect` with probability `power`, if one side's rounds scatter by `noise`.
 
     Both are shares: 0.03 is 3 %. The noise is what is left beside the drift that both sides of a round have in common:
     `Ratio.noise` of rounds that were measured. To find it is to call it sure, without "perhaps". It is for planning;
-    `benchmarks/verdicts.py` shows that the rounds suffice. Raises `ValueError` where more than `MAX_ROUNDS` would be needed.
+    `benchmarks/verdicts.py` shows that the rounds suffice. Raises `ValueError` where more than `MAX_ROUNDS` would be
+    needed.
 
     >>> rounds_needed(noise=0.03, effect=0.10), rounds_needed(noise=0.06, effect=0.10)
     (6, 14)

@@ -2,17 +2,19 @@
 
     X(N) = λ N / (1 + σ (N - 1) + κ N (N - 1))
 
-λ is the rate of one client; σ, contention, is the share of the work that has to wait in line; κ, coherency, is what each
-pays for each other to stay in agreement. With κ the rate has a peak, at N* = √((1 - σ) / κ), and falls beyond it; without
-it the rate nears λ / σ, which is Amdahl's law (Gunther, "Guerrilla Capacity Planning", 2007, chapters 4 to 6; Gunther, "A
-general theory of computational scalability based on rational functions", arXiv:0808.1431, 2008, for why these two suffice).
+λ is the rate of one client; σ, contention, is the share of the work that has to wait in line; κ, coherency, is what
+each pays for each other to stay in agreement. With κ the rate has a peak, at N* = √((1 - σ) / κ), and falls beyond it;
+without it the rate nears λ / σ, which is Amdahl's law (Gunther, "Guerrilla Capacity Planning", 2007, chapters 4 to 6;
+Gunther, "A general theory of computational scalability based on rational functions", arXiv:0808.1431, 2008, for why
+these two suffice).
 
-It is a law of queues, not of this machine: it cannot foresee the core, the memory or the buffer that runs out, so it says
-where it extrapolates. It knows no protocol, no clock and no file.
+It is a law of queues, not of this machine: it cannot foresee the core, the memory or the buffer that runs out, so it
+says where it extrapolates. It knows no protocol, no clock and no file.
 
-N / X is linear in 1/λ, σ/λ and κ/λ, and that is how it is fitted: by least squares on relative errors, reweighted so that
-a round which went wrong has little weight (Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical
-Statistics 35, 1964). σ and κ are not below 0: of the four laws with and without each, the best that has none below.
+N / X is linear in 1/λ, σ/λ and κ/λ, and that is how it is fitted: by least squares on relative errors, reweighted so
+that a round which went wrong has little weight (Huber, "Robust Estimation of a Location Parameter", Annals of
+Mathematical Statistics 35, 1964). σ and κ are not below 0: of the four laws with and without each, the best that has
+none below.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,7 +37,7 @@ _FREE = ((1, 1), (1, 0), (0, 1), (0, 0))  # whether σ and κ are in the law
 
 @dataclass(frozen=True)
 class Prediction:
-    """The rate that the law predicts for a number of clients. `warning` is empty where that is within those measured."""
+    """The rate that the law predicts for a number of clients, with a `warning` where none so large was measured."""
 
     clients: float
     rate: Interval
@@ -79,7 +81,10 @@ class Scaling:
         least, most = self.clients[0], self.clients[-1]
         if least <= clients <= most:
             return ""
-        warning = f"extrapolated: {least:g} to {most:g} clients were measured, and a limit that none of them met is not foreseen"
+        warning = (
+            f"extrapolated: {least:g} to {most:g} clients were measured, "
+            "and a limit that none of them met is not foreseen"
+        )
         return warning if clients <= MAX_EXTRAPOLATION * most else f"a guess, {warning}"
 
     @cached_property
@@ -101,9 +106,9 @@ class Scaling:
 def scaling(clients: Iterable[int], rates: Iterable[Sequence[float]], level: float = LEVEL, seed: int = 0) -> Scaling:
     """Fit the law: for each number of clients, the rates of the same rounds, in the same order.
 
-    Only rates that the server has set belong in it, and not a load generator's own limit. The intervals are by bootstrap
-    over the rounds, and over what the law does not explain. Raises `ValueError` where there are fewer than three numbers
-    of clients, and for rates that are no such table.
+    Only rates that the server has set belong in it, and not a load generator's own limit. The intervals are by
+    bootstrap over the rounds, and over what the law does not explain. Raises `ValueError` where there are fewer than
+    three numbers of clients, and for rates that are no such table.
     """
     numbers, table = _checked(clients, rates)
     logs = np.log(table)  # a row for each round
@@ -170,7 +175,7 @@ def _fit(numbers: Floats, logs: Floats) -> Floats:
 
 
 def _fit_these(numbers: Floats, logs: Floats, columns: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """Iteratively reweighted least squares of N/X on these terms, by relative errors. Returns the laws and their loss."""
+    """Iteratively reweighted least squares of N/X on these terms, by relative errors. Returns laws and their loss."""
     terms, measured = _terms(numbers)[:, columns], numbers / np.exp(logs)
     products = terms[:, :, None] * terms[:, None]
     expected = np.broadcast_to(np.exp(np.log(measured).mean(1, keepdims=True)), measured.shape)
@@ -201,7 +206,8 @@ def _huber(size: Floats, bend: Floats) -> Floats:
 def _resampled(errors: Floats, generator: np.random.Generator) -> Floats:
     """Errors as they might have been: whole rounds drawn anew, and what the law does not explain with other signs.
 
-    Both are larger than seen, by as much as the fit and the small numbers, of rounds and of points, make them look small.
+    Both are larger than seen, by as much as the fit and the small numbers, of rounds and of points, make them look
+    small.
     """
     rounds, numbers = errors.shape
     unexplained = np.median(errors, 0)
@@ -246,7 +252,10 @@ def _superlinear(numbers: Floats, logs: Floats) -> str:
     for i in range(len(numbers) - 1):
         change = ratio(for_each[:, i + 1], for_each[:, i])
         if change.differs and change.interval.value > 1.02:
-            return f"with {numbers[i + 1]:g} clients each does more than with {numbers[i]:g}, which this law cannot describe"
+            return (
+                f"with {numbers[i + 1]:g} clients each does more than with {numbers[i]:g}, "
+                "which this law cannot describe"
+            )
     return ""
 
 
@@ -257,7 +266,7 @@ def _not_tested(numbers: Floats, rounds: int) -> str:
 
 
 def _not_explained(numbers: Floats, errors: Floats) -> str:
-    """Where the law is off by more than the rounds scatter: an analysis of variance, its limit about that of F at 99 %."""
+    """Where the law is off by more than the rounds scatter: an analysis of variance, its limit about F's at 99 %."""
     rounds, points = errors.shape
     if rounds == 1 or points == 3:
         return ""
