@@ -25,13 +25,14 @@ from ..messages import (
 )
 from .passwords import fits_password, hash_password
 from .service import Chat, Deliveries, Outcome, Session
-from .weight import WEIGHTS, weight
+from .weight import NAME, WEIGHTS, weight
 
 #: What a client is told where a reply can no longer be given.
 SERVER_FAILED = "the server failed; your last request may or may not have been carried out"
 HASHING_THREADS = 2
 FAIR_SHARE = 16  # requests behind a password check that are carried out before others may take the lock
 PAUSE_S = 0.001  # for which a thread without a client of its own leaves the lock to others
+WAIT_S = 0.05  # until it looks again for a session that has read something
 
 
 class Outbox:
@@ -72,7 +73,7 @@ class Outbox:
         kind = type(message)
         if kind is Arrived:  # the most frequent one: `arrived_weight` without the call
             text: str = message.text  # type: ignore[attr-defined]
-            self._bytes += (len(text) if text.isascii() else 4 * len(text)) + 4 * len(message.sender)  # type: ignore[attr-defined]
+            self._bytes += NAME + (len(text) if text.isascii() else 4 * len(text))
         elif kind in WEIGHTS:
             self._bytes += WEIGHTS[kind](message)
         if len(items) > self._most or self._bytes > self._most_bytes:
@@ -80,6 +81,12 @@ class Outbox:
         if not self._awake:
             self._awake = True
             self._wake()
+
+    def has_room(self, count: int, weight: int) -> bool:
+        """Whether so many messages of such a weight fit into the half of it that returned mail may fill."""
+        if self.closed or (not self._items and count == 1):
+            return True
+        return len(self._items) + count <= self._most // 2 and self._bytes + weight <= self._most_bytes // 2
 
     def end(self, reason: str = "") -> None:
         """Accept nothing more. What is in it is still written, then the reason, then the connection closes."""
@@ -144,6 +151,12 @@ class Hub:
         self._sessions: set[ConnectedSession] = set()
         self._hashing: ThreadPoolExecutor | None = None
         self._checks = 0  # passwords that are being checked or wait for it
+        self._worker: threading.Thread | None = None  # does what requests have left over
+        self._closed = False
+        self.chat.has_room = lambda session, count, weight: session.outbox.has_room(count, weight)
+        self.chat.on_unfinished = self._start_worker
+        if self.chat.unfinished:
+            self._start_worker()
 
     def __repr__(self) -> str:
         return f"<Hub of {len(self._sessions)} sessions, {self.chat!r}>"
@@ -200,6 +213,43 @@ class Hub:
         if was:
             self._log_change(session, was)
 
+    def close(self) -> None:
+        """Stop the threads of its own. What is unfinished then is finished when the store is opened again."""
+        with self._lock:
+            self._closed = True
+            worker = self._worker
+        if worker is not None:
+            worker.join()
+        if self._hashing is not None:
+            self._hashing.shutdown(wait=False, cancel_futures=True)
+
+    # ---- what requests have left over, on a thread of its own
+
+    def _start_worker(self) -> None:
+        if self._worker is None and not self._closed:
+            self._worker = threading.Thread(target=self._work, name="chatlab-worker", daemon=True)
+            self._worker.start()
+
+    def _work(self) -> None:
+        waiting = 0  # jobs, one after the other, that have to wait for a session
+        while True:
+            with self._lock:
+                if self._closed or not self.chat.unfinished:
+                    self._worker = None
+                    return
+                try:
+                    deliveries, progressed = self.chat.step()
+                    self._commit()
+                except Exception as error:  # a full disk, say: it is tried again after the next deletion, or start
+                    self._rollback()
+                    self.log(f"The server failed while it returned or deleted mail: {error!r}")
+                    self._worker = None
+                    return
+                self._deliver(deliveries)
+                waiting = 0 if progressed else waiting + 1
+                all_wait = waiting >= self.chat.unfinished
+            time.sleep(WAIT_S if all_wait else PAUSE_S)
+
     # ---- under the lock
 
     def _answer(self, session: ConnectedSession, tag: Any, request: Request, act: Act | None = None) -> None:
@@ -221,9 +271,15 @@ class Hub:
             self._log_change(session, was)
 
     def _fail(self, session: ConnectedSession, error: Exception) -> None:
-        self.chat.store.rollback()
+        self._rollback()
         self.log(f"Client {session.peer} is cut off, because the server failed: {error!r}")
         session.outbox.end(SERVER_FAILED)
+
+    def _rollback(self) -> None:
+        try:
+            self.chat.rollback()
+        except Exception as error:  # the store fails for good: each session is told when it asks for something
+            self.log(f"The server cannot undo what failed: {error!r}")
 
     def _deliver(self, deliveries: Deliveries[ConnectedSession]) -> None:
         for session, event in deliveries:

@@ -5,8 +5,14 @@ the `ChatError` that refuses the request. The service is given a store; it knows
 clock. It never waits and it is not thread-safe: its caller (the hub) holds a lock.
 """
 
+from collections import deque
 from collections.abc import Callable
+from hashlib import blake2b
+from heapq import nsmallest
 from typing import Any, Generic, NoReturn, TypeVar
+
+from msgspec import msgpack
+from msgspec.structs import astuple
 
 from ..messages import (
     Account,
@@ -52,24 +58,27 @@ from ..messages import (
 from .names import MAX_PATTERN, checked_name, checked_room, matcher, normalized
 from .passwords import checked_password
 from .storage import MemoryStore, Store, StoredAccount, StoredMessage
+from .weight import frame_weight, text_weight
 
 MAX_NUMBER = 2**63 - 1  # what every codec and every store can hold
 PAGE = 1_000  # names, messages or numbers in one request or reply
-PAGE_BYTES = 128 << 10  # of text in one page of mail: escaped sixfold it still fits a frame
+ENTRY_BYTES = 128  # a bound of what a name or a message in a page takes in a frame beside its text
 SEARCH_STEPS = 100_000  # characters compared in one search, so that it does not hold the lock for long
 MEMBERS_SHOWN = 100
+STEP_MESSAGES, STEP_LOOKED_AT, STEP_BYTES = 100, 2_000, 256 << 10  # of a deleted account's mail, in one step
 LOBBY = "lobby"  # the room that is meant where a request names none
 
 
 class Session:
     """One connected client: the account it is logged in to (id 0 for none), and the room it is in."""
 
-    __slots__ = ("id", "name", "room")
+    __slots__ = ("created", "id", "name", "room")
 
     def __init__(self) -> None:
         self.id = 0
         self.name = ""
         self.room = ""
+        self.created = 0  # accounts that it has created, less those that it has deleted
 
     def __repr__(self) -> str:
         account = f"{self.name} ({self.id})" if self.id else "nobody yet"
@@ -81,6 +90,21 @@ Deliveries = list[tuple[S, Event]]  #: events, each with the session that is to 
 Outcome = tuple[Reply, Deliveries[S]]
 
 
+class _Bounce:
+    """A deleted account whose unread mail is being returned to its senders."""
+
+    __slots__ = ("after", "id", "name", "postponed")
+
+    def __init__(self, id: int, name: str):
+        self.id, self.name = id, name
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        """Begin another pass through the mailbox."""
+        self.after = 0  # the number of the last message that was looked at
+        self.postponed: set[int] = set()  # senders who get their messages in the next pass
+
+
 class Chat(Generic[S]):
     """One chat. With `password_required`, no account can be created or logged in to that has no password."""
 
@@ -90,6 +114,11 @@ class Chat(Generic[S]):
         self.password_required = password_required
         self._online: dict[int, list[S]] = {}
         self._rooms: dict[str, dict[int, list[S]]] = {}
+        self._bounces = self._unfinished_bounces()
+        #: Whether so many messages of such a weight can be pushed to a session; asked before messages are returned.
+        self.has_room: Callable[[S, int, int], bool] = lambda session, count, weight: True
+        #: Called when there is work for `step`.
+        self.on_unfinished: Callable[[], None] = lambda: None
         self._verbs: dict[type[Request], Callable[[S, Any], Outcome[S]]] = {
             CreateAccount: self.create_account,
             LogIn: self.log_in,
@@ -114,10 +143,22 @@ class Chat(Generic[S]):
         return f"<Chat: {self.store!r}, {len(self._online)} on-line, {len(self._rooms)} rooms>"
 
     def handle(self, session: S, request: Request) -> Outcome[S]:
-        """Carry out one request. Raises `ChatError` where it is refused; then nothing was changed."""
-        if not session.id and type(request) not in _ALLOWED_WITHOUT_LOGIN:
+        """Carry out one request. Raises `ChatError` where it is refused; then nothing was changed.
+
+        The caller commits what was written to the store, or calls `rollback` where anything else is raised. What cannot
+        be rolled back, as logging a session in or out, is done only after a commit of our own.
+        """
+        kind = type(request)
+        if not session.id and kind not in _ALLOWED_WITHOUT_LOGIN:
             raise ChatError("NOT_LOGGED_IN")
-        return self._verbs[type(request)](session, request)
+        if kind in _WITH_REQUEST_ID and request.request_id:  # type: ignore[attr-defined]
+            return self._idempotent(session, request, self._verbs[kind])
+        return self._verbs[kind](session, request)
+
+    def rollback(self) -> None:
+        """Undo what was written since the last commit."""
+        self.store.rollback()
+        self._bounces = self._unfinished_bounces()
 
     def end_session(self, session: S) -> Deliveries[S]:
         """Log the session out: its connection is gone, or its account is, or it asked for it."""
@@ -130,6 +171,87 @@ class Chat(Generic[S]):
             del self._online[session.id]
         session.id, session.name = 0, ""
         return deliveries
+
+    # ---- what takes longer than one request may
+
+    @property
+    def unfinished(self) -> int:
+        """How many jobs there are for `step`."""
+        return len(self._bounces) + self.store.has_garbage
+
+    def step(self) -> tuple[Deliveries[S], bool]:
+        """Do a bounded part of one job that requests have left over.
+
+        The second value is False where that job has to wait for a session to read. The caller commits, as after
+        `handle`.
+        """
+        if self.store.has_garbage:
+            self.store.purge()
+            return [], True
+        if not self._bounces:
+            return [], False
+        bounce = self._bounces.popleft()
+        self._bounces.append(bounce)  # the others first
+        return self._bounce_some(bounce)
+
+    def _bounce_some(self, bounce: _Bounce) -> tuple[Deliveries[S], bool]:
+        """Return some messages of a deleted account to their senders; False where no message could be returned or
+        dropped.
+
+        A sender who has a session without room for more is passed over until the next pass through the mailbox.
+        """
+        deliveries: Deliveries[S] = []
+        settled: list[int] = []
+        messages, is_last = self._next_to_bounce(bounce)
+        for message in messages:
+            deliveries += self._bounce(message, bounce)
+            settled.append(message.number)
+        self.store.remove(bounce.id, settled)
+        if not is_last:
+            return deliveries, bool(settled)
+        if bounce.postponed:
+            bounce.begin_again()
+            return deliveries, bool(settled)
+        self.store.forget(bounce.id)
+        self._bounces = deque([other for other in self._bounces if other is not bounce])
+        return deliveries, True
+
+    def _unfinished_bounces(self) -> deque[_Bounce]:
+        return deque([_Bounce(id, name) for id, name in self.store.deleted()])
+
+    def _next_to_bounce(self, bounce: _Bounce) -> tuple[list[StoredMessage], bool]:
+        """The next messages that can be returned now, and whether the mailbox ends after them."""
+        messages: list[StoredMessage] = []
+        planned: dict[S, tuple[int, int]] = {}  # for each session: how many messages it is to get, and their weight
+        looked_at = size = 0
+        for message in self.store.mail(bounce.id, bounce.after):
+            if len(messages) == STEP_MESSAGES or looked_at == STEP_LOOKED_AT or size > STEP_BYTES:
+                return messages, False
+            looked_at += 1
+            size += len(message.text)
+            bounce.after = message.number
+            sessions = self._online.get(message.sender_id, ())
+            plans = {}
+            for session in sessions:
+                count, weight = planned.get(session, (0, 0))
+                plans[session] = (count + 1, weight + text_weight(message.text) + text_weight(bounce.name))
+            if message.sender_id in bounce.postponed or not all(self.has_room(to, *plan) for to, plan in plans.items()):
+                bounce.postponed.add(message.sender_id)
+            else:
+                planned |= plans
+                messages.append(message)
+        return messages, True
+
+    def _bounce(self, message: StoredMessage, bounce: _Bounce) -> Deliveries[S]:
+        """Return a message to its sender's mailbox; drop it where it was returned before, or finds no room there."""
+        if message.returned or message.sender_id == bounce.id:
+            return []
+        sender = self.store.by_id(message.sender_id)
+        if sender is None or self._is_full(sender):
+            return []
+        number = self.store.put(sender.id, bounce.id, bounce.name, message.text, returned=True)
+        event = Arrived(number, bounce.name, message.text, returned=True)
+        return [(session, event) for session in self._online.get(sender.id, ())]
 
     # ---- accounts
 
@@ -149,7 +271,10 @@ class Chat(Generic[S]):
         name = self._name_of_new_account(session, request)
         if request.password and not password_hash:
             raise TypeError("hash the password before calling create_account, and pass password_hash (Hub.ask does)")
-        return self._welcome(session, self.store.create(name, password_hash)), []
+        record = self.store.create(name, password_hash)
+        self.store.commit()
+        session.created += 1
+        return self._welcome(session, record), []
 
     def _name_of_new_account(self, session: S, request: CreateAccount) -> str:
         _require_no_login(session)
@@ -158,6 +283,10 @@ class Chat(Generic[S]):
             raise ChatError("PASSWORD_REQUIRED")
         if self.store.by_name(name) is not None:
             raise ChatError("NAME_TAKEN", f"the name {shorten(name)} is taken")
+        if session.created >= self.limits.session_accounts:
+            raise ChatError("SERVER_FULL", f"one connection may create {self.limits.session_accounts} accounts")
+        if self.store.account_count >= self.limits.accounts:
+            raise ChatError("SERVER_FULL", f"the server has {self.store.account_count} accounts and takes no more")
         return name
 
     def log_in(self, session: S, request: LogIn, password_hash: str = "") -> Outcome[S]:
@@ -189,49 +318,53 @@ class Chat(Generic[S]):
         factor = len(pattern) if "*" in pattern and "?" in pattern else 1
         found: list[str] = []
         steps = 0
+        room = self.limits.frame - ENTRY_BYTES
         last = ""
         for name in self.store.names(request.after, prefix):
-            if len(found) == limit or steps >= SEARCH_STEPS:
+            if len(found) == limit or steps >= SEARCH_STEPS or room < ENTRY_BYTES:
                 return Accounts(tuple(found), next=last), []
             if matches(name):
                 found.append(name)
+                room -= ENTRY_BYTES + text_weight(name)
             last = name
             steps += len(name) * factor + len(pattern)
         return Accounts(tuple(found)), []
 
     def delete_account(self, session: S, request: DeleteAccount) -> Outcome[S]:
+        """The mail is returned to its senders in steps: the first one now, the others by `step`."""
         id, name = session.id, session.name
-        deliveries: Deliveries[S] = []
-        for message in list(self.store.mail(id)):
-            deliveries += self._bounce(message, id, name)
         paid_out = self.store.balance(id)
         self.store.delete(id)
+        bounce = _Bounce(id, name)
+        self._bounces.append(bounce)
+        deliveries, _ = self._bounce_some(bounce)
+        self.store.commit()
+        session.created -= 1
         for other in list(self._online[id]):
             deliveries += self.end_session(other)
             if other is not session:
                 deliveries.append((other, LoggedOut(f"the account {name} was deleted")))
+        if self.unfinished:
+            self.on_unfinished()
         return Closed(paid_out), deliveries
 
     # ---- mail
 
     def send(self, session: S, request: Send) -> Outcome[S]:
+        store, limits = self.store, self.limits
         text = request.text
-        if len(text) * 4 > self.limits.text:  # no character takes more than four bytes
+        if len(text) * 4 > limits.text:  # no character takes more than four bytes
             self._check_text(text)
-        if request.request_id:
-            return self._idempotent(session, request, self._send)
-        return self._send(session, request)
-
-    def _send(self, session: S, request: Send) -> Outcome[S]:
-        store = self.store
         record = store.by_name(request.to) or self._find(request.to)
-        if store.unread(record.id) >= self.limits.mailbox:
-            raise ChatError("MAILBOX_FULL", f"{shorten(record.name)} has {self.limits.mailbox} messages, the limit")
-        number = store.put(record.id, session.id, session.name, request.text)
+        if record.unread >= limits.mailbox or record.mail_bytes >= limits.mailbox_bytes:
+            raise ChatError("MAILBOX_FULL", f"{shorten(record.name)} has {record.unread} messages, and takes no more")
+        if store.mail_bytes >= limits.mail_bytes:
+            raise ChatError("MAILBOX_FULL", "the server keeps as much mail as it can")
+        number = store.put(record.id, session.id, session.name, text)
         online = self._online.get(record.id)
         if online is None:
             return Sent(number, False), []
-        event = Arrived(number, session.name, request.text)
+        event = Arrived(number, session.name, text)
         deliveries: Deliveries[S] = []
         for other in online:  # a comprehension costs twice as much where there is one
             deliveries.append((other, event))
@@ -240,16 +373,18 @@ class Chat(Generic[S]):
     def unread(self, session: S, request: Unread) -> Outcome[S]:
         limit = checked_limit(request.limit)
         page: list[Arrived] = []
-        size = 0
+        room = self.limits.frame
         for message in self.store.mail(session.id, min(request.after, MAX_NUMBER)):
-            size += len(message.text.encode())
-            if page and (len(page) == limit or size > PAGE_BYTES):
+            room -= ENTRY_BYTES + frame_weight(message.text) + text_weight(message.sender)
+            if page and (len(page) == limit or room < ENTRY_BYTES):
                 return Mail(tuple(page), more=True), []
             page.append(Arrived(message.number, message.sender, message.text, message.returned))
         return Mail(tuple(page)), []
 
     def acknowledge(self, session: S, request: Acknowledge) -> Outcome[S]:
         self.store.acknowledge(session.id, min(request.number, MAX_NUMBER))
+        if self.store.has_garbage:
+            self.on_unfinished()
         return Done(), []
 
     def delete_messages(self, session: S, request: DeleteMessages) -> Outcome[S]:
@@ -261,10 +396,10 @@ class Chat(Generic[S]):
     # ---- balance
 
     def deposit(self, session: S, request: Deposit) -> Outcome[S]:
-        return self._idempotent(session, request, self._change_balance)
+        return self._change_balance(session, request)
 
     def withdraw(self, session: S, request: Withdraw) -> Outcome[S]:
-        return self._idempotent(session, request, self._change_balance)
+        return self._change_balance(session, request)
 
     def _change_balance(self, session: S, request: Deposit | Withdraw) -> Outcome[S]:
         self._must_own(session, request.account)
@@ -296,16 +431,13 @@ class Chat(Generic[S]):
                 deliveries += [(other, event) for sessions in members.values() for other in sessions]
             members.setdefault(session.id, []).append(session)
             session.room = room
-        names = sorted(sessions[0].name for sessions in members.values())
-        return Joined(room, tuple(names[:MEMBERS_SHOWN]), len(names)), deliveries
+        names = nsmallest(MEMBERS_SHOWN, [sessions[0].name for sessions in members.values()])
+        return Joined(room, tuple(names), len(members)), deliveries
 
     def say(self, session: S, request: Say) -> Outcome[S]:
         if not session.room:
             raise ChatError("NOT_IN_ROOM")
         self._check_text(request.text)
-        return self._idempotent(session, request, self._say)
-
-    def _say(self, session: S, request: Say) -> Outcome[S]:
         event = Heard(session.room, session.name, request.text)
         members = self._rooms[session.room].values()
         deliveries: Deliveries[S] = [
@@ -350,28 +482,23 @@ class Chat(Generic[S]):
         return Account(record.id, record.name, self.store.unread(record.id), self.store.acknowledged(record.id))
 
     def _idempotent(self, session: S, request: Any, act: Callable[[S, Any], Outcome[S]]) -> Outcome[S]:
-        """Carry out a request that may have a request id: a repeat gets the first reply and changes nothing."""
+        """Carry out a request that has a request id: a repeat gets the first reply and changes nothing."""
         request_id = request.request_id
-        if not request_id:
-            return act(session, request)
         if len(request_id) > 64:
             raise ChatError("BAD_VALUE", f"a request id has at most 64 characters, not {len(request_id)}")
         saved = self.store.saved_reply(session.id, request_id)
         if saved is None:
             reply, deliveries = act(session, request)
-            self.store.save_reply(session.id, request_id, request, reply)
+            self.store.save_reply(session.id, request_id, _fingerprint(request), reply)
             return reply, deliveries
-        if saved[0] != request:
+        if saved[0] != _fingerprint(request):
             raise ChatError("REQUEST_ID_REUSED", f"the request id {shorten(request_id)} was used for another request")
         return saved[1], []
 
-    def _bounce(self, message: StoredMessage, id: int, name: str) -> Deliveries[S]:
-        """Return an unread message of a deleted account to its sender's mailbox. A returned one is dropped."""
-        if message.returned or message.sender_id == id or self.store.by_id(message.sender_id) is None:
-            return []
-        number = self.store.put(message.sender_id, id, name, message.text, returned=True)
-        event = Arrived(number, name, message.text, returned=True)
-        return [(other, event) for other in self._online.get(message.sender_id, ())]
+    def _is_full(self, record: StoredAccount) -> bool:
+        """Whether the mailbox takes no more messages."""
+        limits = self.limits
+        return record.unread >= limits.mailbox or record.mail_bytes >= limits.mailbox_bytes
 
     def _leave_room(self, session: S) -> Deliveries[S]:
         room, session.room = session.room, ""
@@ -398,6 +525,12 @@ class Chat(Generic[S]):
 
 
 _ALLOWED_WITHOUT_LOGIN = {CreateAccount, LogIn, Ping, Malformed}
+_WITH_REQUEST_ID = {Send, Deposit, Withdraw, Say}
+
+
+def _fingerprint(request: Request) -> bytes:
+    """16 bytes that tell requests apart: less to keep than a request, which may hold a long text."""
+    return blake2b(msgpack.encode((type(request).__name__, *astuple(request))), digest_size=16).digest()
 
 
 def _require_no_login(session: Session) -> None:

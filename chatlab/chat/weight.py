@@ -9,6 +9,7 @@ from typing import Any
 from ..messages import EVENTS, REPLIES, REQUESTS, Arrived, Malformed, Message
 
 ELEMENT = 64  # bytes that one element of a list takes beside its text
+NAME = 256  # and the name of an account at most
 
 
 def text_weight(text: str) -> int:
@@ -20,6 +21,11 @@ def text_weight(text: str) -> int:
     return len(text) if text.isascii() else 4 * len(text)
 
 
+def frame_weight(text: str) -> int:
+    """A bound of a text's bytes in a frame of any of our protocols: JSON takes six bytes for a control character."""
+    return 6 * len(text)
+
+
 def weight(message: Message) -> int:
     """A bound of the bytes of everything in a message that has no fixed size."""
     weigh = WEIGHTS.get(type(message))
@@ -27,7 +33,7 @@ def weight(message: Message) -> int:
 
 
 def arrived_weight(message: Arrived) -> int:
-    return text_weight(message.text) + 4 * len(message.sender)
+    return NAME + text_weight(message.text)
 
 
 #: How a field weighs, by its type; fields of other types have a fixed size.

@@ -117,6 +117,7 @@ class InProcessHost:
     def close(self) -> None:
         while self._endpoints:
             self._endpoints.popitem()[1].close()
+        self._hub.close()
         own, self._own_store = self._own_store, None
         if own is not None:
             own.close()

@@ -1,21 +1,26 @@
-"""Turns, outboxes, and log-ins that take their time."""
+"""Requests under the lock, outboxes, password checks that take their time, and what requests leave over."""
 
+import pickle
 import threading
 import time
 
 import pytest
-from raw_client import DEADLINE_S
+from raw_client import DEADLINE_S, until
 
 from chatlab.chat.hub import HASHING_THREADS, SERVER_FAILED, Hub, Outbox
 from chatlab.chat.service import Chat
 from chatlab.chat.storage import MemoryStore
+from chatlab.chat.storage_sqlite import SqliteStore
+from chatlab.chat.weight import NAME
 from chatlab.messages import (
     Account,
     Acknowledge,
     Arrived,
     Balance,
     ChatError,
+    Closed,
     CreateAccount,
+    DeleteAccount,
     Deposit,
     Entered,
     Goodbye,
@@ -26,6 +31,7 @@ from chatlab.messages import (
     Limits,
     LogIn,
     LogOut,
+    Mail,
     Malformed,
     Ping,
     Pong,
@@ -86,7 +92,7 @@ def bob(hub):
     return Voice(hub, "bob")
 
 
-# ---- turns
+# ---- requests
 
 
 def test_an_answer_carries_the_tag_of_its_request_whatever_the_tag_is(hub, ada):
@@ -262,14 +268,14 @@ def test_an_outbox_over_its_count_says_goodbye_and_takes_nothing_more():
 
 
 def test_an_outbox_may_hold_exactly_its_limits():
-    outbox = Outbox(lambda: None, Limits(outbox=3, outbox_bytes=66))
+    outbox = Outbox(lambda: None, Limits(outbox=3, outbox_bytes=3 * (NAME + 10)))
     for n in range(3):
         outbox.put(None, Arrived(n, "ada", "x" * 10))
     assert not outbox.overflowed and len(outbox) == 3
 
 
 def test_an_outbox_is_bounded_in_the_text_it_holds_too():
-    outbox = Outbox(lambda: None, Limits(outbox_bytes=66))
+    outbox = Outbox(lambda: None, Limits(outbox_bytes=3 * (NAME + 10)))
     for n in range(3):
         outbox.put(None, Arrived(n, "ada", "x" * 11))
     assert outbox.overflowed and repr(outbox) == "<Outbox overflowed, 1 waiting>"
@@ -350,7 +356,7 @@ def test_a_password_for_nobody_is_refused_as_nobody(hub):
     assert thief.hears(1)[0][1].code == "NO_SUCH_ACCOUNT"
 
 
-def test_while_passwords_are_hashed_the_others_have_their_turns(hub, ada):
+def test_while_passwords_are_hashed_the_others_are_answered(hub, ada):
     slow = [Voice(hub) for _ in range(6)]
     for n, voice in enumerate(slow):
         voice.asks(CreateAccount(f"slow{n}", "sesame"))
@@ -502,7 +508,7 @@ def test_a_hub_shows_itself(hub, ada):
     assert repr(ada.outbox) == "<Outbox open, 1 waiting>"
 
 
-# ---- what goes wrong in a turn
+# ---- what goes wrong
 
 
 class FullStore(MemoryStore):
@@ -540,3 +546,170 @@ def test_what_waits_for_a_slow_hash_is_bounded_in_its_text_too(monkeypatch):
     voice.asks(CreateAccount("ada", "secret"), *[Send("ada", "x" * 400)] * 3)
     assert [type(message) for _, message in voice.hears(1)] == [Goodbye]
     hashing.set()
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    store = SqliteStore(str(tmp_path / "chat.db"), pickle.dumps, pickle.loads)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def failing(sqlite, monkeypatch):
+    """A hub whose store fails at the commit, as on a full disk, while `fails` is true."""
+    hub = Hub(Chat(sqlite))
+    real, hub.fails = sqlite.commit, False
+
+    def commit():
+        if hub.fails:
+            raise OSError(28, "No space left on device")
+        real()
+
+    monkeypatch.setattr(sqlite, "commit", commit)
+    hub._commit = commit
+    return hub
+
+
+def test_an_account_that_cannot_be_deleted_is_as_before_with_all_its_sessions(failing):
+    ada, bob, second = Voice(failing, "ada"), Voice(failing, "bob"), Voice(failing)
+    second.asks(LogIn("bob"), Join())
+    ada.asks(Join(), Send("bob", "hi"), Deposit(5))
+    ada.outbox.take(), second.outbox.take(), bob.outbox.take()
+    failing.fails = True
+    bob.asks(DeleteAccount())
+    assert bob.hears(1) == [(None, Goodbye(SERVER_FAILED))]
+    failing.fails = False
+    assert ada.outbox.take() == second.outbox.take() == []
+    assert failing.chat.store.deleted() == []
+    ada.asks(Say("still there?"), Send("bob", "again"))
+    assert [message for _, message in ada.hears(2)] == [Said(1), Sent(2, True)]
+    second.asks(Unread())
+    pages = [message for _, message in second.hears(3) if isinstance(message, Mail)]
+    assert [letter.text for letter in pages[0].messages] == ["hi", "again"]
+
+
+def test_an_account_that_cannot_be_created_is_not_logged_in_to(failing):
+    ada = Voice(failing)
+    failing.fails = True
+    ada.asks(CreateAccount("ada"))
+    assert ada.hears(1) == [(None, Goodbye(SERVER_FAILED))]
+    failing.fails = False
+    assert repr(failing.chat) == f"<Chat: {failing.chat.store!r}, 0 on-line, 0 rooms>"
+    assert Voice(failing, "ada").session.id == 1
+
+
+def test_on_a_full_disk_nothing_is_half_done(sqlite):
+    hub = Hub(Chat(sqlite))
+    ada, bob = Voice(hub, "ada"), Voice(hub, "bob")
+    pages = sqlite._db.execute("pragma page_count").fetchone()[0]
+    sqlite._db.execute(f"pragma max_page_count = {pages + 5}")
+    sent = 0
+    while True:
+        ada.asks(Send("bob", "x" * 1_000, request_id=str(sent)))
+        ((_, answer),) = ada.hears(1)
+        if answer == Goodbye(SERVER_FAILED):
+            break
+        assert answer == Sent(sent + 1, True)
+        sent += 1
+    again = Voice(hub)
+    again.asks(LogIn("bob"))
+    assert again.hears(1)[0][1].unread == sent == len(bob.outbox) > 0
+    assert sqlite.mail_bytes == 1_000 * sent
+
+
+# ---- what requests leave over
+
+
+def fill(voice, recipient, count):
+    """Send so many messages, and read the answers."""
+    for _ in range(count // 100):
+        voice.asks(*[Send(recipient, "x")] * 100)
+        voice.hears(100)
+
+
+def delete(hub, name):
+    """Log in to an account and delete it."""
+    voice = Voice(hub)
+    voice.asks(LogIn(name), DeleteAccount())
+    assert voice.hears(2)[1] == (2, Closed(0))
+
+
+def unread(hub, name):
+    """How many messages are in the mailbox."""
+    voice = Voice(hub)
+    voice.asks(LogIn(name))
+    return voice.hears(1)[0][1].unread
+
+
+def test_a_large_mailbox_is_returned_and_its_sender_is_not_sent_away():
+    hub = Hub(limits=Limits(outbox=200))
+    ada, bob, eve = Voice(hub, "ada"), Voice(hub, "bob"), Voice(hub, "eve")
+    bob.closes()
+    fill(ada, "bob", 1_000)
+    delete(hub, "bob")
+    until(lambda: len(ada.outbox) == 100)  # half of what it may hold
+    eve.asks(Send("ada", "hi"), Ping())
+    assert eve.hears(2)[1] == (3, Pong())
+    assert not ada.outbox.closed
+    assert [message.number for _, message in ada.hears(1_001)] == list(range(1, 1_002))
+    until(lambda: hub.chat.unfinished == 0)
+
+
+def test_a_sender_who_reads_nothing_is_not_sent_away_and_keeps_nobody_else_waiting():
+    hub = Hub(limits=Limits(outbox=200))
+    deaf, bob, eve = Voice(hub, "deaf"), Voice(hub, "bob"), Voice(hub, "eve")
+    bob.closes()
+    fill(deaf, "bob", 500)
+    fill(eve, "bob", 500)
+    delete(hub, "bob")
+    assert len(eve.hears(500)) == 500
+    assert not deaf.outbox.closed and hub.chat.unfinished == 1
+    deaf.closes()
+    until(lambda: hub.chat.unfinished == 0)
+    assert unread(hub, "deaf") == 500
+
+
+def test_mail_that_was_being_returned_when_the_server_stopped_is_returned_after_its_start(tmp_path):
+    def new_hub():
+        return Hub(Chat(SqliteStore(str(tmp_path / "chat.db"), pickle.dumps, pickle.loads)))
+
+    hub = new_hub()
+    ada, bob = Voice(hub, "ada"), Voice(hub, "bob")
+    bob.closes()
+    fill(ada, "bob", 500)
+    ada.closes()
+    hub._closed = True  # so that nothing but the first step is done
+    delete(hub, "bob")
+    hub.close()
+    hub.chat.store.close()
+    hub = new_hub()
+    until(lambda: hub.chat.unfinished == 0)
+    assert unread(hub, "ada") == 500
+    hub.close()
+    hub.chat.store.close()
+
+
+def test_where_returning_mail_fails_the_log_says_so_and_it_is_tried_again(failing):
+    lines = []
+    failing.log = lines.append
+    ada, bob, other = Voice(failing, "ada"), Voice(failing, "bob"), Voice(failing, "other")
+    fill(ada, "bob", 500)
+    with failing._lock:  # the worker waits for it
+        failing.chat.delete_account(bob.session, DeleteAccount())
+        failing.fails = True
+    until(lambda: any("The server failed while it returned or deleted mail" in line for line in lines))
+    failing.fails = False
+    other.asks(DeleteAccount())
+    until(lambda: failing.chat.unfinished == 0)
+    assert unread(failing, "ada") == 500
+
+
+def test_a_closed_hub_has_no_threads_left():
+    hub = Hub()
+    voice = Voice(hub)
+    voice.asks(CreateAccount("ada", "sesame"))
+    voice.hears(1)
+    assert any(thread.is_alive() for thread in hub._hashing._threads)
+    hub.close()
+    until(lambda: not any(thread.is_alive() for thread in hub._hashing._threads))

@@ -2,7 +2,11 @@
 
 import pytest
 
-from chatlab.chat.service import MAX_NUMBER, MEMBERS_SHOWN, PAGE, PAGE_BYTES, Chat, Session
+from chatlab.chat.service import MAX_NUMBER, MEMBERS_SHOWN, PAGE, STEP_BYTES, STEP_MESSAGES, Chat, Session
+from chatlab.codecs.binary import BinaryCodec
+from chatlab.codecs.json_lines import JsonCodec
+from chatlab.codecs.protobuf import ProtobufCodec
+from chatlab.codecs.text import TextCodec
 from chatlab.messages import (
     Account,
     Accounts,
@@ -364,7 +368,7 @@ def test_the_mailbox_comes_in_pages(ada):
 def test_a_page_of_long_texts_is_shorter_but_never_empty():
     ada = Voice(Chat(limits=Limits(text=10**6)), "ada")
     for _ in range(3):
-        ada.asks(Send("ada", "x" * (PAGE_BYTES + 1)))
+        ada.asks(Send("ada", "x" * (Limits().frame // 6)))
     assert ada.asks(Unread()).more
     assert len(ada.asks(Unread()).messages) == 1
 
@@ -383,6 +387,81 @@ def test_nobody_reaches_into_a_foreign_mailbox(ada, bob):
     assert ada.asks(DeleteMessages((1,))) == Deleted(0)
     ada.asks(Acknowledge(1))
     assert len(bob.asks(Unread()).messages) == 1
+
+
+def test_a_mailbox_is_bounded_in_the_bytes_of_its_texts_too():
+    ada = Voice(Chat(limits=Limits(mailbox_bytes=100)), "ada")
+    assert [ada.is_refused(Send("ada", "x" * 60)) for _ in range(3)] == [None, None, "MAILBOX_FULL"]
+    ada.asks(Acknowledge(1))
+    assert ada.asks(Send("ada", "x")) == Sent(3, True)
+
+
+def test_all_mailboxes_together_are_bounded_too(chat):
+    chat = Chat(limits=Limits(mail_bytes=100))
+    ada, bob = Voice(chat, "ada"), Voice(chat, "bob")
+    assert [ada.is_refused(Send(name, "x" * 60)) for name in ("ada", "bob", "ada")] == [None, None, "MAILBOX_FULL"]
+    bob.asks(DeleteMessages((1,)))
+    assert ada.asks(Send("ada", "x")) == Sent(2, True)
+
+
+LONG_NAME = "\U00020000" * 64  # of four bytes each
+
+
+@pytest.mark.parametrize("text", ["", "x", "\x01" * 300, '"' * 500, "\\|\n" * 100, "🙂" * 100], ids=ascii)
+@pytest.mark.parametrize(
+    "codec", [TextCodec(), JsonCodec(), BinaryCodec(), ProtobufCodec()], ids=lambda codec: codec.name
+)
+def test_a_page_of_mail_fits_a_frame_whatever_is_in_it(codec, text):
+    sender = Voice(Chat(), LONG_NAME)
+    for _ in range(PAGE):
+        sender.asks(Send(LONG_NAME, text))
+    shown, page = 0, sender.asks(Unread(limit=PAGE))
+    while page.more:
+        shown += len(page.messages)
+        assert len(codec.encode(2**62, page)) <= Limits().frame
+        page = sender.asks(Unread(page.messages[-1].number, PAGE))
+    assert shown + len(page.messages) == PAGE
+
+
+@pytest.mark.parametrize("frame", [1_000, 10_000])
+def test_a_page_of_names_fits_a_frame(frame):
+    chat = Chat(limits=Limits(frame=frame))
+    reader = Voice(chat, "reader")
+    for n in range(100):
+        chat.store.create(f"{LONG_NAME[:-3]}{n:03}")
+    names, page = [], reader.asks(ListAccounts(limit=PAGE))
+    while True:
+        assert len(JsonCodec().encode(2**62, page)) <= frame
+        names += page.names
+        if not page.next:
+            break
+        page = reader.asks(ListAccounts("*", page.next, PAGE))
+    assert len(names) == 101
+
+
+# ---- how many accounts
+
+
+def test_the_accounts_of_a_server_are_bounded():
+    chat = Chat(limits=Limits(accounts=2))
+    ada, _ = Voice(chat, "ada"), Voice(chat, "bob")
+    assert Voice(chat).asks(CreateAccount("eve")) == Refused(
+        "SERVER_FULL", "the server has 2 accounts and takes no more"
+    )
+    ada.asks(DeleteAccount())
+    assert Voice(chat).asks(CreateAccount("eve")).name == "eve"
+
+
+def test_one_connection_creates_a_bounded_number_of_accounts():
+    chat = Chat(limits=Limits(session_accounts=2))
+    greedy = Voice(chat)
+    for name in ("a", "b"):
+        greedy.asks(CreateAccount(name))
+        greedy.asks(LogOut())
+    assert greedy.asks(CreateAccount("c")) == Refused("SERVER_FULL", "one connection may create 2 accounts")
+    greedy.asks(LogIn("b"))
+    greedy.asks(DeleteAccount())
+    assert greedy.asks(CreateAccount("c")).name == "c"
 
 
 # ---- deleting an account
@@ -447,6 +526,95 @@ def test_a_deleted_account_leaves_its_room(ada, bob):
     bob.asks(Join())
     bob.asks(DeleteAccount())
     assert ada.heard == [Entered("lobby", "bob"), Left("lobby", "bob")]
+
+
+def finish(chat) -> int:
+    """Do what is left to do. Returns in how many steps."""
+    steps = 0
+    while chat.unfinished:
+        deliveries, _ = chat.step()
+        assert len(deliveries) <= STEP_MESSAGES
+        for session, event in deliveries:
+            session.events.append(event)
+        steps += 1
+        assert steps < 10_000
+    return steps
+
+
+def test_a_large_mailbox_is_returned_in_steps_and_in_order(ada, bob, chat):
+    for n in range(1_000):
+        ada.asks(Send("bob", str(n)))
+    assert bob.asks(DeleteAccount()) == Closed(0)
+    assert 0 < len(ada.heard) <= STEP_MESSAGES, "the first step is taken at once"
+    assert finish(chat) >= 1_000 // STEP_MESSAGES - 1
+    numbers, texts, after = [], [], 0
+    while page := ada.asks(Unread(after, PAGE)).messages:
+        numbers += [message.number for message in page]
+        texts += [message.text for message in page if message.returned]
+        after = numbers[-1]
+    assert texts == [str(n) for n in range(1_000)] and numbers == list(range(1, 1_001))
+
+
+def test_long_messages_are_returned_a_few_at_a_time(ada, bob, chat):
+    for _ in range(20):
+        ada.asks(Send("bob", "x" * 60_000))
+    bob.asks(DeleteAccount())
+    assert len(ada.heard) <= 2 + STEP_BYTES // 60_000
+    finish(chat)
+    assert len(chat.store.deleted()) == 0 and chat.store.unread(1) == 20
+
+
+def test_the_name_is_free_before_all_mail_is_returned(ada, bob, chat, stranger):
+    for n in range(500):
+        ada.asks(Send("bob", str(n)))
+    bob.asks(DeleteAccount())
+    heir = stranger.asks(CreateAccount("bob"))
+    assert (heir.id, heir.unread) == (3, 0)
+    finish(chat)
+    assert stranger.asks(Unread()) == Mail(()) and len(ada.heard) == 500
+
+
+def test_a_returned_message_that_finds_a_full_mailbox_is_dropped():
+    chat = Chat(limits=Limits(mailbox=3))
+    ada, bob = Voice(chat, "ada"), Voice(chat, "bob")
+    for n in range(3):
+        ada.asks(Send("bob", str(n)))
+    ada.asks(Send("ada", "a")), ada.asks(Send("ada", "b"))
+    bob.asks(DeleteAccount())
+    finish(chat)
+    assert [message.text for message in ada.asks(Unread()).messages] == ["a", "b", "0"]
+    assert chat.store.deleted() == []
+
+
+def test_whoever_reads_slowly_gets_returned_messages_later_and_nobody_waits_for_that(ada, bob, chat):
+    eve = Voice(chat, "eve")
+    for n in range(300):
+        ada.asks(Send("bob", f"ada {n}")), eve.asks(Send("bob", f"eve {n}"))
+    chat.has_room = lambda session, count, weight: session is not ada.session or count <= room
+    room = 10
+    bob.asks(DeleteAccount())
+    while len(eve.session.events) < 300:
+        for session, event in chat.step()[0]:
+            session.events.append(event)
+        room = 0
+    assert [event.text for event in ada.heard] == [f"ada {n}" for n in range(10)]
+    for _ in range(10):
+        assert chat.step()[0] == []
+    room = 1_000
+    finish(chat)
+    assert [event.text for event in ada.heard] == [f"ada {n}" for n in range(10, 300)]
+    assert [event.number for event in eve.heard] == list(range(1, 301))
+
+
+def test_work_that_is_left_over_is_announced(ada, bob, chat):
+    announced = []
+    chat.on_unfinished = lambda: announced.append(chat.unfinished)
+    for n in range(2 * STEP_MESSAGES):
+        ada.asks(Send("bob", str(n)))
+    ada.asks(DeleteAccount())
+    assert announced == []
+    bob.asks(DeleteAccount())
+    assert announced == [1]
 
 
 # ---- balance
@@ -517,6 +685,24 @@ def test_a_refused_request_may_be_tried_again_under_its_id(ada):
     assert ada.is_refused(Withdraw(5, request_id="rent")) == "OVERDRAFT"
     ada.asks(Deposit(5))
     assert ada.asks(Withdraw(5, request_id="rent")) == Balance(0)
+
+
+def test_what_is_said_with_a_request_id_is_answered_again_after_the_connection_was_lost(ada, bob, chat):
+    ada.asks(Join()), bob.asks(Join())
+    assert ada.asks(Say("hi", request_id="once")) == Said(1)
+    ada.departs()
+    again = Voice(chat)
+    again.asks(LogIn("ada"))
+    assert again.asks(Say("hi", request_id="once")) == Said(1)
+    assert again.is_refused(Say("hi")) == "NOT_IN_ROOM"
+    assert again.is_refused(Say("other", request_id="once")) == "REQUEST_ID_REUSED"
+    assert [event for event in bob.heard if isinstance(event, Heard)] == [Heard("lobby", "ada", "hi")]
+
+
+def test_of_a_request_with_an_id_only_a_fingerprint_is_kept(ada, chat):
+    ada.asks(Send("ada", "x" * 60_000, request_id="long"))
+    fingerprint, reply = chat.store.saved_reply(1, "long")
+    assert len(fingerprint) == 16 and reply == Sent(1, True)
 
 
 def test_a_request_id_has_a_length_limit(ada):

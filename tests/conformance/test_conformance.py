@@ -183,8 +183,8 @@ class NotToOneself(Chat):
 
 
 class SecondStealsThePlace(Chat):
-    def _send(self, session, request):
-        reply, posts = super()._send(session, request)
+    def send(self, session, request):
+        reply, posts = super().send(session, request)
         return reply, posts[-1:]
 
 
@@ -206,8 +206,8 @@ class TwiceIsTwice(Chat):
 
 
 class EmptiesAtPush(Chat):
-    def _send(self, session, request):
-        reply, posts = super()._send(session, request)
+    def send(self, session, request):
+        reply, posts = super().send(session, request)
         if reply.delivered:
             self.store.acknowledge(self._find(request.to).id, reply.number)
         return reply, posts
