@@ -1,8 +1,8 @@
-"""What the parts of relaying a message cost, in one process and without a network: parse, carry out, spell.
+"""What the parts of relaying a message cost, in one process and without a network: decode, carry out, encode.
 
     python benchmarks/parts.py
 
-Each part handles sixteen messages at a time, as a server does that is kept busy; told is the quietest of many turns.
+Each part handles sixteen messages at a time, as a busy server does. Printed is the fastest of many repetitions.
 """
 
 import time
@@ -13,13 +13,13 @@ from chatlab.codecs.text import TextCodec
 from chatlab.messages import Acknowledge, CreateAccount
 from chatlab.socket_impl import encode_batch
 
-BATCH, TURNS = 16, 2_000
+BATCH, REPETITIONS = 16, 2_000
 
 
-def quietest_us(act) -> float:
-    """Microseconds of a message in the quietest turn."""
+def fastest_us(act) -> float:
+    """Microseconds for each message, in the fastest repetition."""
     best = float("inf")
-    for _ in range(TURNS):
+    for _ in range(REPETITIONS):
         began = time.perf_counter_ns()
         act()
         best = min(best, time.perf_counter_ns() - began)
@@ -41,11 +41,11 @@ def main() -> None:
         return [outbox.take() for outbox in outboxes]
 
     run()
-    answers, events = run()
-    print(f"parse the request          {quietest_us(lambda: server.receive(data)):5.2f} µs")
-    print(f"carry it out, acknowledge  {quietest_us(run):5.2f} µs")
-    print(f"spell the answer           {quietest_us(lambda: encode_batch(server, answers)):5.2f} µs")
-    print(f"spell the event            {quietest_us(lambda: encode_batch(server, events)):5.2f} µs")
+    replies, events = run()
+    print(f"decode the request         {fastest_us(lambda: server.receive(data)):5.2f} µs")
+    print(f"carry it out, acknowledge  {fastest_us(run):5.2f} µs")
+    print(f"encode the reply           {fastest_us(lambda: encode_batch(server, replies)):5.2f} µs")
+    print(f"encode the event           {fastest_us(lambda: encode_batch(server, events)):5.2f} µs")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from .passwords import fits_password, hash_password
 from .service import Chat, Deliveries, Outcome, Session
 from .weight import NAME, WEIGHTS, weight
 
-#: What a client is told where a reply can no longer be given.
+#: The goodbye where a reply can no longer be given.
 SERVER_FAILED = "the server failed; your last request may or may not have been carried out"
 HASHING_THREADS = 2
 FAIR_SHARE = 16  # requests behind a password check that are carried out before others may take the lock
@@ -183,7 +183,7 @@ class Hub:
         with self._lock:
             for tag, request in requests:
                 if outbox.closed:
-                    return  # the session was told goodbye, or its connection is gone
+                    return  # the connection is being closed, or is gone
                 if session.pending is not None:
                     self._enqueue_pending(session, tag, request)
                 elif type(request) in _AUTH_REQUESTS and request.password:  # type: ignore[attr-defined]
@@ -278,7 +278,7 @@ class Hub:
     def _rollback(self) -> None:
         try:
             self.chat.rollback()
-        except Exception as error:  # the store fails for good: each session is told when it asks for something
+        except Exception as error:  # the store fails for good; so will every request
             self.log(f"The server cannot undo what failed: {error!r}")
 
     def _deliver(self, deliveries: Deliveries[ConnectedSession]) -> None:
@@ -325,7 +325,7 @@ class Hub:
         password_hash = ""
         try:
             if self._is_gone(session):
-                pass  # nobody waits for the reply
+                pass  # its client does not wait for the reply any more
             elif isinstance(request, CreateAccount):
                 password_hash = hash_password(request.password)
             elif fits_password(stored, request.password):

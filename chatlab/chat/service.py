@@ -58,7 +58,7 @@ from ..messages import (
 from .names import MAX_PATTERN, checked_name, checked_room, matcher, normalized
 from .passwords import checked_password
 from .storage import MemoryStore, Store, StoredAccount, StoredMessage
-from .weight import frame_weight, text_weight
+from .weight import NAME, frame_weight, text_weight
 
 MAX_NUMBER = 2**63 - 1  # what every codec and every store can hold
 PAGE = 1_000  # names, messages or numbers in one request or reply
@@ -81,7 +81,7 @@ class Session:
         self.created = 0  # accounts that it has created, less those that it has deleted
 
     def __repr__(self) -> str:
-        account = f"{self.name} ({self.id})" if self.id else "nobody yet"
+        account = f"{self.name} ({self.id})" if self.id else "no account"
         return f"<Session of {account}{f' in {self.room}' if self.room else ''}>"
 
 
@@ -180,23 +180,22 @@ class Chat(Generic[S]):
         return len(self._bounces) + self.store.has_garbage
 
     def step(self) -> tuple[Deliveries[S], bool]:
-        """Do a bounded part of one job that requests have left over.
+        """Do a bounded part of what requests have left over, one job after the other.
 
-        The second value is False where that job has to wait for a session to read. The caller commits, as after
-        `handle`.
+        The second value is False where the job has to wait for a session to read. The caller commits, as after `handle`.
         """
-        if self.store.has_garbage:
+        had_garbage = self.store.has_garbage
+        if had_garbage:
             self.store.purge()
-            return [], True
         if not self._bounces:
-            return [], False
+            return [], had_garbage
         bounce = self._bounces.popleft()
-        self._bounces.append(bounce)  # the others first
-        return self._bounce_some(bounce)
+        self._bounces.append(bounce)
+        deliveries, progressed = self._bounce_some(bounce)
+        return deliveries, progressed or had_garbage
 
     def _bounce_some(self, bounce: _Bounce) -> tuple[Deliveries[S], bool]:
-        """Return some messages of a deleted account to their senders; False where no message could be returned or
-        dropped.
+        """Return some messages of a deleted account to their senders; False where none could be returned or dropped.
 
         A sender who has a session without room for more is passed over until the next pass through the mailbox.
         """
@@ -223,18 +222,17 @@ class Chat(Generic[S]):
         """The next messages that can be returned now, and whether the mailbox ends after them."""
         messages: list[StoredMessage] = []
         planned: dict[S, tuple[int, int]] = {}  # for each session: how many messages it is to get, and their weight
-        looked_at = size = 0
-        for message in self.store.mail(bounce.id, bounce.after):
+        size = 0
+        for looked_at, message in enumerate(self.store.mail(bounce.id, bounce.after)):
             if len(messages) == STEP_MESSAGES or looked_at == STEP_LOOKED_AT or size > STEP_BYTES:
                 return messages, False
-            looked_at += 1
             size += len(message.text)
             bounce.after = message.number
             sessions = self._online.get(message.sender_id, ())
             plans = {}
             for session in sessions:
                 count, weight = planned.get(session, (0, 0))
-                plans[session] = (count + 1, weight + text_weight(message.text) + text_weight(bounce.name))
+                plans[session] = (count + 1, weight + NAME + text_weight(message.text))
             if message.sender_id in bounce.postponed or not all(self.has_room(to, *plan) for to, plan in plans.items()):
                 bounce.postponed.add(message.sender_id)
             else:
@@ -391,7 +389,10 @@ class Chat(Generic[S]):
         if len(request.numbers) > PAGE:
             raise ChatError("BAD_VALUE", f"at most {PAGE} messages at once, not {len(request.numbers)}")
         numbers = [number for number in request.numbers if 0 < number <= MAX_NUMBER]
-        return Deleted(self.store.remove(session.id, numbers)), []
+        count = self.store.remove(session.id, numbers)
+        if self.store.has_garbage:
+            self.on_unfinished()
+        return Deleted(count), []
 
     # ---- balance
 

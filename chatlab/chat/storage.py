@@ -62,7 +62,7 @@ class Store(Protocol):
     def has_garbage(self) -> bool: ...
 
     def purge(self) -> None:
-        """Remove a bounded part of what nobody can see any more."""
+        """Remove a bounded part of what no other method sees any more."""
 
     def commit(self) -> None:
         """Keep everything written since the last commit."""

@@ -98,7 +98,7 @@ class SqliteStore:
         self._pack, self._unpack = pack, unpack
         self.account_count = self.mail_bytes = 0
         self._committed = 0, 0  # the two as of the last commit
-        self._garbage: set[int] = set()  # accounts with rows of mail that nobody can see any more
+        self._garbage: set[int] = set()  # accounts with rows of acknowledged mail
         self._has_unused_texts = False
         self._purged: set[int] = set()  # accounts that were taken out of `_garbage` since the last commit
         try:
@@ -269,7 +269,7 @@ class SqliteStore:
             self.mail_bytes -= size
         return int(count)
 
-    # ---- rows that nobody can see any more
+    # ---- rows that are not used any more
 
     @property
     def has_garbage(self) -> bool:

@@ -123,7 +123,7 @@ class Connection:
         return messages
 
     def end(self) -> list[Tagged]:
-        """The peer sends no more. A frame that it left unfinished is never carried out, and a server tells it so."""
+        """The peer sends no more. A frame that it left unfinished is never carried out; a server refuses it."""
         if not self._buffer or self.error is not None:
             return []
         rest, self._buffer = bytes(self._buffer), bytearray()

@@ -39,7 +39,7 @@ def _line_of(message: type[Message]) -> type[Message]:
 
 
 _MESSAGE_OF = {_line_of(message): message for message in _MESSAGES.values()}
-_LINE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[tuple(_MESSAGE_OF)])
+_LINE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[tuple(_MESSAGE_OF)])  # noqa: UP007 (it is made, not written)
 _HEAD = msgspec.json.Decoder(_Head)
 _NUMBERS = {message: [f for f, of in message.__annotations__.items() if of is int] for message in _MESSAGES.values()}
 _NUMBER_LISTS: dict[type[Message], Callable[[Any], Any]] = {
@@ -100,7 +100,7 @@ class _Annotator:
             self.open.pop()
         elif token == b"," and isinstance(self.open[-1][1], int):
             self.open[-1][1] += 1
-        self.awaits_key = token == b"{" or token == b"," and isinstance(self.open[-1][1], str)
+        self.awaits_key = token == b"{" or (token == b"," and isinstance(self.open[-1][1], str))
 
     def key(self, token: bytes, start: int, end: int) -> None:
         self.open[-1][1], self.awaits_key = _loaded(token), False

@@ -69,7 +69,7 @@ def _plain(span: Span) -> Span:
     """The span with the field's name as the message has it: `send.to` is `to`, and the key of `send` is `message`."""
     start, end, name, value = span
     head, of, path = name.rpartition(" of ")
-    word, dot, rest = path.partition(".")
+    _, dot, rest = path.partition(".")
     if dot:
         return start, end, head + of + rest.replace(".", " "), value
     if path in ("tag", "unreadable") or path.startswith("field "):

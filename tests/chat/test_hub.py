@@ -21,6 +21,7 @@ from chatlab.messages import (
     Closed,
     CreateAccount,
     DeleteAccount,
+    DeleteMessages,
     Deposit,
     Entered,
     Goodbye,
@@ -703,6 +704,19 @@ def test_where_returning_mail_fails_the_log_says_so_and_it_is_tried_again(failin
     other.asks(DeleteAccount())
     until(lambda: failing.chat.unfinished == 0)
     assert unread(failing, "ada") == 500
+
+
+@pytest.mark.parametrize("request_", [Acknowledge(300), DeleteMessages(tuple(range(1, 301)))])
+def test_what_a_store_leaves_behind_is_removed_soon(sqlite, request_):
+    hub = Hub(Chat(sqlite))
+    ada = Voice(hub, "ada")
+    ada.asks(*[Send("ada", "x" * 10_000)] * 300)
+    ada.outbox.take()
+    ada.asks(request_)
+    until(lambda: hub.chat.unfinished == 0)
+    with hub._lock:
+        assert sqlite._one("select count(*) from texts")[0] == 0
+    hub.close()
 
 
 def test_a_closed_hub_has_no_threads_left():

@@ -55,7 +55,7 @@ def test_however_nonsense_is_cut_it_is_refused_in_the_same_way(lines, cuts):
     assert feed(server(), stream, cuts) == server().receive(stream)
 
 
-STREAM = "6|bob|a\\pb\\n|🙂\r\n#7|hello\n\n\xff14\n14\n".encode("utf-8")
+STREAM = "6|bob|a\\pb\\n|🙂\r\n#7|hello\n\n\xff14\n14\n".encode()
 
 
 @pytest.mark.parametrize("at", range(len(STREAM)))
