@@ -151,12 +151,12 @@ class Hub:
         self._sessions: set[ConnectedSession] = set()
         self._hashing: ThreadPoolExecutor | None = None
         self._checks = 0  # passwords that are being checked or wait for it
-        self._worker: threading.Thread | None = None  # does what requests have left over
+        self._housekeeper: threading.Thread | None = None  # does what requests have left over
         self._closed = False
         self.chat.has_room = lambda session, count, weight: session.outbox.has_room(count, weight)
-        self.chat.on_unfinished = self._start_worker
+        self.chat.on_unfinished = self._start_housekeeping
         if self.chat.unfinished:
-            self._start_worker()
+            self._start_housekeeping()
 
     def __repr__(self) -> str:
         return f"<Hub of {len(self._sessions)} sessions, {self.chat!r}>"
@@ -217,25 +217,25 @@ class Hub:
         """Stop the threads of its own. What is unfinished then is finished when the store is opened again."""
         with self._lock:
             self._closed = True
-            worker = self._worker
-        if worker is not None:
-            worker.join()
+            housekeeper = self._housekeeper
+        if housekeeper is not None:
+            housekeeper.join()
         if self._hashing is not None:
             self._hashing.shutdown(wait=False, cancel_futures=True)
 
     # ---- what requests have left over, on a thread of its own
 
-    def _start_worker(self) -> None:
-        if self._worker is None and not self._closed:
-            self._worker = threading.Thread(target=self._work, name="chatlab-worker", daemon=True)
-            self._worker.start()
+    def _start_housekeeping(self) -> None:
+        if self._housekeeper is None and not self._closed:
+            self._housekeeper = threading.Thread(target=self._housekeep, name="chatlab-housekeeping", daemon=True)
+            self._housekeeper.start()
 
-    def _work(self) -> None:
+    def _housekeep(self) -> None:
         waiting = 0  # jobs, one after the other, that have to wait for a session
         while True:
             with self._lock:
                 if self._closed or not self.chat.unfinished:
-                    self._worker = None
+                    self._housekeeper = None
                     return
                 try:
                     deliveries, progressed = self.chat.step()
@@ -243,7 +243,7 @@ class Hub:
                 except Exception as error:  # a full disk, say: it is tried again after the next deletion, or start
                     self._rollback()
                     self.log(f"The server failed while it returned or deleted mail: {error!r}")
-                    self._worker = None
+                    self._housekeeper = None
                     return
                 self._deliver(deliveries)
                 waiting = 0 if progressed else waiting + 1

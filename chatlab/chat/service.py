@@ -182,7 +182,7 @@ class Chat(Generic[S]):
     def step(self) -> tuple[Deliveries[S], bool]:
         """Do a bounded part of what requests have left over, one job after the other.
 
-        The second value is False where the job has to wait for a session to read. The caller commits, as after `handle`.
+        The second value is False where the job has to wait for a session to read. The caller commits, as for `handle`.
         """
         had_garbage = self.store.has_garbage
         if had_garbage:

@@ -696,7 +696,7 @@ def test_where_returning_mail_fails_the_log_says_so_and_it_is_tried_again(failin
     failing.log = lines.append
     ada, bob, other = Voice(failing, "ada"), Voice(failing, "bob"), Voice(failing, "other")
     fill(ada, "bob", 500)
-    with failing._lock:  # the worker waits for it
+    with failing._lock:  # the housekeeping waits for it
         failing.chat.delete_account(bob.session, DeleteAccount())
         failing.fails = True
     until(lambda: any("The server failed while it returned or deleted mail" in line for line in lines))

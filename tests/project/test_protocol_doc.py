@@ -111,7 +111,7 @@ def said(form: str, full: bool) -> str:
     return "|".join([word, *[SAMPLES.get(field, "x") for field in fields]])
 
 
-FORMS = [(form, says) for kind in ("requests", "answers", "events") for form, says, *_ in spellings(kind)]
+FORMS = [(form, says) for kind in ("requests", "replies", "events") for form, says, *_ in spellings(kind)]
 
 
 @pytest.mark.parametrize("form, says", FORMS, ids=[form for form, _ in FORMS])
@@ -138,15 +138,15 @@ def test_a_line_of_the_tables_needs_every_field_outside_the_brackets(form):
 def test_the_tables_hold_every_message_in_the_order_of_the_code():
     assert [says for _, says in FORMS] == [kind.__name__ for kind in ENCODERS]
     assert [re.match(r"[^|\[]+", form)[0] for form, _ in FORMS] == list(DECODERS)
-    for kind, types in [("requests", REQUESTS), ("answers", REPLIES), ("events", EVENTS)]:
+    for kind, types in [("requests", REQUESTS), ("replies", REPLIES), ("events", EVENTS)]:
         assert {says for _, says, *_ in spellings(kind)} == {type.__name__ for type in types}
 
 
-def test_the_answers_in_the_table_are_those_the_messages_promise():
+def test_the_replies_in_the_table_are_those_the_messages_promise():
     word_of = {says: re.match(r"[^|\[]+", form)[0] for form, says in FORMS}
-    for _, says, answer in spellings("requests"):
+    for _, says, reply in spellings("requests"):
         (promised,) = re.findall(r"Answered by `(\w+)`", getattr(messages, says).__doc__)
-        assert word_of[promised] == answer
+        assert word_of[promised] == reply
 
 
 JSON_EXCHANGES = blocks("json-exchange")
