@@ -43,6 +43,7 @@ def check(subject: "ProtocolLike", only: str = "", timeout_s: float = TIMEOUT_S)
     on this machine. Raises `ValueError` or `TypeError` for what is neither, and `ValueError` where no case's name
     contains `only`.
 
+    >>> import chatlab
     >>> chatlab.check("text", only="in texts")
     text: 4 of 4 cases passed
     """
