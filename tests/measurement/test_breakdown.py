@@ -153,7 +153,8 @@ def test_what_is_answered_without_a_chat_is_byte_for_byte_what_the_chat_answers(
     for server in (Baseline(kind, chatlab.resolve(protocol)), protocol):
         taps = []
         monkeypatch.setattr(
-            "chatlab.measurement.load.light.wire_client", lambda implementation: taps.append(Tapped(wire())) or taps[-1].wire
+            "chatlab.measurement.load.light.wire_client",
+            lambda implementation: taps.append(Tapped(wire())) or taps[-1].wire,
         )
         with serve(server, engine=engine, name="a stage") as door:
             generator = LightGenerator(
