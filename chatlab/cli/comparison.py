@@ -16,7 +16,7 @@ from ..display.plots.traffic import bytes_per_operation
 from ..measurement.breakdown import CostBreakdown, cost_breakdown
 from ..measurement.byte_counts import ByteTable, count_bytes
 from ..measurement.code_complexity.complexity_table import Complexity, complexity
-from ..measurement.load.wire_clients import wire_for
+from ..measurement.load.wire_clients import check_wire_client, has_wire_client
 from ..measurement.load.workload import Workload
 from ..measurement.rates import (
     CLIENTS,
@@ -187,7 +187,7 @@ def sentence(text: str) -> str:
 
 def measure_breakdown(results: ComparisonResults, protocols: Sequence[Any], quick: bool, seed: int) -> None:
     """The costs of those protocols that the light generator speaks."""
-    spoken = [protocol for protocol in protocols if _has_wire_client(protocol)]
+    spoken = [protocol for protocol in protocols if has_wire_client(resolve(protocol))]
     if not spoken:
         return
     try:
@@ -197,13 +197,6 @@ def measure_breakdown(results: ComparisonResults, protocols: Sequence[Any], quic
     else:
         partial = results.breakdown is not None and results.breakdown.partial
         results.interrupted = partial and BREAKDOWN not in results.errors
-
-
-def _has_wire_client(protocol: Any) -> bool:
-    try:
-        return wire_for(resolve(protocol)) is not None
-    except ValueError:
-        return False
 
 
 def measure_saturations(results: ComparisonResults, protocols: Sequence[Any], seed: int) -> None:
@@ -216,7 +209,7 @@ def measure_saturations(results: ComparisonResults, protocols: Sequence[Any], se
             results.left_out[name] = INTERRUPTED
             continue
         try:
-            wire_for(resolve(protocol))  # raises ValueError where the light generator does not speak it
+            check_wire_client(resolve(protocol))
             for attempt in attempts_of(protocol, replace(SWEPT, seed=seed)):
                 attempts.append(attempt)
         except ValueError as error:

@@ -64,7 +64,7 @@ def test_a_ladder_is_of_different_protocols_that_the_generator_speaks(protocols,
 
 
 def test_a_class_alone_is_one_protocol_and_no_list():
-    with pytest.raises(ValueError, match="no codec, so no light generator"):
+    with pytest.raises(ValueError, match="no codec, so the light generator"):
         chatlab.cost_breakdown(Bazaar)
 
 
@@ -153,7 +153,8 @@ def test_what_is_answered_without_a_chat_is_byte_for_byte_what_the_chat_answers(
     for server in (Baseline(kind, chatlab.resolve(protocol)), protocol):
         taps = []
         monkeypatch.setattr(
-            "chatlab.measurement.load.light.wire_for", lambda carried: taps.append(Tapped(wire())) or taps[-1].wire
+            "chatlab.measurement.load.light.wire_client",
+            lambda implementation: taps.append(Tapped(wire())) or taps[-1].wire,
         )
         with serve(server, engine=engine, name="a stage") as door:
             generator = LightGenerator(

@@ -1,11 +1,13 @@
 """Load on real servers: everything that was due is accounted for, and a wrong answer is no result. No speed is asserted."""
 
+import asyncio
 import os
 import pickle
 import signal
 import socket
 import sys
 import threading
+import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -20,7 +22,9 @@ from chatlab.measurement.baselines.baseline import GRPC_KINDS, SOCKET_KINDS, Bas
 from chatlab.measurement.calibration import CapacityCache, calibrate
 from chatlab.measurement.load import coordinator as workers
 from chatlab.measurement.load import trial as trials
+from chatlab.measurement.load.control import WorkerControl
 from chatlab.measurement.load.samples import NEVER, Samples
+from chatlab.measurement.load.timer import Timer
 from chatlab.measurement.load.workload import OPERATIONS, Workload
 from chatlab.measurement.process_stats import ResourceSeries, memory_of
 from chatlab.measurement.rates import _orders, compare, measure
@@ -66,7 +70,7 @@ def test_the_server_with_threads_can_be_driven_too(protocol, generator):
 
 @GENERATORS
 @pytest.mark.parametrize("codec, told", [
-    ("WrongNumber", "was answered by"), ("WrongText", "not on its way"), ("Forgetful", "never heard it"),
+    ("WrongNumber", "was answered by"), ("WrongText", "not in flight to it"), ("Forgetful", "never delivered to"),
 ])  # fmt: skip
 def test_a_run_with_wrong_answers_is_no_result(codec, told, generator, monkeypatch):
     monkeypatch.setattr(trials, "DRAIN_S", 0.5)
@@ -84,7 +88,7 @@ def test_the_server_is_left_as_it_was(generator):
 
 
 def test_a_protocol_without_a_codec_has_no_light_generator():
-    with pytest.raises(RuntimeError, match="no light generator speaks it"):
+    with pytest.raises(RuntimeError, match="the light generator cannot speak it"):
         measure("faulty_codecs:Codecless", Workload(messages=1), generator="light", executor=Here())
 
 
@@ -121,6 +125,45 @@ def test_what_was_due_in_the_warm_up_does_not_count():
     assert len(due) == 40 and due.min() >= 100 * MS
 
 
+@LINUX
+def test_a_generator_that_waits_is_not_busy():
+    async def wait():
+        timer = Timer()
+        for _ in range(100):
+            await timer.wait_until(time.perf_counter_ns() + MS)
+        timer.close()
+
+    began_s, busy_s = time.perf_counter(), time.process_time()
+    asyncio.run(wait())
+    assert time.process_time() - busy_s < 0.5 * (time.perf_counter() - began_s)
+
+
+@pytest.mark.parametrize("delays_ms", [(20, 40, 60), (60, 40, 20), (40, 40, -20)])
+def test_a_timer_wakes_each_when_it_is_due_and_not_before(delays_ms):
+    async def wait():
+        timer, began_ns, woken = Timer(), time.perf_counter_ns(), []
+
+        async def sleep(ms):
+            await timer.wait_until(began_ns + ms * MS)
+            woken.append((ms, time.perf_counter_ns() - began_ns))
+
+        cancelled = asyncio.ensure_future(timer.wait_until(began_ns + MS))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.gather(*map(sleep, delays_ms))
+        timer.close()
+        return woken
+
+    woken = asyncio.run(wait())
+    assert [ms for ms, _ in woken] == sorted(delays_ms) and all(at_ns >= ms * MS for ms, at_ns in woken)
+
+
+@GENERATORS
+def test_more_than_can_be_done_is_late_or_unsent_and_no_error(generator):
+    (only,) = measure("text", Workload(4, rate=300_000, seconds=0.1, warm_up_s=0), generator=generator).rounds
+    assert only.samples.offered == 30_000 and 0 < only.messages < 30_000
+
+
 def test_a_thinking_client_waits_before_it_asks_again():
     samples = measure(
         "text", Workload(clients=1, messages=4, think_s=0.02, operations="ping"), generator="light"
@@ -132,8 +175,8 @@ def test_a_thinking_client_waits_before_it_asks_again():
 def test_a_server_that_stands_still_is_seen_by_whoever_was_due_meanwhile():
     with chatlab.serve("text", where="process", name="stands still") as server:
         load = Workload(clients=2, rate=200, seconds=0.8, warm_up_s=0)
-        pause = threading.Timer(0.5, os.kill, (server.pid, signal.SIGSTOP))
-        go_on = threading.Timer(0.8, os.kill, (server.pid, signal.SIGCONT))
+        pause = threading.Timer(0.2, os.kill, (server.pid, signal.SIGSTOP))
+        go_on = threading.Timer(0.6, os.kill, (server.pid, signal.SIGCONT))
         with Starting(pause, go_on) as executor:
             samples = measure(server, load, generator="light", executor=executor).samples
     assert samples.offered == 160 and samples.unanswered == samples.unsent == 0
@@ -178,6 +221,14 @@ def test_a_percentile_of_a_run_has_an_interval_from_its_raw_samples():
     uneven = a_round(*[(n * MS, n * MS, (n + 1 + n * 7 % 13) * MS, NEVER) for n in range(100)])
     found = a_run(uneven, uneven).response_interval_ms(50)
     assert found.low < found.value == 7 < found.high and f"p50 {found} ms" in str(a_run(uneven, uneven))
+
+
+def test_what_was_not_answered_is_as_old_as_its_own_round_lasted():
+    first, second = some((0, 1, NEVER, NEVER), (0, 1, 7, 7), end_ns=100), some((50, 51, NEVER, NEVER), end_ns=10_000)
+    both = first + second
+    assert both.ages_ns.tolist() == [100, 9_950] and both.bounded_response_in_order_ns.tolist() == [100, 7, 9_950]
+    assert (both + first).where(numpy.array([True, False, True, True, False])).ages_ns.tolist() == [100, 9_950, 100]
+    assert both.end_ns == 10_000 and len(both.where(slice(0))) == 0
 
 
 def test_what_was_not_asked_and_what_was_not_answered_is_counted():
@@ -498,17 +549,24 @@ class Here(Executor):
 
 
 class Starting(Here):
-    """The same, and starts timers with the work; they are over when it is left."""
+    """The same, and starts timers with the load; they are over when it is left."""
 
     def __init__(self, *timers):
         self.timers = timers
 
-    def submit(self, function, *args):
+    def __enter__(self):
+        self.wait_for_start = WorkerControl.wait_for_start
+        WorkerControl.wait_for_start = lambda control: self.start(control)
+        return self
+
+    def start(self, control):
+        start_ns = self.wait_for_start(control)
         for timer in self.timers:
             timer.start()
-        return super().submit(function, *args)
+        return start_ns
 
     def __exit__(self, *_):
+        WorkerControl.wait_for_start = self.wait_for_start
         for timer in self.timers:
             timer.join()
 

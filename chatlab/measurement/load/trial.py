@@ -19,6 +19,8 @@ from .workload import NS, Workload
 GeneratorName = Literal["clients", "light"]  #: clients as a user has them, or requests encoded beforehand
 
 DRAIN_S = 10.0  # for requests in flight at the end; what is not done by then is counted as unanswered
+PROBE_TIMEOUT_S = 2.0  # then, for an answer that tells whether a text that was accepted is late or lost
+QUIET_S = 0.5  # without an event: so long after such an answer none is on its way
 STEP_TIMEOUT_S = 30.0
 DIAL_TIMEOUT_S = 10.0
 COLUMNS = ("due", "sent", "answered", "heard")
@@ -124,6 +126,11 @@ class ProgressTimeout:
         elif time.monotonic() - self._since_s > STEP_TIMEOUT_S:
             raise ConnectionLost(f"no answer within {STEP_TIMEOUT_S:g} s")
         return self._condition()
+
+
+def count_undelivered(users: Sequence[VirtualUser]) -> int:
+    """How many deliveries are missing of texts that the server has accepted."""
+    return sum(len(listeners) for user in users for _, listeners in user.undelivered())
 
 
 def account_names(trial: TrialSpec) -> list[str]:

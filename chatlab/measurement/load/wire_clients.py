@@ -1,16 +1,15 @@
-"""The client's side of each protocol without I/O, as cheap as it can be: what a light load generator speaks.
+"""The client's side of each protocol without I/O, as cheap as it can be: what the light load generator speaks.
 
-Over our sockets it is a `Connection`. Over gRPC it is HTTP/2 of our own: header blocks are spelled once, a call patches in
-its stream's number, frames are told apart by their nine bytes, and header blocks that came before are not read again.
-grpcio's client costs more than the server, and would be what is measured.
-
-A *wire* offers `preamble()`, the bytes to say first; `spell(tag, request)`, a frame that may be said often; `say(frame)`,
-the bytes to send for it now; `receive(data)`, the messages that the data completes, each with its tag; and `control_bytes()`, bytes
-that the protocol itself wants sent. `ready` is false until requests may be said.
+Over sockets it is a `Connection`. Over gRPC it is a minimal HTTP/2 client: requests are encoded once,
+beforehand, and a call only fills in the number of its stream. grpcio's own client costs more than the server,
+and would be what is measured.
 """
 
-from ...codecs.connection import CLIENT_ACCEPTS, Connection
-from ...codecs.interface import preface_of
+from typing import Any, NamedTuple, Protocol
+
+from ... import messages
+from ...codecs.connection import CLIENT_ACCEPTS, Accepted, Connection
+from ...codecs.interface import Codec, preface_of
 from ...messages import (
     Acknowledge,
     ConnectionLost,
@@ -27,57 +26,98 @@ from ...messages import (
 )
 from ...proto import chat_pb2 as pb
 from ...proto.convert import from_event, from_proto, from_stream_response, to_proto, to_stream_request
+from ...transport.grpc_common import CODE, SESSION
+from ...transport.interface import Implementation
 from .http2 import (
     DATA,
     END_HEADERS,
     END_STREAM,
     FIRST_WINDOW,
     HEADERS,
-    MAX_FRAME,
-    Heard,
-    _Http2,
-    _in_frames,
-    _status,
+    MAIN_STREAM,
+    Http2Client,
+    Received,
+    data_frames,
     frame,
     prefixed,
+    status_of,
 )
 
 
+class WireClient(Protocol):
+    """One connection of a client. A request is prepared once, and what was prepared may be sent often."""
+
+    @property
+    def in_order(self) -> bool:
+        """Whether replies and events come in the order of the requests."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests may be sent. Before, only what comes has to be received."""
+
+    def preamble(self) -> bytes:
+        """The bytes to send first."""
+
+    def warm_up_requests(self) -> list[Any]:
+        """Prepared requests to be sent before others are prepared; they may be refused."""
+
+    def prepare(self, tag: int, request: Request) -> Any:
+        """The request in the form that `send` takes."""
+
+    def send(self, prepared: Any) -> bytes:
+        """The bytes to send for it now."""
+
+    def receive(self, data: bytes) -> Received:
+        """The messages that these bytes complete, each with its tag. Raises `ConnectionLost`, `ProtocolError`."""
+
+    def control_bytes(self) -> bytes:
+        """What the protocol itself has to send now."""
+
+
 class CodecWireClient:
-    """One of our codecs: a frame is what the codec spells, and is sent as it is."""
+    """The client of a codec: what is prepared is the frame."""
 
     in_order = True
     ready = True
 
-    def __init__(self, codec, accepts=CLIENT_ACCEPTS):
+    def __init__(self, codec: Codec, accepts: Accepted = CLIENT_ACCEPTS):
         self._codec, self._connection = codec, Connection(codec, accepts)
 
     def preamble(self) -> bytes:
         return preface_of(self._codec)
 
-    def spell(self, tag: int, request: Request) -> bytes:
-        return self._codec.encode(tag, request)
-
-    def say(self, frame: bytes) -> bytes:
-        return frame
-
-    def receive(self, data: bytes) -> Heard:
-        heard = self._connection.receive(data)
-        if self._connection.error is not None:
-            raise self._connection.error
-        return heard
-
     def warm_up_requests(self) -> list[bytes]:
         return []
+
+    def prepare(self, tag: int, request: Request) -> bytes:
+        return self._codec.encode(tag, request)
+
+    def send(self, prepared: bytes) -> bytes:
+        return prepared
+
+    def receive(self, data: bytes) -> Received:
+        received = self._connection.receive(data)
+        if self._connection.error is not None:
+            raise self._connection.error
+        return received
 
     def control_bytes(self) -> bytes:
         return b""
 
 
-class UnaryWireClient(_Http2):
+class PreparedCall(NamedTuple):
+    """A unary call, all but the number of its stream."""
+
+    tag: int
+    reply_type: Any  #: of protobuf
+    size: int  #: bytes of data
+    frames: list[tuple[int, bytes, bytes]]  #: bytes of data, what is before the stream's number, and what is behind it
+
+
+class UnaryWireClient(Http2Client):
     """A call for each request, beside the stream of events whose token every call repeats.
 
-    Calls of one connection may overtake each other on the server, so answers and texts are in no order.
+    Calls of one connection may overtake each other on the server, so replies and events are in no order.
     """
 
     in_order = False
@@ -85,137 +125,157 @@ class UnaryWireClient(_Http2):
     def __init__(self, authority: str = "chatlab"):
         super().__init__(authority)
         self.ready = False
-        self._next = 3  # the number of the next stream; 1 is the events
-        self._calls: dict[int, tuple[int, type]] = {}  # stream: tag, and what the answer is made of
-        self._replies: dict[int, Reply] = {}
-        self._blocks: dict[str, bytes] = {}
+        self._next_stream = MAIN_STREAM + 2
+        self._calls: dict[int, tuple[int, Any]] = {}  # by stream: the tag, and the reply's type
+        self._replies: dict[int, Reply] = {}  # by stream: a reply whose call has not ended
+        self._blocks: dict[str, bytes] = {}  # by method
 
-    def _first(self) -> bytes:
-        return frame(HEADERS, END_HEADERS, 1, self.block("Events")) + frame(DATA, END_STREAM, 1, prefixed(b""))
+    def open_main_stream(self) -> bytes:
+        headers = frame(HEADERS, END_HEADERS, MAIN_STREAM, self.header_block("Events"))
+        return headers + frame(DATA, END_STREAM, MAIN_STREAM, prefixed(b""))
 
-    def warm_up_requests(self) -> list[bytes]:
+    def warm_up_requests(self) -> list[PreparedCall]:
         """A harmless call of each kind, after which their header blocks are short, as in any longer conversation."""
-        return [self._template(0, request, self._spelled(request)) for request in _HARMLESS]
+        return [self._prepare(0, request, self._block_of(request)) for request in _HARMLESS]
 
-    def _spelled(self, request: Request) -> bytes:
-        return self.block(type(request).__name__, [("session", self._token)])
+    def _block_of(self, request: Request) -> bytes:
+        return self.header_block(type(request).__name__, [(SESSION, self._token)])
 
-    def spell(self, tag: int, request: Request):
-        """Its frames without the number of a stream; spelled when all kinds of calls were made before."""
-        kind = type(request).__name__
-        if kind not in self._blocks:
-            self._blocks[kind] = self._spelled(request)
-        return self._template(tag, request, self._blocks[kind])
+    def prepare(self, tag: int, request: Request) -> PreparedCall:
+        method = type(request).__name__
+        if method not in self._blocks:
+            self._blocks[method] = self._block_of(request)
+        return self._prepare(tag, request, self._blocks[method])
 
-    def _template(self, tag: int, request: Request, block: bytes):
-        head = frame(HEADERS, END_HEADERS, 0, block)
-        parts = [(0, head[:5], head[9:])]
-        for part in _in_frames(prefixed(to_proto(request).SerializeToString()), END_STREAM):
-            parts.append((len(part) - 9, part[:5], part[9:]))
-        return tag, _ANSWERED_BY[type(request)], parts
+    @staticmethod
+    def _prepare(tag: int, request: Request, block: bytes) -> PreparedCall:
+        headers = frame(HEADERS, END_HEADERS, 0, block)
+        data = data_frames(prefixed(to_proto(request).SerializeToString()), END_STREAM)
+        frames = [(0, headers[:5], headers[9:]), *((len(part) - 9, part[:5], part[9:]) for part in data)]
+        return PreparedCall(tag, _REPLY_TYPES[type(request)], sum(cost for cost, _, _ in frames), frames)
 
-    def say(self, frame) -> bytes:
-        tag, answered_by, parts = frame
-        stream, self._next = self._next, self._next + 2
-        self._calls[stream] = tag, answered_by
+    def send(self, prepared: PreparedCall) -> bytes:
+        tag, reply_type, size, frames = prepared
+        stream, self._next_stream = self._next_stream, self._next_stream + 2
+        self._calls[stream] = tag, reply_type
         number = stream.to_bytes(4)
-        if not self._waiting and self._window > 4 * MAX_FRAME:
-            self._window -= sum([cost for cost, _, _ in parts])
-            return b"".join([head + number + body for _, head, body in parts])
-        return self._sendable([(cost, head + number + body) for cost, head, body in parts])
+        if not self._waiting and size <= self._window and size <= self._initial_window:
+            self._window -= size
+            return b"".join([head + number + body for _, head, body in frames])
+        return self._send_within_windows(stream, [(cost, head + number + body) for cost, head, body in frames])
 
-    def _begun(self, stream: int, headers: dict[str, str]) -> None:
-        if stream == 1:
-            self._token, self.ready = headers["session"], True
+    def _stream_began(self, stream: int, headers: dict[str, str]) -> None:
+        if stream == MAIN_STREAM:
+            self._token, self.ready = headers[SESSION], True
 
-    def _message(self, stream: int, raw: bytes, heard: Heard) -> None:
-        if stream == 1:
-            heard.append((None, from_event(pb.Event.FromString(raw))))
+    def _message(self, stream: int, raw: bytes, received: Received) -> None:
+        if stream == MAIN_STREAM:
+            received.append((None, from_event(pb.Event.FromString(raw))))
         else:
             self._replies[stream] = from_proto(self._calls[stream][1].FromString(raw))
 
-    def _ended(self, stream: int, headers: dict[str, str], heard: Heard) -> None:
+    def _stream_ended(self, stream: int, headers: dict[str, str], received: Received) -> None:
         self._messages.pop(stream, None)
-        if stream == 1:
-            raise ConnectionLost(f"the stream of events ended: {_status(headers)}")
+        if stream == MAIN_STREAM:
+            raise ConnectionLost(f"the stream of events ended: {status_of(headers)}")
         tag, _ = self._calls.pop(stream)
         reply = self._replies.pop(stream, None)
         if headers.get("grpc-status") != "0":
-            code = headers.get("code")
+            code = headers.get(CODE)
             if code is None:
-                raise ConnectionLost(f"a call failed: {_status(headers)}")
+                raise ConnectionLost(f"a call failed: {status_of(headers)}")
             reply = Refused(code, headers.get("grpc-message", ""))
         elif reply is None:
-            raise ProtocolError(f"a call ended well without an answer: {headers}")
-        heard.append((tag, reply))
+            raise ProtocolError(f"a call ended well without a reply: {headers}")
+        received.append((tag, reply))
 
 
-class StreamWireClient(_Http2):
-    """Everything over one stream: a request is a DATA frame, and so is an answer or an event."""
+class PreparedStreamRequest(NamedTuple):
+    """A request on the stream."""
+
+    size: int  #: bytes of data
+    frames: list[tuple[int, bytes]]  #: each with its bytes of data
+
+
+class StreamWireClient(Http2Client):
+    """Everything on one bidirectional stream: a request is a DATA frame, and so is a reply or an event."""
 
     in_order = True
-    ready = False
 
     def __init__(self, authority: str = "chatlab"):
         super().__init__(authority)
-        self._own_window = FIRST_WINDOW
+        self.ready = False
+        self._stream_windows[MAIN_STREAM] = FIRST_WINDOW
 
-    def warm_up_requests(self) -> list[bytes]:
+    def open_main_stream(self) -> bytes:
+        return frame(HEADERS, END_HEADERS, MAIN_STREAM, self.header_block("Stream"))
+
+    def warm_up_requests(self) -> list[PreparedStreamRequest]:
         return []
 
-    def _first(self) -> bytes:
-        return frame(HEADERS, END_HEADERS, 1, self.block("Stream"))
+    def prepare(self, tag: int, request: Request) -> PreparedStreamRequest:
+        data = prefixed(to_stream_request(tag, request).SerializeToString())
+        frames = [(len(part) - 9, part[:5] + MAIN_STREAM.to_bytes(4) + part[9:]) for part in data_frames(data, 0)]
+        return PreparedStreamRequest(len(data), frames)
 
-    def _spend(self, cost: int) -> None:
-        self._stream_window -= cost
+    def send(self, prepared: PreparedStreamRequest) -> bytes:
+        size, frames = prepared
+        windows = self._stream_windows
+        if not self._waiting and size <= self._window and size <= windows[MAIN_STREAM]:
+            self._window -= size
+            windows[MAIN_STREAM] -= size
+            return frames[0][1] if len(frames) == 1 else b"".join([raw for _, raw in frames])
+        return self._send_within_windows(MAIN_STREAM, frames)
 
-    def spell(self, tag: int, request: Request) -> list[tuple[int, bytes]]:
-        raw = prefixed(to_stream_request(tag, request).SerializeToString())
-        return [(len(part) - 9, part[:5] + (1).to_bytes(4) + part[9:]) for part in _in_frames(raw, 0)]
-
-    def say(self, frame: list[tuple[int, bytes]]) -> bytes:
-        return self._sendable(frame)
-
-    def _begun(self, stream: int, headers: dict[str, str]) -> None:
+    def _stream_began(self, stream: int, headers: dict[str, str]) -> None:
         self.ready = True
 
-    def _message(self, stream: int, raw: bytes, heard: Heard) -> None:
-        heard.append(from_stream_response(pb.StreamResponse.FromString(raw)))
+    def _message(self, stream: int, raw: bytes, received: Received) -> None:
+        received.append(from_stream_response(pb.StreamResponse.FromString(raw)))
 
-    def _ended(self, stream: int, headers: dict[str, str], heard: Heard) -> None:
-        raise ConnectionLost(f"the stream ended: {_status(headers)}")
+    def _stream_ended(self, stream: int, headers: dict[str, str], received: Received) -> None:
+        raise ConnectionLost(f"the stream ended: {status_of(headers)}")
 
 
 _HARMLESS = (Send("?", "?"), Say("?"), Acknowledge(0), ViewBalance(), ListAccounts(limit=1), Ping(), Deposit(0))
-_GRPC: dict[str, type[UnaryWireClient | StreamWireClient]] = {"grpc": UnaryWireClient, "grpc-stream": StreamWireClient}
 
 
-def _answers() -> dict[type[Request], type]:
-    """What each call is answered by, as the service's description says."""
-    from ... import messages
-
+def _reply_types() -> dict[type[Request], Any]:
+    """The protobuf type that answers each kind of request, as the service's description says."""
     methods = pb.DESCRIPTOR.services_by_name["Chat"].methods
     return {
-        getattr(messages, method.name): getattr(pb, method.output_type.name)
+        request: getattr(pb, method.output_type.name)
         for method in methods
-        if hasattr(messages, method.name) and issubclass(getattr(messages, method.name), Request)
+        for request in messages.REQUESTS
+        if request.__name__ == method.name
     }
 
 
-_ANSWERED_BY = _answers()
+_REPLY_TYPES = _reply_types()
+_GRPC: dict[str, type[UnaryWireClient | StreamWireClient]] = {"grpc": UnaryWireClient, "grpc-stream": StreamWireClient}
 
 
-def wire_for(implementation):
-    """A fresh wire for a protocol. Raises `ValueError` where it has neither a codec nor our gRPC."""
+def has_wire_client(implementation: Implementation) -> bool:
+    """Whether the light generator speaks this protocol: it has a codec, or is gRPC as chatlab does it."""
+    return implementation.codec is not None or implementation.name in _GRPC
+
+
+def check_wire_client(implementation: Implementation) -> None:
+    """Raise `ValueError` where the light generator does not speak the protocol."""
+    if not has_wire_client(implementation):
+        name = implementation.name
+        raise ValueError(f'{name} has no codec, so the light generator cannot speak it; use generator="clients"')
+
+
+def wire_client(implementation: Implementation) -> WireClient:
+    """A client for one connection. Raises `ValueError` where the light generator does not speak the protocol."""
+    check_wire_client(implementation)
+    codec = implementation.codec
+    return _GRPC[implementation.name]() if codec is None else CodecWireClient(codec)
+
+
+def keeps_order(implementation: Implementation) -> bool:
+    """Whether replies and events of one client come in the order of its requests; False where that is not known."""
     if implementation.codec is not None:
-        return CodecWireClient(implementation.codec)
-    if implementation.name in _GRPC:
-        return _GRPC[implementation.name]()
-    raise ValueError(f'{implementation.name} has no codec, so no light generator speaks it; use generator="clients"')
-
-
-def keeps_order(implementation) -> bool:
-    """Whether requests and answers of one client stay in the order asked; of a foreign protocol nobody knows."""
-    if implementation.codec is not None:
-        return CodecWireClient.in_order
+        return True
     return implementation.name in _GRPC and _GRPC[implementation.name].in_order

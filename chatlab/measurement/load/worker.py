@@ -57,7 +57,9 @@ def _run_light(trial: TrialSpec, control: WorkerControl) -> TrialResult:
             times: MeasurementWindow | SliceTimes = generator.run_slices(control.slices(generator.count_done))
         else:
             times = generator.run(start_ns)
-        result = _result(times, generator.users, before, tcp_segments(trial.address))
+        after = tcp_segments(trial.address)
+        generator.verify_deliveries()
+        result = _result(times, generator.users, before, after)
         control.finish()
         generator.leave()
     finally:
@@ -77,7 +79,9 @@ async def _run_clients(trial: TrialSpec, control: WorkerControl) -> TrialResult:
             times: MeasurementWindow | SliceTimes = await generator.run_slices(control.slices(generator.count_done))
         else:
             times = await generator.run(start_ns)
-        result = _result(times, generator.users, before, tcp_segments(trial.address))
+        after = tcp_segments(trial.address)
+        await generator.verify_deliveries()
+        result = _result(times, generator.users, before, after)
         control.finish()
         await generator.leave()
     finally:
@@ -91,9 +95,6 @@ def _result(
     before: Segments | None,
     after: Segments | None,
 ) -> TrialResult:
-    """What was measured. Raises `VerificationError` where a text was lost."""
-    for user in users:
-        user.verify_all_delivered()
     due, sent, answered, heard = (b"".join([getattr(user, name).tobytes() for user in users]) for name in COLUMNS)
     return TrialResult(
         start_ns=times.start_ns,
