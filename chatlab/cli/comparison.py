@@ -1,11 +1,11 @@
 """`chatlab compare`: measures everything in one go, prints it as tables, and leaves a report, pictures and data in a
 folder."""
 
-import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +35,7 @@ from ..measurement.results.runs import Comparison
 from ..measurement.saturation import MAX_ATTEMPTS, Attempt, Saturation, reject_reason
 from ..transport.registry import resolve
 from . import report
+from .fitted_table import print_table
 from .report_page import Section, page
 
 SWEEP = (500, 1_000, 2_000, 4_000, 8_000, 16_000)  # requests a second that fall due
@@ -86,7 +87,7 @@ def run_comparison(
     print(f"\n{report.summary_text(results.byte_table, results.comparison, results.breakdown)}\n")
     for result in (results.byte_table, results.comparison, results.breakdown, results.code):
         if result is not None:
-            print(result, end="\n\n")
+            print_table(result.table())
     data = write_data(out, results)
     pictures = write_pictures(out, results)
     reproduce = report.Reproduce({resolve(given).name: given for given in protocols}, module_folders(protocols))
@@ -122,9 +123,8 @@ def module_folders(protocols: Sequence[Any]) -> tuple[str, ...]:
     installed = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     names = [protocol for protocol in protocols if isinstance(protocol, str) and ":" in protocol]
     roots = {name.partition(":")[0].partition(".")[0] for name in names} - {"chatlab"}
-    homes = [
-        next(iter(getattr(sys.modules[root], "__path__", ())), sys.modules[root].__file__) for root in sorted(roots)
-    ]
+    specs = [spec for root in sorted(roots) if (spec := find_spec(root)) is not None]
+    homes = [next(iter(spec.submodule_search_locations or ()), spec.origin) for spec in specs]
     folders = [Path(home).resolve().parent for home in homes if home]
     return tuple(dict.fromkeys(str(folder) for folder in folders if folder not in installed))
 

@@ -14,6 +14,7 @@ import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import quote
 
 FIRST = "00_start_here.ipynb"
 COPY = "chatlab-notebooks"
@@ -55,11 +56,13 @@ def open_lab(folder: str | Path | None = None, port: int | None = None, browser:
     root = PACKAGE.parent if notebooks.parent == PACKAGE.parent else notebooks
     start = "/".join(["/lab/tree", *notebooks.relative_to(root).parts, *[FIRST] * (notebooks / FIRST).exists()])
     port = port or _free_port()
-    token = os.environ.setdefault("JUPYTER_TOKEN", secrets.token_hex(16))
+    token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(16)  # an empty one would be no token to JupyterLab
+    os.environ["JUPYTER_TOKEN"] = token
     browser = browser and _has_browser()
-    _announce(f"http://{HOST}:{port}{start}?token={token}", port, browser)
+    _announce(f"http://{HOST}:{port}{start}?token={quote(token, safe='')}", port, browser)
     words = [f"--ServerApp.ip={HOST}", f"--ServerApp.port={port}"]
     words += ["--ServerApp.port_retries=0"]  # another port would make the address a lie
+    words += ["--ServerApp.base_url=/"]  # as would one of the user's own configuration
     words += [f"--ServerApp.root_dir={root}", f"--LabApp.default_url={start}", "--log-level=WARN"]
     words += ["--no-browser"] * (not browser) + ["--allow-root"] * (hasattr(os, "geteuid") and os.geteuid() == 0)
     _become_jupyterlab(words)

@@ -6,23 +6,25 @@ and returns the exit code. What goes wrong is one line on standard error and exi
 
 import argparse
 import asyncio
+import codecs
 import errno
 import os
 import queue
+import re
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from chatlab import __version__
 
 from .. import harness
-from ..messages import ConnectionLost
+from ..messages import ConnectionLost, ProtocolError
 from ..transport import registry
 from ..transport.interface import ENGINES, Implementation
-from .screen import visible
+from .screen import escape_control
 
 WORKING = "\t\t\t\tSERVER WORKING"
 STOPPED = "\t\t\t\tSERVER STOPPED"
@@ -33,19 +35,50 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says; the exit code."""
     _prepare_streams()
-    options = _parser().parse_args(arguments)
     try:
-        return options.run(options)
+        try:
+            options = _parser().parse_args(arguments)
+            return options.run(options)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where it can still be said that it failed
     except KeyboardInterrupt:
+        print("chatlab: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of our output has seen enough
+        _discard_output()
         return 1
+    except OSError as error:
+        _discard_output()
+        sys.exit(f"chatlab: the output cannot be written: {error.strerror or error}")
+
+
+def _discard_output() -> None:
+    """Or Python would try once more to write what is left, when it ends, and complain."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+#: What stands for a character that an encoding lacks.
+PLAIN_CHARACTERS = {
+    **{"─": "-", "–": "-", "−": "-", "…": "...", "“": '"', "”": '"', "‘": "'", "’": "'", "\N{NO-BREAK SPACE}": " "},
+    **{"×": "x", "µ": "u", "±": "+-", "✓": "ok", "✗": "x", "†": "+", "·": ".", "→": "->", "≥": ">=", "≤": "<="},
+}
+
+
+def plain_substitute(error: UnicodeError) -> tuple[str, int]:
+    """An error handler for `encode`: the plain character for each of ours, and an escape for any other."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    plain = "".join(PLAIN_CHARACTERS.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking)
+    return plain, error.end
 
 
 def _prepare_streams() -> None:
     """Neither what others write nor what is typed can break a stream, whatever the terminal's encoding."""
-    for stream, errors in (sys.stdin, "replace"), (sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace"):
+    codecs.register_error("chatlab-plain", plain_substitute)
+    for stream, errors in (sys.stdin, "replace"), (sys.stdout, "chatlab-plain"), (sys.stderr, "chatlab-plain"):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=errors)
 
@@ -179,7 +212,7 @@ def _print_all(lines: "queue.SimpleQueue[str | None]") -> None:
             continue
         if line is None:
             return
-        print(visible(line), flush=True)
+        print(escape_control(line), flush=True)
 
 
 def _protocols_help(default: str) -> str:
@@ -194,25 +227,50 @@ def _ports_help() -> str:
 
 
 def _chat_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("host", metavar="HOST", help="where the server runs")
+    what = "where the server runs, as localhost or 192.0.2.7:2428"
+    parser.add_argument("host", type=_host_and_port, metavar="HOST[:PORT]", help=what)
     parser.add_argument("--protocol", default="text", help=_protocols_help("%(default)s"))
     parser.add_argument("--port", type=_port, metavar="N", help=f"the server's port ({_ports_help()})")
     parser.add_argument("--name", default="", help="the user's name; asked for if not given")
     parser.add_argument("--password", action="store_true", help="ask for a password, also for a new account")
 
 
+def _host_and_port(text: str) -> tuple[str, int | None]:
+    """A host, with its port where one follows a colon; an address of IPv6 is in brackets then.
+
+    >>> _host_and_port("localhost:2428"), _host_and_port("::1"), _host_and_port("[::1]:80")
+    (('localhost', 2428), ('::1', None), ('::1', 80))
+    """
+    match = re.fullmatch(
+        r"\[(?P<v6>[^][]+)\](:(?P<v6_port>.*))?|(?P<host>[^:]+)(:(?P<port>.*))?|(?P<bare>.*:.*:.*)", text
+    )
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST or HOST:PORT")
+    host = match["v6"] or match["host"] or match["bare"]
+    port = match["v6_port"] if match["v6"] else match["port"]
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name or the address of a host") from None
+    return host, None if port is None else _port(port)
+
+
 def _chat(options: argparse.Namespace) -> int:
     from . import terminal
 
     implementation = _implementation(options.protocol, options)
-    port = registry.PORTS.get(implementation.name) if options.port is None else options.port
+    host, port = options.host
+    if port is not None and options.port not in (None, port):
+        _fail(options, f"the server's port is given twice, as {port} and as {options.port}")
+    port = options.port if port is None else port
+    port = registry.PORTS.get(implementation.name) if port is None else port
     if port is None:
         _fail(options, f"{options.protocol} has no port of its own; --port N names the server's")
-    dial = implementation.connect_async((options.host, port))
     try:
+        dial = implementation.connect_async((host, port))
         return asyncio.run(terminal.chat(dial, options.name, options.password))
-    except ConnectionLost as lost:
-        sys.exit(f"chatlab chat: {visible(str(lost))}")
+    except (ConnectionLost, ProtocolError) as error:
+        sys.exit(f"chatlab chat: {escape_control(str(error))}")
 
 
 # ---- lab --------------------------------------------------------------------------------------------------------

@@ -114,6 +114,13 @@ img { display: block; width: 100%; max-width: 46rem; height: auto; margin: 0 aut
 }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: 0.4rem 1.25rem; margin: 0; }
 dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
+@media (max-width: 700px) {
+  .wide::before { content: "This table scrolls sideways."; display: block; color: var(--faint); position: sticky;
+    left: 0; }
+  .wide th[scope="row"] { position: sticky; left: 0; z-index: 1; background: var(--paper) !important; }
+  .wide th[scope="row"]:first-child { min-width: 5rem; max-width: 5rem; white-space: normal; }
+  .wide th[scope="row"] + th[scope="row"] { left: 5rem; }
+}
 @media (max-width: 600px) {
   dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: 0.6rem; } figure { padding: 0.25rem; }
 }

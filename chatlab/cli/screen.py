@@ -1,7 +1,7 @@
-"""Where a chat is shown and typed: a real terminal, or plain lines in a pipe.
+"""Where a chat is shown and typed: a real terminal, or plain lines in a pipe or a terminal that can do nothing else.
 
-Whatever is shown passes `visible` first: nothing that others wrote can move the cursor, change a colour or reverse a
-line. Nothing here knows what is said.
+Whatever is shown passes `escape_control` first: nothing that others wrote can move the cursor, change a colour or
+reverse a line. Nothing here knows what is said.
 """
 
 import asyncio
@@ -9,8 +9,9 @@ import os
 import sys
 import threading
 import unicodedata
-from contextlib import contextmanager, suppress
-from typing import Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Protocol, Self
 
 PROMPT = "You: "  # the question whose answers are remembered, and whose first words are completed
 
@@ -22,10 +23,10 @@ PLAIN, QUESTION, NOTE, PRIVATE, TROUBLE = "", "fg:ansidefault bold", "fg:ansicya
 JOINERS = "\u200c\u200d"  # they join letters and emoji, and move nothing
 
 
-def visible(text: str) -> str:
+def escape_control(text: str) -> str:
     """The text with every character that would act on a terminal, or hide in it, written as its escape.
 
-    >>> print(visible("a\\x1b[2Jb\\u202ec\\nd"))
+    >>> print(escape_control("a\\x1b[2Jb\\u202ec\\nd"))
     a\\x1b[2Jb\\u202ec\\nd
     """
     if text.isprintable():
@@ -37,23 +38,40 @@ def _is_harmless(c: str) -> bool:
     return c in JOINERS or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
+CONTINUED = " " * 4  # before each further line of a text, so that none looks like a line of somebody else
+
+
+def indented(text: str) -> str:
+    """A text of several lines, each made harmless and all but the first indented.
+
+    >>> print(indented("bob: one\\ntwo\\x07"))
+    bob: one
+        two\\x07
+    """
+    return f"\n{CONTINUED}".join(map(escape_control, text.rstrip("\n").split("\n")))
+
+
 # ---- two screens ------------------------------------------------------------------------------------------------
+
+
+class Interrupted(EOFError):
+    """Nothing more is typed, because Ctrl-C was."""
 
 
 class Screen(Protocol):
     """Where the chat is shown and typed. A context manager: it is a screen only inside."""
 
     def show(self, text: str, style: str = PLAIN) -> None:
-        """One line, above what is being typed; made visible."""
+        """Show a text above what is being typed, made harmless."""
 
     async def ask(self, question: str, hidden: bool = False) -> str:
-        """The line typed in answer, or `EOFError` when nothing more is typed."""
+        """The line typed in answer. Raises `EOFError` when nothing more is typed, and `Interrupted` after Ctrl-C."""
 
 
 class TerminalScreen:
     """A real terminal: a line can be edited while other lines appear above it."""
 
-    def __init__(self, words: list[str]):
+    def __init__(self, words: list[str]) -> None:
         # Cursor position reports are only good for placing menus, and terminals that lack them get a warning.
         os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")
         from prompt_toolkit import PromptSession
@@ -67,12 +85,12 @@ class TerminalScreen:
             complete_style=CompleteStyle.READLINE_LIKE,
         )
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._echo = _no_echo()
         self._echo.__enter__()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._echo.__exit__(None, None, None)
 
     def show(self, text: str, style: str = PLAIN) -> None:
@@ -86,7 +104,7 @@ class TerminalScreen:
             app = None
         if app is not None:
             app.renderer.erase()
-        print_formatted_text(self._session.output, [(style, visible(text)), ("", "\n")], default_ui_style())
+        print_formatted_text(self._session.output, [(style, indented(text)), ("", "\n")], default_ui_style())
         if app is not None:
             app.invalidate()
 
@@ -96,11 +114,11 @@ class TerminalScreen:
             # A space at the end without a colour would be a move of the cursor, and scripts wait for "You: ".
             return await session.prompt_async([(QUESTION, question)])
         except KeyboardInterrupt:
-            raise EOFError from None
+            raise Interrupted from None
 
 
 @contextmanager
-def _no_echo():
+def _no_echo() -> Iterator[None]:
     """Between two prompts the terminal would echo what is typed ahead into the middle of what is shown."""
     try:
         import termios
@@ -118,23 +136,27 @@ def _no_echo():
 
 
 class PipeScreen:
-    """Standard input and output as plain lines. What was read is written too, so the output is the whole talk."""
+    """Standard input and output as plain lines.
 
-    def __init__(self):
+    What was read is written too, so the output is the whole talk; where a terminal shows what is typed, it is not.
+    """
+
+    def __init__(self, has_echo: bool = False) -> None:
         # Unbuffered: a thread that waits in a buffered read holds a lock that the interpreter needs to end.
         self._lines = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
         self._open_question = ""
+        self._has_echo = has_echo
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         pass
 
     def show(self, text: str, style: str = PLAIN) -> None:
         if self._open_question:
             print()
-        print(visible(text))
+        print(indented(text))
         print(end=self._open_question, flush=True)
 
     async def ask(self, question: str, hidden: bool = False) -> str:
@@ -142,10 +164,12 @@ class PipeScreen:
         print(end=question, flush=True)
         line = ""
         try:
-            line = await self._read()
+            with _no_echo() if hidden and self._has_echo else nullcontext():
+                line = await self._read()
         finally:
             self._open_question = ""
-            print("" if hidden else visible(line.rstrip("\r\n")), flush=True)
+            if not self._has_echo or hidden or not line:
+                print("" if hidden else escape_control(line.rstrip("\r\n")), flush=True)
         if not line:
             raise EOFError
         return line.rstrip("\r\n")
@@ -154,10 +178,14 @@ class PipeScreen:
         loop = asyncio.get_running_loop()
         typed: asyncio.Future[str] = loop.create_future()
 
-        def read():
+        def settle(line: str) -> None:
+            if not typed.done():
+                typed.set_result(line)
+
+        def read() -> None:
             line = self._lines.readline().decode("utf-8", "replace")
-            with suppress(RuntimeError):  # the loop is over, nobody waits for the line
-                loop.call_soon_threadsafe(lambda: typed.done() or typed.set_result(line))
+            with suppress(RuntimeError):  # the loop has ended, and the line is not wanted
+                loop.call_soon_threadsafe(settle, line)
 
         threading.Thread(target=read, name="chatlab-stdin", daemon=True).start()
         return await typed
@@ -165,4 +193,8 @@ class PipeScreen:
 
 def screen(words: list[str]) -> TerminalScreen | PipeScreen:
     """The screen that standard input and output are; a terminal completes these words."""
-    return TerminalScreen(words) if sys.stdin.isatty() and sys.stdout.isatty() else PipeScreen()
+    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    is_dumb = os.name != "nt" and os.environ.get("TERM", "") in ("", "dumb", "unknown")
+    if is_terminal and not is_dumb:
+        return TerminalScreen(words)
+    return PipeScreen(has_echo=is_terminal)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from ..messages import (
+    Account,
     Arrived,
     ChatError,
     ChatlabError,
@@ -24,7 +25,7 @@ from ..messages import (
     Message,
 )
 from ..transport.async_client import AsyncClient
-from .screen import NOTE, PLAIN, PRIVATE, PROMPT, TROUBLE, Screen, screen
+from .screen import NOTE, PLAIN, PRIVATE, PROMPT, TROUBLE, Interrupted, Screen, screen
 
 CREATING = "CREATING NEW ID:"
 ASK_NAME = "Enter username: "
@@ -65,26 +66,31 @@ class Terminal:
         self.client, self.screen = client, screen
         self.room = ""
         self.lost = False
-        self._listening: asyncio.Task | None = None
+        self.refused = False  #: the last name that was tried
+        self._listening: asyncio.Task[None] | None = None
         # Shown by `on_message` and not by the task that awaits `receive`: there is no moment at which an event was
         # taken, but could still be lost because the task that would show it is cancelled.
         client.on_message = self._hear
 
     async def run(self, name: str = "", with_password: bool = False) -> int:
-        """The whole talk, from the greeting to the goodbye; the exit code."""
-        self.screen.show(CREATING)
+        """The whole talk, from the greeting to the goodbye; the exit code, 1 where the user never got in."""
+        farewell = GONE
         try:
             await self._greet(name, with_password)
             while True:
                 await self._obey(await self.screen.ask(PROMPT))
+        except Interrupted:
+            farewell = ""
         except EOFError:
             pass
         finally:
-            await self._part()
-        return 1 if self.lost else 0
+            await self._part(farewell)
+        return 1 if self.lost or self.refused else 0
 
     async def _greet(self, name: str, with_password: bool) -> None:
         entered = bool(name) and await self._enter(name, with_password, WELCOME)
+        if not entered and not name:
+            self.screen.show(CREATING)
         while not entered:
             name = (await self.screen.ask(ASK_NAME)).strip()
             if name == EXIT_COMMAND:
@@ -105,7 +111,7 @@ class Terminal:
         except ChatError as refused:
             self._explain(refused)
         except ConnectionLost as lost:
-            result = "Nothing was sent" if had_lost else "Nobody knows whether it was done"
+            result = "Nothing was sent" if had_lost else "It may or may not have been done"
             self.screen.show(f"No answer: {lost}. {result}.", TROUBLE)
             self._lose()
 
@@ -134,22 +140,24 @@ class Terminal:
             self._lose()
 
     def _hear(self, what: str, event: Message) -> None:
-        told = TOLD.get(type(event))
-        if what == "received" and told is not None:
-            text, style = told(event)
+        line_of = EVENT_LINES.get(type(event))
+        if what == "received" and line_of is not None:
+            text, style = line_of(event)
             self.screen.show(text, style)
 
     def _lose(self) -> None:
         if not self.lost:
             again = f"/login {self.client.name or 'NAME'}"
-            self.screen.show(f"{again} connects again, /quit leaves. Mail that was not shown yet is kept.", TROUBLE)
+            self.screen.show(
+                f"{again} connects again, /quit leaves. The server keeps unread mail while it runs.", TROUBLE
+            )
         self.lost = True
 
     def _explain(self, refused: ChatError) -> None:
         why = refused.text if refused.text.endswith(".") else f"{refused.text}."
         self.screen.show(f"Not done ({refused.code}): {why} {ADVICE.get(refused.code, '')}".rstrip(), TROUBLE)
 
-    async def _part(self) -> None:
+    async def _part(self, farewell: str) -> None:
         """Show what has arrived already, then hang up."""
         if self._listening is not None:
             self._listening.cancel()
@@ -159,7 +167,8 @@ class Terminal:
                 while True:
                     await self.client.receive(timeout_s=0)
         await self.client.close()
-        self.screen.show(GONE)
+        if farewell:
+            self.screen.show(farewell)
 
     # ---- coming and going
 
@@ -172,8 +181,9 @@ class Terminal:
             if refused.code in ("WRONG_PASSWORD", "PASSWORD_REQUIRED") and not with_password:
                 return await self._enter(name, True, greeting)
             self._explain(refused)
+            self.refused = True
             return False
-        self.lost = False
+        self.lost = self.refused = False
         if greeting:
             self.screen.show(greeting)
         which = f"a new account, number {account.id}" if is_new else f"account {account.id}, as before"
@@ -185,7 +195,7 @@ class Terminal:
         await self._join(self.room or LOBBY)
         return True
 
-    async def _account(self, name: str, password: str):
+    async def _account(self, name: str, password: str) -> tuple[Account, bool]:
         if not name.isdecimal():  # a number is an account's id, never a name
             try:
                 return await self.client.create_account(name, password), True
@@ -321,8 +331,8 @@ def _arrived(message: Arrived) -> tuple[str, str]:
     return f"{message.sender} (to you): {message.text}", PRIVATE
 
 
-#: How an event is told, and in which style. A Goodbye is not told: the loss of the connection that follows says why.
-TOLD = {
+#: The line that shows an event, and its style. A Goodbye has none: the loss of the connection that follows says why.
+EVENT_LINES = {
     Arrived: _arrived,
     Heard: lambda event: (f"{event.sender}: {event.text}", PLAIN),
     Entered: lambda event: (f"{event.name} joined the conversation", NOTE),
@@ -365,7 +375,7 @@ def _usage(name: str) -> str:
 
 
 async def chat(dial: Awaitable[AsyncClient], name: str = "", with_password: bool = False) -> int:
-    """Connect, then talk until the user leaves; the exit code. Raises `ConnectionLost` where nobody answers."""
+    """Connect, then talk until the user leaves; the exit code. Raises `ConnectionLost` where no server answers."""
     client = await dial
     with screen([f"/{name}" for name in COMMANDS]) as here:
         return await Terminal(client, here).run(name, with_password)

@@ -12,7 +12,12 @@ from pty_terminal import Window, served
 
 import chatlab
 from chatlab import harness
+from chatlab.chat.hub import Hub
+from chatlab.chat.service import Chat
+from chatlab.cli.fitted_table import fitted
 from chatlab.cli.main import COMMANDS, main
+from chatlab.display.tables import Table
+from chatlab.messages import Done
 from chatlab.transport import registry
 
 DEADLINE_S = 60.0
@@ -243,6 +248,117 @@ def test_a_chat_works_in_a_pipe_line_by_line():
         "",
         0,
     )
+
+
+@pytest.mark.parametrize(
+    "words, complaint",
+    [
+        (["a..b"], "'a..b' is not the name or the address of a host"),
+        (["localhost:many"], "a port is a number from 0 to 65535, not 'many'"),
+        (["localhost:80", "--port", "81"], "the server's port is given twice, as 80 and as 81"),
+        ([":80"], "':80' is not HOST or HOST:PORT"),
+    ],
+)
+def test_a_host_that_is_none_is_named(words, complaint, capsys):
+    with pytest.raises(SystemExit, match="^2$"):
+        main(["chat", *words])
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_host_may_bring_its_port():
+    with chatlab.serve("text") as server:
+        done = run("chat", f"localhost:{server.address[1]}", "--name", "ada", typed="tata\n")
+    assert (done.stdout.splitlines()[-1], done.stderr, done.returncode) == ("DISCONNECTED!!", "", 0)
+
+
+def test_who_never_gets_in_ends_with_exit_code_1():
+    with chatlab.serve("text") as server:
+        done = run("chat", f"127.0.0.1:{server.address[1]}", "--name", "al ice")
+    assert done.returncode == 1 and "Not done (BAD_NAME)" in done.stdout
+
+
+def test_a_server_that_answers_the_wrong_thing_is_said_not_to_speak_as_it_should():
+    class Absent(Chat):
+        def unread(self, session, request):
+            return Done(), []
+
+    hub = Hub(Absent())
+    endpoint = chatlab.resolve("text").serve(hub, port=0)
+    try:
+        done = run("chat", f"127.0.0.1:{endpoint.address[1]}", "--name", "ada", typed="/unread\n")
+    finally:
+        endpoint.close()
+    assert "the server does not speak the protocol as it should: it answered Unread with Done" in done.stdout
+    assert not done.stderr and "Traceback" not in done.stdout
+
+
+# ---- output that cannot be written ------------------------------------------------------------------------------
+
+SHELL = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHON": sys.executable}
+
+
+def shell(line: str, **environment: str) -> subprocess.CompletedProcess:
+    """A line of sh in which `$CHATLAB` is this chatlab."""
+    own = {**SHELL, "CHATLAB": f"{sys.executable} -m chatlab", **environment}
+    own.pop("PYTHONUNBUFFERED", None)
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=DEADLINE_S, env=own)
+
+
+def test_a_pipe_that_nobody_reads_ends_it_quietly():
+    done = shell("$CHATLAB complexity text | true; echo ${PIPESTATUS[0]}")
+    assert (done.stdout.strip() in ("0", "1"), done.stderr) == (True, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device is always full here")
+def test_a_full_disk_is_one_line_and_exit_code_1():
+    done = shell("$CHATLAB complexity text > /dev/full")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "chatlab: the output cannot be written: No space left on device\n",
+    )
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_what_an_encoding_lacks_has_a_plain_substitute(encoding):
+    done = shell("$CHATLAB complexity text", PYTHONIOENCODING=encoding, PYTHONUTF8="0")
+    assert done.returncode == 0 and "----------" in done.stdout and "\\u" not in done.stdout
+
+
+def test_it_works_where_standard_error_is_closed():
+    done = shell("$CHATLAB complexity text 2>&-")
+    assert done.returncode == 0 and done.stdout.startswith("Code\n")
+
+
+def test_an_interrupt_in_the_first_second_is_one_line(tmp_path):
+    program = "import sys; from chatlab.cli import main as cli\n" + INTERRUPTED_AT_ONCE
+    command = [sys.executable, "-c", program, str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, env=SHELL)
+    assert (done.returncode, done.stderr) == (130, "chatlab: interrupted\n")
+
+
+INTERRUPTED_AT_ONCE = """
+from chatlab.cli import comparison
+def interrupted(*protocols): raise KeyboardInterrupt
+comparison.complexity = interrupted
+sys.exit(cli.main(["compare", "text", "--quick", "--out", sys.argv[1]]))
+"""
+
+
+# ---- tables in a narrow terminal --------------------------------------------------------------------------------
+
+WIDE = Table("Wide", ("who", *(f"number {n}" for n in range(9))), (("ada", *map(str, range(9))),), ("word " * 30,))
+
+
+@pytest.mark.parametrize("cells", [20, 40, 80])
+def test_a_wide_table_is_folded_with_its_labels_repeated_and_loses_nothing(cells):
+    lines = fitted(WIDE, cells).splitlines()
+    assert max(map(len, lines)) <= cells
+    assert " ".join(lines).count("number") == 9 and sum(line.startswith("ada ") for line in lines) > 1
+    assert " ".join(lines).count("word") == 30 and not any("number" in line for line in lines[-3:])
+
+
+def test_a_table_that_fits_stays_as_it_is():
+    assert fitted(WIDE, 1000) == WIDE.text()
 
 
 def test_an_encoding_that_lacks_a_letter_harms_nothing():

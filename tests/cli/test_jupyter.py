@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -53,6 +54,17 @@ def test_without_a_browser_it_says_which_address_to_open(lab):
     done = lab("--port", "9123", DISPLAY="", WAYLAND_DISPLAY="", BROWSER="")
     assert f"    http://127.0.0.1:9123/lab/tree/notebooks/{FIRST}?token=sesame" in done.stdout.splitlines()
     assert "--no-browser" in done.stdout.splitlines()
+
+
+def test_the_printed_address_works_with_any_token(lab):
+    done = lab("--port", "9123", "--no-browser", JUPYTER_TOKEN="a&b#c d")
+    assert f"    http://127.0.0.1:9123/lab/tree/notebooks/{FIRST}?token=a%26b%23c%20d" in done.stdout.splitlines()
+    assert "--ServerApp.base_url=/" in done.stdout.splitlines()
+
+
+def test_an_empty_token_is_none(lab):
+    done = lab("--port", "9123", "--no-browser", JUPYTER_TOKEN="")
+    assert re.search(r"\?token=[0-9a-f]{32}$", done.stdout, re.MULTILINE)
 
 
 def test_with_a_browser_it_leaves_it_to_jupyterlab_to_open_a_window(lab):

@@ -162,6 +162,12 @@ def test_any_result_makes_a_section_with_its_own_table():
     assert (section.anchor, section.origin) == ("all-of-it", "a run") and a_run()._repr_html_() in section.body
 
 
+def test_on_a_narrow_page_tables_scroll_below_a_hint_and_their_first_columns_stay(page):
+    narrow = page.partition("@media (max-width: 700px)")[2].partition("@media")[0]
+    assert "This table scrolls sideways." in narrow and ".wide { overflow-x: auto" in page
+    assert '.wide th[scope="row"] { position: sticky; left: 0' in narrow.replace("&quot;", '"')
+
+
 def test_it_can_be_read_dark_and_printed(page):
     assert "@media (prefers-color-scheme: dark)" in page and "@media print" in page
 

@@ -7,8 +7,8 @@ import pytest
 from pty_terminal import DEADLINE_S, Window, served
 
 from chatlab.cli import terminal
-from chatlab.cli.screen import visible
-from chatlab.cli.terminal import COMMANDS, TOLD
+from chatlab.cli.screen import escape_control
+from chatlab.cli.terminal import COMMANDS, EVENT_LINES
 from chatlab.harness import serve
 from chatlab.messages import EVENTS, Entered, Goodbye, Heard
 from chatlab.transport.registry import resolve
@@ -95,9 +95,10 @@ def test_nothing_that_others_write_can_act_on_the_terminal(host):
             other.send("cautious", nasty)
             other.join()
             other.say(nasty)
-        shown = r"a\x1b[2J\x1b[H\x1b]0;owned\x07\rYou: \u202eevil\u2028\x9b5n\nbob: forged\x7f"
+        shown = r"a\x1b[2J\x1b[H\x1b]0;owned\x07\rYou: \u202eevil\u2028\x9b5n"
         lines = cautious.shows(f"hostile (to you): {shown}", f"hostile: {shown}")
         assert lines[0] == "CREATING NEW ID:" and cautious.screen.title == ""
+        assert lines.count(r"    bob: forged\x7f") == 2  # indented, so it is nobody's line
         hostile.enter("tata")
         hostile.ends()
 
@@ -129,7 +130,33 @@ def test_a_key_ends_it_and_leaves_the_terminal_as_it_was(host, key, name):
         window.shows("You:" if name else "Enter username:")
         window.type(key)
         assert window.ends() == 0
-        assert window.lines[-1] == "DISCONNECTED!!" and window.echoes()
+        assert (window.lines[-1] == "DISCONNECTED!!") == (key == "\x04") and window.echoes()
+
+
+def test_who_gives_a_name_is_not_told_of_a_new_id(host):
+    with Window("chat", "127.0.0.1", "--port", host[1]["text"], "--name", "known") as window:
+        window.shows("You:")
+        assert "CREATING NEW ID:" not in window.lines
+
+
+def test_what_is_pasted_is_one_text_and_keeps_its_lines(host):
+    with joined(host, "author") as author, joined(host, "reader") as reader:
+        author.shows("reader joined the conversation")
+        author.type("\x1b[200~one\ntwo\nthree\x1b[201~\r")
+        lines = reader.shows("author: one", "    two", "    three")
+        assert lines[lines.index("author: one") :][:3] == ["author: one", "    two", "    three"]
+
+
+def test_a_terminal_that_can_do_nothing_gets_plain_lines(host):
+    with Window("chat", f"127.0.0.1:{host[1]['text']}", terminal="dumb") as window:
+        window.shows("CREATING NEW ID:", "Enter username:")
+        window.enter("plain")
+        window.shows("You:")
+        window.enter("hello")
+        window.enter("tata")
+        assert window.ends() == 0
+        assert window.lines.count("You: hello") == 1 and window.lines[-1] == "DISCONNECTED!!"
+        assert b"\x1b" not in window.all_written
 
 
 def test_a_script_can_wait_for_the_questions_as_they_are_written(host):
@@ -156,7 +183,7 @@ def test_a_lost_connection_is_explained_and_a_log_in_mends_it(protocol):
         window.shows("You:")
     with window:
         window.shows("The connection is lost: the server stops.")
-        window.shows("/login ada connects again, /quit leaves. Mail that was not shown yet is kept.", "You:")
+        window.shows("/login ada connects again, /quit leaves. The server keeps unread mail while it runs.", "You:")
         window.enter("anybody?")
         window.shows("No answer: the server stops. Nothing was sent.")
         with serve(protocol, port=port) as server:
@@ -414,16 +441,16 @@ def test_a_misused_command_says_how_it_is_used(talk, line, answer):
     "text", ["plain", "Größe", "日本語　全角", "👩‍👩‍👧", "می‌خواهم", "no\u00a0break", "back\\slash"]
 )
 def test_harmless_text_is_shown_as_it_is(text):
-    assert visible(text) == text
+    assert escape_control(text) == text
 
 
 @pytest.mark.parametrize(
     "code", [*range(32), *range(0x7F, 0xA0), 0x061C, 0x200E, 0x2028, 0x202E, 0x2066, 0xFEFF, 0xE0001, 0xD800]
 )
 def test_a_character_that_acts_on_a_terminal_is_written_as_its_escape(code):
-    shown = visible(f"a{chr(code)}b")
+    shown = escape_control(f"a{chr(code)}b")
     assert shown.isascii() and shown.isprintable() and shown == f"a{chr(code)}b".encode("unicode_escape").decode()
 
 
 def test_every_event_is_told_but_the_goodbye():
-    assert set(TOLD) == set(EVENTS) - {Goodbye}
+    assert set(EVENT_LINES) == set(EVENTS) - {Goodbye}

@@ -27,13 +27,13 @@ IN_ITS_TERMINAL = (
 class Window:
     """`chatlab` with these words, started in a window of its own."""
 
-    def __init__(self, *words: str, **options):
+    def __init__(self, *words: str, terminal: str = "xterm-256color", **options):
         self.screen = pyte.Screen(COLUMNS, ROWS)
         self._emulator = pyte.ByteStream(self.screen)
-        self._written = b""
+        self._written = self.all_written = b""
         self._terminal, inside = os.openpty()
         fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        environment = {**os.environ, "TERM": "xterm-256color"}
+        environment = {**os.environ, "TERM": terminal}
         self.process = subprocess.Popen(
             [sys.executable, "-c", IN_ITS_TERMINAL, "-m", "chatlab", *words],
             stdin=inside,
@@ -105,6 +105,7 @@ class Window:
         if ready:
             data = os.read(self._terminal, 1 << 16)
             self._written += data
+            self.all_written += data
             self._emulator.feed(data)
         return bool(ready)
 

@@ -3,6 +3,7 @@ it."""
 
 import ast
 import linecache
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -374,6 +375,14 @@ def test_the_same_source_gives_the_same_result_again(ours):
 
 def test_it_comes_back_from_its_file(ours, tmp_path):
     assert Complexity.load(ours.save(tmp_path / "code.json")) == ours
+
+
+@pytest.mark.parametrize("protocols", ["[]", "null"])
+def test_a_file_without_what_it_shows_is_refused_when_it_is_loaded(ours, tmp_path, protocols):
+    file = complexity("text").save(tmp_path / "code.json")
+    file.write_text(re.sub(r'"protocols": \[\s*"text"\s*\]', f'"protocols": {protocols}', file.read_text(), count=1))
+    with pytest.raises(ValueError, match="is not a result that chatlab has saved"):
+        Complexity.load(file)
 
 
 def test_text_and_html_say_the_same(ours):

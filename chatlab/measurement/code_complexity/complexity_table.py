@@ -77,6 +77,10 @@ class Complexity(Result):
     rows: tuple[CodeRow, ...]
     libraries: tuple[Library, ...]
 
+    def __post_init__(self) -> None:
+        if not self.protocols:
+            raise ValueError("a Complexity is of one protocol at the least")
+
     def __repr__(self) -> str:
         return f"<Complexity of {', '.join(self.protocols)}>"
 
