@@ -246,10 +246,10 @@ def arguments():
     parser.add_argument("--seed", type=int, default=0, help="of the order, and of the bootstrap")
     args = parser.parse_args()
     flights = args.in_flight
-    if not (1 <= args.pairs <= 999 and 1 <= min(flights) and max(flights) <= 256 and 9 <= args.payload <= 4096):
+    if not (1 <= args.pairs <= 999 and min(flights) >= 1 and max(flights) <= 256 and 9 <= args.payload <= 4096):
         parser.error("1 to 999 pairs, 1 to 256 in flight, 9 to 4096 bytes")
     timely = 0 < args.seconds <= 60 and 0 <= args.warm_up <= 60
-    if not (timely and 1 <= args.acknowledge_every and 1 <= args.rounds <= 100):
+    if not (timely and args.acknowledge_every >= 1 and 1 <= args.rounds <= 100):
         parser.error("1 to 100 rounds, at most 60 seconds each, acknowledgements every 1 or more")
     cores = sorted(os.sched_getaffinity(0))
     args.cores = cores[:2] if len(cores) > 1 else [None, None]

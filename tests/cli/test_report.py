@@ -425,7 +425,11 @@ def test_whom_no_light_generator_speaks_is_left_out_with_the_reason():
     results = measured("external_adapter:Bazaar")
     comparison.measure_saturations(results, ["external_adapter:Bazaar"], 0)
     found, left_out, failed = results.saturations, results.left_out, results.errors
-    assert found == [] and "bazaar has no codec, so the light generator cannot speak it" in left_out["bazaar"] and not failed
+    assert (
+        found == []
+        and "bazaar has no codec, so the light generator cannot speak it" in left_out["bazaar"]
+        and not failed
+    )
 
 
 def test_a_sweep_comes_back_from_its_file(folder):

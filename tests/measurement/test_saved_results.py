@@ -151,6 +151,6 @@ def test_without_pyarrow_it_says_what_to_install(tmp_path):
         cwd=Path(__file__).parents[1] / "helpers",
         env=os.environ | {"PYTHONPATH": str(Path(chatlab.__file__).parents[1])},
     )
-    assert done.stdout == "Parquet files take pyarrow, which is not installed: pip install 'chatlab-protocols[parquet]'\n", (
-        done.stderr
-    )
+    assert (
+        done.stdout == "Parquet files take pyarrow, which is not installed: pip install 'chatlab-protocols[parquet]'\n"
+    ), done.stderr
