@@ -1,7 +1,7 @@
 """What chatlab's load generators can do and what they cost, against servers that do nothing, and beside `h2load`.
 
 The light generator claims to be cheap enough that a server is what it measures. This is where the claim is tried: each
-generator pings a null server, `h2load` (in C) calls the same null gRPC server, and the table says requests a second, the
+generator pings a baseline server, `h2load` (in C) calls the same gRPC server, and the table has requests a second, the
 generator's processor time for each, and the server's. All take turns in each round, in a shuffled order that the
 following round runs backwards.
 
@@ -120,7 +120,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     print(
-        f"{args.clients} connections with {args.in_flight} pings on their way each, {args.rounds} rounds; {current_environment()}"
+        f"{args.clients} connections with {args.in_flight} pings on their way each, {args.rounds} rounds; "
+        f"{current_environment()}"
     )
     print(table(campaign(args)))
     if not shutil.which("h2load"):

@@ -1,7 +1,7 @@
 """Four systems that relay messages, as one pair of connections sees them: what each protocol costs to speak.
 
 Every class has the same shape, so that what differs is the protocol: `command` starts the server, `greet` introduces
-the two ends, `request` spells one message, `answers` and `deliveries` count what came back to the sender and the recipient.
+the two ends, `request` encodes one message, `answers` and `deliveries` count what came back to the two ends.
 Requests are spelled beforehand and whatever comes back is compared with what must come, in runs, so the cost of one
 message is that of a slice and a comparison. Nothing here measures.
 """

@@ -411,8 +411,8 @@ class ChatError(ChatlabError):
 class ProtocolError(ChatlabError):
     """The *peer* sent nonsense. It is told why; after a `fatal` one the connection closes.
 
-    `tag` is the tag of the frame where that much could be read. A text of more than 400 characters is cut, for it may quote
-    what the peer sent.
+    `tag` is the tag of the frame where that much could be read. A text of more than 400 characters is cut, for it may
+    quote what the peer sent.
     """
 
     def __init__(self, text: str, tag: int | None = None, fatal: bool = True):

@@ -1,1 +1,1 @@
-"""The chat in protobuf: chat.proto says it, `make proto` writes the stubs from it, convert.py takes a message across."""
+"""The chat in protobuf: `make proto` writes the stubs from chat.proto, and convert.py takes a message across."""

@@ -4,10 +4,11 @@ In a *closed loop* each client has so many requests on their way and asks the ne
 requests fall due by a schedule, whether or not the earlier ones were answered, as with users who do not know of each
 other. Both are decided by the seed alone, before anything is sent: the same workload asks the same of every protocol.
 
-Clients come in pairs that write to each other; an odd one out writes to itself. A workload knows no clock and no socket.
+Clients come in pairs that write to each other; an odd one out writes to itself. A workload knows no clock and no
+socket.
 
->>> print(Workload(clients=4, rate=1000, arrivals="poisson", seconds=5))
-4 clients in pairs, 1,000 messages of 32 bytes per second in all, poisson arrivals, for 5 s after 0.1 s of warm-up, seed 0
+>>> print(Workload(clients=4, seconds=5))
+4 clients in pairs, one message of 32 bytes on its way for each, for 5 s after 0.1 s of warm-up, seed 0
 >>> list(Workload(clients=1, rate=4, seconds=1, warm_up_s=0).arrivals_of(0))
 [125000000, 375000000, 625000000, 875000000]
 """
@@ -181,7 +182,7 @@ class Workload:
         }
 
     def share(self, worker: int, workers: int) -> "Workload":
-        """What one of several load generators has to do, so that together they do this. Nobody's pair or room is divided.
+        """What one of several load generators has to do, so that together they do this. No pair and no room is divided.
 
         Raises `ValueError` where there are too few clients.
         """
@@ -240,7 +241,8 @@ class Workload:
             pieces = [(piece[0], piece[1], piece[-1]) for piece in self.rate]
             return [(self.warm_up_s, pieces[0][1], pieces[0][1]), *pieces]
         seconds = math.inf if self.messages is not None else self.warm_up_s + self.seconds
-        return [(seconds, self.rate, self.rate)]
+        rate = self.rate or 0.0
+        return [(seconds, rate, rate)]
 
 
 def _check_whole(field: str, value, least: int, most: int) -> None:

@@ -30,8 +30,12 @@ class Environment:
         )
 
     def is_equivalent(self, other: "Environment") -> bool:
-        """Whether machine, versions and pinning are equal. Load and stolen time change from minute to minute."""
-        return self._fixed == other._fixed
+        """Whether machine, versions and pinning are equal. Load and stolen time change from minute to minute.
+
+        Where the workers are an Executor's, it is not known on which cores they run, and nothing is said of pinning.
+        """
+        same_pinning = self.pinned == other.pinned or not (self.pinned and other.pinned)
+        return self._fixed == other._fixed and same_pinning
 
     def together_with(self, other: "Environment") -> "Environment":
         """Of two equivalent environments one for both, as disturbed as the more disturbed of them."""
@@ -41,7 +45,7 @@ class Environment:
 
     @property
     def _fixed(self) -> tuple[object, ...]:
-        return self.python, self.system, self.processor, self.cores, self.packages, self.pinned
+        return self.python, self.system, self.processor, self.cores, self.packages
 
     def __str__(self) -> str:
         packages = ", ".join(f"{name} {version}" for name, version in self.packages)
