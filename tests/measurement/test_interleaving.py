@@ -348,6 +348,7 @@ input()
 """
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(sys.platform != "linux", reason="reads what only Linux tells")
 def test_an_interrupt_in_the_midst_of_a_turn_ends_all_processes():
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
