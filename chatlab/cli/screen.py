@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Protocol, Self
 
+from ..messages import ChatlabError
+
 PROMPT = "You: "  # the question whose answers are remembered, and whose first words are completed
 
 PLAIN, QUESTION, NOTE, PRIVATE, TROUBLE = "", "fg:ansidefault bold", "fg:ansicyan", "fg:ansimagenta", "fg:ansired"
@@ -54,7 +56,7 @@ def indented(text: str) -> str:
 # ---- two screens ------------------------------------------------------------------------------------------------
 
 
-class Interrupted(EOFError):
+class Interrupted(ChatlabError, EOFError):
     """Nothing more is typed, because Ctrl-C was."""
 
 
