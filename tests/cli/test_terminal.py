@@ -151,9 +151,9 @@ def test_a_terminal_that_can_do_nothing_gets_plain_lines(host):
     with Window("chat", f"127.0.0.1:{host[1]['text']}", terminal="dumb") as window:
         window.shows("CREATING NEW ID:", "Enter username:")
         window.enter("plain")
-        window.shows("You:")
-        window.enter("hello")
-        window.enter("tata")
+        for typed in "hello", "tata":
+            window.writes("You: ")  # the terminal shows what is typed at once, before the prompt if it comes too early
+            window.enter(typed)
         assert window.ends() == 0
         assert window.lines.count("You: hello") == 1 and window.lines[-1] == "DISCONNECTED!!"
         assert b"\x1b" not in window.all_written
